@@ -1,0 +1,73 @@
+/**
+ * The layout of a DC's keys in its store. All that other DCs may see lies under one prefix, so that what is published
+ * is a pure function of the store: the events of one range.
+ *
+ *   e/n/<node>              NodeEntry
+ *   e/s/<node>/<id>         ServiceEntry
+ *   e/c/<node>/<check>      CheckEntry without notes and output
+ *   e/i/<service>           raised when an instance (or a check of one) is deleted: the service's index outlives it
+ *   e/t/<table>             raised when an entry of `nodes`, `services` or `checks` is deleted
+ *   e/f/<service>           FailoverRecord
+ *   o/<node>/<check>        a check's notes and output: never leave the DC, and change often
+ *   k/<key>                 KvEntry; the key verbatim
+ *   t/kv                    raised when a KV key is deleted
+ *   l/<node id>             bound to a lease: the node is alive
+ *   r/<request id>          outcome of a forwarded write
+ *   a/...                   reserved: ACLs      u/...  reserved: sessions
+ *   sys/...                 the store's own: head, leader, storage version
+ *
+ * Names match in any case, so keys hold them in lower case; entries keep the spelling.
+ */
+export type Table = 'nodes' | 'services' | 'checks'
+
+/** A part of a key that ends before the next '/'. */
+const part = (name: string): string => name.toLowerCase().replaceAll('%', '%25').replaceAll('/', '%2f')
+
+export const keys = {
+  exported: 'e/',
+  node: (node: string): string => `e/n/${part(node)}`,
+  service: (node: string, id: string): string => `e/s/${part(node)}/${part(id)}`,
+  servicesOf: (node: string): string => `e/s/${part(node)}/`,
+  check: (node: string, checkId: string): string => `e/c/${part(node)}/${part(checkId)}`,
+  checksOf: (node: string): string => `e/c/${part(node)}/`,
+  serviceIndex: (service: string): string => `e/i/${part(service)}`,
+  tableIndex: (table: Table): string => `e/t/${table}`,
+  failover: (service: string): string => `e/f/${part(service)}`,
+  output: (node: string, checkId: string): string => `o/${part(node)}/${part(checkId)}`,
+  outputsOf: (node: string): string => `o/${part(node)}/`,
+  kv: (key: string): string => `k/${key}`,
+  kvIndex: 't/kv',
+  lease: (nodeId: string): string => `l/${part(nodeId)}`,
+  request: (requestId: string): string => `r/${part(requestId)}`,
+  leader: 'sys/leader',
+} as const
+
+/** The first key after all that begin with `prefix`: ranges are half open, [prefix, end). '' is the end of everything. */
+export function prefixEnd(prefix: string): string {
+  for (let i = prefix.length; i > 0; i--) {
+    const code = prefix.codePointAt(i - 1)!
+    // A low surrogate belongs to the code point before it.
+    if (code >= 0xdc00 && code <= 0xdfff) continue
+    if (code === 0x10ffff) continue
+    const next = code === 0xd7ff ? 0xe000 : code + 1
+    return prefix.slice(0, i - 1) + String.fromCodePoint(next)
+  }
+  return ''
+}
+
+/** Order of the UTF-8 bytes, which is the order of code points (JavaScript's `<` differs beyond U+FFFF). */
+export function compareKeys(a: string, b: string): number {
+  const length = Math.min(a.length, b.length)
+  for (let i = 0; i < length; i++) {
+    let x = a.charCodeAt(i)
+    let y = b.charCodeAt(i)
+    if (x === y) continue
+    // Surrogates sort above the rest of the BMP.
+    if (x >= 0xd800 && y >= 0xd800) {
+      x = x >= 0xe000 ? x - 0x800 : x + 0x2000
+      y = y >= 0xe000 ? y - 0x800 : y + 0x2000
+    }
+    return x - y
+  }
+  return a.length - b.length
+}

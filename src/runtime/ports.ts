@@ -1,0 +1,92 @@
+/**
+ * What Atoll asks of the machine below. Each port has one adapter per runtime, or one for all where `node:` modules
+ * behave the same on Node, Deno and Bun. Nothing else in `src/` touches a clock, a timer, randomness, a socket or a
+ * file, so that tests can put a virtual one in its place.
+ */
+
+export interface Timer {
+  /** Idempotent; the callback does not run afterwards. */
+  cancel(): void
+}
+
+export interface Clock {
+  /** Monotonic milliseconds with a fraction. Only differences mean anything. */
+  nowMs(): number
+  /** Milliseconds since 1970: for logs, names and the validity of certificates, never for durations. */
+  wallMs(): number
+  /** Runs `fn` once after `delayMs` (0 or more). */
+  after(delayMs: number, fn: () => void): Timer
+  /** Runs `fn` every `periodMs`, the first time after one period. */
+  every(periodMs: number, fn: () => void): Timer
+  /** Resolves after `delayMs`; rejects with the signal's reason when it aborts first. */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>
+  /** A signal that aborts with an AtollError 'timeout' after `delayMs`, or as `parent` does. `done()` frees the timer. */
+  deadline(delayMs: number, parent?: AbortSignal): { signal: AbortSignal; done(): void }
+}
+
+export interface Random {
+  bytes(length: number): Uint8Array
+  /** In [0, 1). */
+  float(): number
+  uuid(): string
+}
+
+export interface HttpRequestInfo {
+  /** Address of the peer, without the port; '' when the runtime does not tell. */
+  readonly remoteAddress: string
+}
+
+export interface HttpServerOptions {
+  readonly hostname: string
+  /** 0 picks a free one. */
+  readonly port: number
+  readonly fetch: (request: Request, info: HttpRequestInfo) => Response | Promise<Response>
+  /** Requests with a larger body get a 413. */
+  readonly maxBodyBytes: number
+  /** A connection that sends no complete request head for so long is closed. */
+  readonly headersTimeoutMs: number
+}
+
+export interface RunningHttpServer {
+  readonly hostname: string
+  readonly port: number
+  /** Takes no new connections, gives requests in flight `graceMs`, then closes every connection. Idempotent. */
+  close(graceMs: number): Promise<void>
+}
+
+export interface TcpProbe {
+  /** Resolves once connected (and closes at once); rejects with the reason, after `timeoutMs` at the latest. */
+  (target: { host: string; port: number; timeoutMs: number; signal?: AbortSignal }): Promise<void>
+}
+
+export interface Disk {
+  makeDirectory(path: string): Promise<void>
+  /** undefined when there is no such file. */
+  read(path: string): Promise<Uint8Array | undefined>
+  /** Whole or not at all: temporary file, fsync, rename, fsync of the folder. */
+  writeAtomic(path: string, data: Uint8Array, options?: { mode?: number }): Promise<void>
+  list(path: string): Promise<string[]>
+  /** No error when it is not there. */
+  remove(path: string): Promise<void>
+  join(...parts: string[]): string
+}
+
+export interface Runtime {
+  readonly name: 'node' | 'deno' | 'bun'
+  readonly version: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly disk: Disk
+  serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
+  readonly tcpProbe: TcpProbe
+  /** Resident memory of this process in bytes. */
+  memoryBytes(): number
+}
+
+export interface Logger {
+  debug(fields: Record<string, unknown>, message: string): void
+  info(fields: Record<string, unknown>, message: string): void
+  warn(fields: Record<string, unknown>, message: string): void
+  error(fields: Record<string, unknown>, message: string): void
+  child(fields: Record<string, unknown>): Logger
+}
