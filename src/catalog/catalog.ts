@@ -1,0 +1,86 @@
+/**
+ * One DC's state over a store: commands in, tables and indexes, watches out. `openCatalog` (tables.ts, execute.ts) is
+ * the one implementation; it runs on servers only.
+ */
+import type { CheckEntry, NodeEntry, ServiceEntry, Status } from '../model/entries.ts'
+import type { CatalogView } from './view.ts'
+
+/**
+ * A change as plain data: it can be sent to a server of another node or DC and means the same there. Deterministic:
+ * no clock, no randomness. Each is one transaction and at most one revision.
+ */
+export type Command =
+  | {
+      readonly kind: 'register'
+      /** With undefined id, meta or tagged addresses the stored ones stay when `keepNode` is set. */
+      readonly node: NodeEntry
+      /** Do not touch an existing node's entry (Consul's SkipNodeUpdate). */
+      readonly keepNode: boolean
+      readonly services: readonly ServiceEntry[]
+      readonly checks: readonly CheckEntry[]
+    }
+  | { readonly kind: 'deregister'; readonly node: string; readonly serviceId?: string; readonly checkId?: string }
+  | AgentSync
+  /** Sets the status of one check that exists; nothing when it does not. Leader duties use it (serfHealth). */
+  | {
+      readonly kind: 'check-status'
+      readonly node: string
+      readonly checkId: string
+      readonly status: Status
+      readonly output: string
+      readonly ifNodeId?: string
+    }
+  | { readonly kind: 'failover-return'; readonly service: string; readonly since: number }
+  | {
+      readonly kind: 'kv-put'
+      readonly key: string
+      readonly value: Uint8Array
+      /** Unsigned 64 bits. */
+      readonly flags: bigint
+      /** Modify index that the key must have; 0: must not exist. */
+      readonly cas?: number
+    }
+  | { readonly kind: 'kv-delete'; readonly key: string; readonly recurse: boolean; readonly cas?: number }
+
+/**
+ * What an agent knows of its own node, entire or in part: `services` and `checks` are put, `removeServices` and
+ * `removeChecks` removed, all in one revision. With `complete`, entries of this node that an agent owns and that are
+ * not listed are removed too. Entries of the catalog API are never touched; a registration over one takes it over.
+ * Fails with 'conflict' when the node's name belongs to another id whose lease lives.
+ */
+export interface AgentSync {
+  readonly kind: 'agent-sync'
+  readonly node: NodeEntry
+  readonly services: readonly ServiceEntry[]
+  readonly checks: readonly CheckEntry[]
+  readonly removeServices: readonly string[]
+  readonly removeChecks: readonly string[]
+  readonly complete: boolean
+}
+
+export interface CommandResult {
+  /** Index after the command. */
+  readonly index: number
+  /** false when a compare (cas) did not hold and nothing was changed; commands without one answer true. */
+  readonly applied: boolean
+}
+
+export interface ExecuteOptions {
+  /** Recorded in the same transaction: sent again under the same id, the command is not applied twice and gives the first outcome. */
+  readonly requestId?: string
+}
+
+export interface Catalog {
+  readonly view: CatalogView
+  /**
+   * The tables hold everything acknowledged before this call; `undefined` when that is so at once (embedded store).
+   * Rejects with AtollError 'unavailable' when the store cannot tell.
+   */
+  barrier(): Promise<void> | undefined
+  /** Rejects with AtollError: 'invalid', 'conflict', 'too-large', 'unavailable', 'overloaded', 'unknown-outcome'. */
+  execute(command: Command, options?: ExecuteOptions): Promise<CommandResult>
+  close(): Promise<void>
+}
+
+/** Consul's limit, and ours: larger values get 'too-large'. */
+export const MAX_KV_VALUE_BYTES = 512 * 1024

@@ -1,0 +1,53 @@
+/** What `/v1/mesh` shows: plain data, as one node sees it. */
+export interface MeshStatus {
+  readonly datacenter: string
+  readonly node: string
+  readonly role: 'server' | 'client'
+  readonly runtime: string
+  readonly datacenters: readonly DatacenterStatus[]
+  /** Direct connections of this node. */
+  readonly links: readonly LinkStatus[]
+}
+
+export interface DatacenterStatus {
+  readonly datacenter: string
+  readonly own: boolean
+  /** `live`: heard in time; `lost`: not heard; `quarantined`: two stores claim the name. */
+  readonly state: 'live' | 'lost' | 'quarantined'
+  /** Whether a gateway of it is connected to this node directly. */
+  readonly reachable: boolean
+  /** Minimum of the window, undefined while unmeasured. */
+  readonly roundTripMs: number | undefined
+  readonly gateways: readonly {
+    readonly node: string
+    readonly peerId: string
+    readonly addresses: readonly string[]
+    readonly connected: boolean
+  }[]
+  /** undefined for a DC of which nothing was received yet. */
+  readonly replica:
+    | {
+        readonly generation: number
+        readonly revision: number
+        /** Revision of the newest head heard. */
+        readonly headRevision: number
+        readonly ageMs: number
+        readonly entries: number
+        readonly digest: string
+        /** Deltas, snapshots and repairs taken in since this node began. */
+        readonly deltas: number
+        readonly snapshots: number
+        readonly repairs: number
+      }
+    | undefined
+}
+
+export interface LinkStatus {
+  readonly peerId: string
+  readonly node: string
+  readonly datacenter: string
+  readonly role: 'server' | 'client'
+  readonly direction: 'inbound' | 'outbound'
+  readonly roundTripMs: number | undefined
+  readonly address: string
+}
