@@ -2,6 +2,8 @@
  * One DC's state over a store: commands in, tables and indexes, watches out. `openCatalog` (tables.ts, execute.ts) is
  * the one implementation; it runs on servers only.
  */
+
+import type { Coordinate } from '../model/coordinate.ts'
 import type { CheckEntry, NodeEntry, ServiceEntry, Status } from '../model/entries.ts'
 import type { CatalogView } from './view.ts'
 
@@ -30,6 +32,13 @@ export type Command =
       readonly output: string
       readonly ifNodeId?: string
     }
+  | {
+      readonly kind: 'coordinate-update'
+      readonly node: string
+      readonly segment: string
+      readonly coordinate: Coordinate
+    }
+  /** The leader saw the service steady: lookups may return. Nothing when the record is not of `since` any more. */
   | { readonly kind: 'failover-return'; readonly service: string; readonly since: number }
   | {
       readonly kind: 'kv-put'

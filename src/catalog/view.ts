@@ -4,6 +4,7 @@
  *
  * Names match in any case. Lists are in the order of their keys in the store, which is the same on every node.
  */
+import type { CoordinateRow } from '../model/coordinate.ts'
 import type { CheckRow, FailoverRecord, Instance, KvRow, NodeRow, ServiceRow, Status } from '../model/entries.ts'
 
 /** The narrowest thing that a question reads; what a blocking query waits on. */
@@ -16,6 +17,7 @@ export type TopicRef =
   | { readonly kind: 'service'; readonly service: string }
   /** All checks (health/state). */
   | { readonly kind: 'checks' }
+  | { readonly kind: 'coordinates' }
   | { readonly kind: 'kv'; readonly key: string }
   | { readonly kind: 'kv-prefix'; readonly prefix: string }
 
@@ -58,6 +60,10 @@ export interface CatalogView {
   checksOfService(service: string): readonly CheckRow[]
   checks(status?: Status): readonly CheckRow[]
   failover(service: string): FailoverRecord | undefined
+
+  /** In the order of node, then segment. */
+  coordinates(): readonly CoordinateRow[]
+  coordinatesOf(node: string): readonly CoordinateRow[]
 
   kv(key: string): KvRow | undefined
   kvUnder(prefix: string): readonly KvRow[]

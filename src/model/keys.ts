@@ -11,6 +11,7 @@
  *   o/<node>/<check>        a check's notes and output: never leave the DC, and change often
  *   k/<key>                 KvEntry; the key verbatim
  *   t/kv                    raised when a KV key is deleted
+ *   x/<node>/<segment>      Coordinate
  *   l/<node id>             bound to a lease: the node is alive
  *   r/<request id>          outcome of a forwarded write
  *   a/...                   reserved: ACLs      u/...  reserved: sessions
@@ -35,6 +36,7 @@ export const keys = {
   failover: (service: string): string => `e/f/${part(service)}`,
   output: (node: string, checkId: string): string => `o/${part(node)}/${part(checkId)}`,
   outputsOf: (node: string): string => `o/${part(node)}/`,
+  coordinate: (node: string, segment: string): string => `x/${part(node)}/${part(segment)}`,
   kv: (key: string): string => `k/${key}`,
   kvIndex: 't/kv',
   lease: (nodeId: string): string => `l/${part(nodeId)}`,

@@ -4,6 +4,7 @@
  */
 import type { Command, CommandResult } from '../catalog/catalog.ts'
 import type { ServiceSummary } from '../catalog/view.ts'
+import type { CoordinateRow } from '../model/coordinate.ts'
 import type { CheckRow, Instance, KvRow, NodeRow, ServiceRow, Status } from '../model/entries.ts'
 import type { AgentDoor } from './agent-door.ts'
 import type { MeshStatus } from './status.ts'
@@ -42,6 +43,12 @@ export interface Questions {
   'node-checks': { ask: { node: string }; answer: readonly CheckRow[] }
   /** Checks in a state; `any` for all. */
   state: { ask: { state: Status | 'any' } & Near & NodeMetaFilter; answer: readonly CheckRow[] }
+  coordinates: { ask: { node?: string }; answer: readonly CoordinateRow[] }
+  /** Servers of every DC with coordinates between DCs. */
+  'coordinate-datacenters': {
+    ask: object
+    answer: readonly { readonly datacenter: string; readonly coordinates: readonly CoordinateRow[] }[]
+  }
   kv: { ask: { key: string }; answer: KvRow | undefined }
   'kv-prefix': { ask: { prefix: string }; answer: readonly KvRow[] }
   'kv-keys': { ask: { prefix: string; separator: string }; answer: readonly string[] }
