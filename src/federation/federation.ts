@@ -1,0 +1,123 @@
+/**
+ * All that the rest of a node sees of the other datacenters. `openFederation` (open.ts) implements it over a Host
+ * and the state machines of `protocol/`.
+ */
+import type { Epoch } from '../model/epoch.ts'
+import type { Peer, PeerAddress } from './host.ts'
+
+/** One exported key as it is now (`value`), or its deletion (null). Values are opaque to the federation. */
+export interface ExportedChange {
+  readonly key: string
+  readonly value: Uint8Array | null
+  /** 0 for a deletion. */
+  readonly createRevision: number
+  readonly modRevision: number
+}
+
+export type ExportedEntry = ExportedChange & { readonly value: Uint8Array }
+
+/** Where the publisher of this DC reads what is exported; node.ts connects the store (servers only). */
+export interface ExportSource {
+  readonly epoch: Epoch
+  /** Revision of the store, exported or not. */
+  revision(): number
+  /** Everything exported, at one revision. */
+  snapshot(): Promise<{ readonly revision: number; readonly entries: readonly ExportedEntry[] }>
+  /**
+   * Exported changes after `sinceRevision`, in order, whole revisions. `onCompacted` when they are gone: take a
+   * snapshot, subscribe anew.
+   */
+  subscribe(
+    sinceRevision: number,
+    handler: {
+      onRevisions(batch: readonly { readonly revision: number; readonly changes: readonly ExportedChange[] }[]): void
+      onCompacted(): void
+      onEnd(error?: Error): void
+    },
+  ): { cancel(): void }
+}
+
+/** Where a replica puts what it has verified; node.ts connects the tables. Calls are synchronous and must not throw. */
+export interface ReplicaSink {
+  /** In order, nothing skipped. `revision` is where the replica stands afterwards. */
+  apply(revision: number, changes: readonly ExportedChange[]): void
+  /** The whole content anew (snapshot, repair or another epoch). */
+  reset(epoch: Epoch, revision: number, entries: readonly ExportedEntry[]): void
+}
+
+/** What is known here of one other DC. */
+export interface RemoteDatacenter {
+  readonly datacenter: string
+  readonly state: 'live' | 'lost' | 'quarantined'
+  /** Something complete was received: the sink holds a prefix of that DC's history. */
+  readonly loaded: boolean
+  /** May be chosen for failover: loaded, live, a head heard since this node began, not quarantined. */
+  readonly fit: boolean
+  readonly epoch: Epoch | undefined
+  readonly revision: number
+  readonly headRevision: number
+  /** Since the replica last stood at a head of that DC. */
+  ageMs(): number
+  /** A gateway of it answers this node directly (connected, and not silent for more than 2 s). */
+  reachable(): boolean
+  /** Smallest round-trip time to its nearest connected gateway; the last known one when none is connected. */
+  roundTripMs(): number | undefined
+  readonly digest: string
+  readonly counters: {
+    readonly deltas: number
+    readonly snapshots: number
+    readonly repairs: number
+    readonly rejected: number
+  }
+  gateways(): readonly {
+    readonly node: string
+    readonly peerId: string
+    readonly addresses: readonly string[]
+    readonly connected: boolean
+  }[]
+}
+
+export interface CallTarget {
+  /** A gateway of this DC (of the own one: a server). */
+  readonly datacenter?: string
+  readonly peerId?: string
+}
+
+export interface Federation {
+  readonly peerId: string
+  readonly addresses: readonly string[]
+  /** Own DC first, the others by distance (unknown last), then by name. */
+  datacenters(): readonly string[]
+  remote(datacenter: string): RemoteDatacenter | undefined
+  remotes(): readonly RemoteDatacenter[]
+  /** Live connections, of the own DC too. */
+  peers(): readonly Peer[]
+  roundTripMs(peerId: string): number | undefined
+  /** Runs after membership, reachability or a state of a DC changed (not for every delta). */
+  onChange(listener: () => void): () => void
+  /** Connections of nodes of the own DC, for liveness. */
+  onOwnPeer(listener: (event: { readonly type: 'up' | 'down'; readonly peer: Peer }) => void): () => void
+
+  /**
+   * AtollError: 'no-path' for a DC never heard of, 'unavailable' (names the DC) when no gateway of it can be reached
+   * or the breaker is open; 'timeout' when it did not answer in time.
+   */
+  call(
+    target: CallTarget,
+    method: string,
+    payload: unknown,
+    options: { deadlineMs: number; signal?: AbortSignal },
+  ): Promise<unknown>
+  handle(
+    method: string,
+    handler: (payload: unknown, context: { readonly peer: Peer; readonly signal: AbortSignal }) => Promise<unknown>,
+  ): void
+
+  /** Multiaddrs or host:port. Resolves with the number reached; rejects 'unavailable' with every reason when none was. */
+  join(addresses: readonly string[]): Promise<number>
+  /** Gateways known, to be kept across restarts. */
+  knownPeers(): readonly (PeerAddress & { readonly datacenter: string })[]
+  /** Tells the mesh that this node goes for good, then closes. */
+  leave(): Promise<void>
+  close(): Promise<void>
+}
