@@ -5,7 +5,10 @@
 
 import type { Coordinate } from '../model/coordinate.ts'
 import type { CheckEntry, NodeEntry, ServiceEntry, Status } from '../model/entries.ts'
+import type { AgentSync } from '../model/sync.ts'
 import type { CatalogView } from './view.ts'
+
+export type { AgentSync } from '../model/sync.ts'
 
 /**
  * A change as plain data: it can be sent to a server of another node or DC and means the same there. Deterministic:
@@ -51,27 +54,13 @@ export type Command =
     }
   | { readonly kind: 'kv-delete'; readonly key: string; readonly recurse: boolean; readonly cas?: number }
 
-/**
- * What an agent knows of its own node, entire or in part: `services` and `checks` are put, `removeServices` and
- * `removeChecks` removed, all in one revision. With `complete`, entries of this node that an agent owns and that are
- * not listed are removed too. Entries of the catalog API are never touched; a registration over one takes it over.
- * Fails with 'conflict' when the node's name belongs to another id whose lease lives.
- */
-export interface AgentSync {
-  readonly kind: 'agent-sync'
-  readonly node: NodeEntry
-  readonly services: readonly ServiceEntry[]
-  readonly checks: readonly CheckEntry[]
-  readonly removeServices: readonly string[]
-  readonly removeChecks: readonly string[]
-  readonly complete: boolean
-}
-
 export interface CommandResult {
   /** Index after the command. */
   readonly index: number
   /** false when a compare (cas) did not hold and nothing was changed; commands without one answer true. */
   readonly applied: boolean
+  /** A complete agent-sync had more to remove than one transaction takes: some is left, the agent sends it again. */
+  readonly more?: boolean
 }
 
 export interface ExecuteOptions {
