@@ -59,6 +59,33 @@ export interface TcpProbe {
   (target: { host: string; port: number; timeoutMs: number; signal?: AbortSignal }): Promise<void>
 }
 
+export interface HttpProbeRequest {
+  /** http: or https: */
+  readonly url: string
+  readonly method: string
+  readonly headers: Readonly<Record<string, readonly string[]>>
+  readonly body: string
+  /** Accept any certificate. */
+  readonly tlsSkipVerify: boolean
+  /** Name to ask for (SNI) and to verify; '' for the URL's host. */
+  readonly tlsServerName: string
+  /** The rest of a longer body is not read: the connection is closed. */
+  readonly maxBodyBytes: number
+  /** Ends the request at once; carries its deadline. */
+  readonly signal: AbortSignal
+}
+
+export interface HttpProbeResponse {
+  readonly status: number
+  readonly statusText: string
+  /** The header of that name, or undefined. */
+  readonly location: string | undefined
+  readonly body: Uint8Array
+}
+
+/** One request on a connection of its own, without keep-alive; follows no redirect. Rejects with the reason. */
+export type HttpProbe = (request: HttpProbeRequest) => Promise<HttpProbeResponse>
+
 export interface Disk {
   makeDirectory(path: string): Promise<void>
   /** undefined when there is no such file. */
