@@ -63,6 +63,8 @@ export interface RemoteDatacenter {
   /** Smallest round-trip time to its nearest connected gateway; the last known one when none is connected. */
   roundTripMs(): number | undefined
   readonly digest: string
+  /** Keys that the replica holds. */
+  readonly entries: number
   readonly counters: {
     readonly deltas: number
     readonly snapshots: number

@@ -1,0 +1,149 @@
+/**
+ * Which DC answers a lookup of healthy instances: the own one while anything passes here, otherwise the nearest other
+ * one that is well. Judged on loaded tables only, after service and tags; every candidate keeps the reason.
+ */
+import type { CatalogView, Topic } from '../catalog/view.ts'
+import type { Instance, ServiceAddress } from '../model/entries.ts'
+import { hasTags } from './read.ts'
+import type { RemoteView, Routes } from './routes.ts'
+
+export interface ChooserOptions {
+  readonly own: CatalogView
+  readonly routes: Routes
+  /** Whether plain lookups may leave the DC at all. */
+  readonly failover: boolean
+  /** Every address of every DC can be reached from every other: instances need no `wan` address. */
+  readonly flatNetwork: boolean
+}
+
+export interface Candidate {
+  readonly datacenter: string
+  /** undefined for the own DC. */
+  readonly remote: RemoteView | undefined
+  readonly instances: readonly Instance[]
+  readonly passing: number
+  /** Passing, and with an address that can be used from here. */
+  readonly usable: readonly Instance[]
+  readonly eligible: boolean
+  readonly reason: string
+}
+
+export interface Choice {
+  /** undefined: the own DC answers, with what it has. */
+  readonly to: Candidate | undefined
+  /** What the choice was judged on. */
+  readonly topics: readonly Topic[]
+  /** Whether it was judged on other DCs too (and so on `routes.version`). */
+  readonly routed: boolean
+  readonly candidates: readonly Candidate[]
+}
+
+/** The address at which an instance of another DC is used from here; undefined when it may not be. */
+export function addressFromAfar(instance: Instance, flatNetwork: boolean): ServiceAddress | undefined {
+  const { service, node } = instance
+  const wan = service.taggedAddresses?.wan
+  if (wan?.address) return { address: wan.address, port: wan.port || service.port }
+  if (flatNetwork) return { address: service.address || node.address, port: service.port }
+  const nodeWan = service.address === '' ? node.taggedAddresses?.wan : undefined
+  return nodeWan ? { address: nodeWan, port: service.port } : undefined
+}
+
+export class Chooser {
+  readonly #options: ChooserOptions
+  /** The remote DC that answers for a service now, so that it stays until another is clearly nearer. Bounded by the services failed over. */
+  readonly #current = new Map<string, string>()
+
+  constructor(options: ChooserOptions) {
+    this.#options = options
+  }
+
+  /** `nearest`: the question names it, so that no switch of mesh or service keeps the answer at home. */
+  choose(service: string, tags: readonly string[], nearest: boolean): Choice {
+    const { own } = this.#options
+    const topics = [own.topic({ kind: 'service', service })]
+    const home = this.#assessOwn(service, tags)
+    const held = own.failover(service) !== undefined
+    const stays = home.passing > 0 && !held
+    if (stays || !(nearest || this.#mayLeave(service))) {
+      this.#current.delete(service)
+      return { to: undefined, topics, routed: false, candidates: [home] }
+    }
+    const others = this.#assessOthers(service, tags, topics)
+    const best = this.#pick(service, others)
+    if (best === undefined) this.#current.delete(service)
+    else this.#current.set(service, best.datacenter)
+    return { to: best, topics, routed: true, candidates: [home, ...others] }
+  }
+
+  /** Every DC that has the service, nearest first, own first: for explanations. */
+  assess(service: string): readonly Candidate[] {
+    return [this.#assessOwn(service, []), ...this.#assessOthers(service, [], [])]
+  }
+
+  #mayLeave(service: string): boolean {
+    if (!this.#options.failover) return false
+    return !this.#options.own.instances(service).some((instance) => instance.service.failover === false)
+  }
+
+  #assessOwn(service: string, tags: readonly string[]): Candidate {
+    const { own } = this.#options
+    const instances = own.instances(service).filter((instance) => hasTags(instance, tags))
+    const usable = instances.filter((instance) => instance.status === 'passing')
+    const held = own.failover(service) !== undefined
+    const reason =
+      instances.length === 0
+        ? 'not registered here'
+        : usable.length === 0
+          ? 'no instance passes'
+          : held
+            ? 'passing again; lookups return after ten steady seconds'
+            : 'own datacenter, with passing instances'
+    return {
+      datacenter: own.datacenter,
+      remote: undefined,
+      instances,
+      passing: usable.length,
+      usable,
+      eligible: usable.length > 0 && !held,
+      reason,
+    }
+  }
+
+  #assessOthers(service: string, tags: readonly string[], topics: Topic[]): Candidate[] {
+    return this.#options.routes.ordered().map((remote) => {
+      topics.push(remote.view.topic({ kind: 'service', service }))
+      return this.#assessRemote(remote, service, tags)
+    })
+  }
+
+  #assessRemote(remote: RemoteView, service: string, tags: readonly string[]): Candidate {
+    const { flatNetwork } = this.#options
+    const instances = remote.view.instances(service).filter((instance) => hasTags(instance, tags))
+    const passing = instances.filter((instance) => instance.status === 'passing')
+    const usable = passing.filter((instance) => addressFromAfar(instance, flatNetwork) !== undefined)
+    const found = { datacenter: remote.view.datacenter, remote, instances, passing: passing.length, usable }
+    const refused = (reason: string): Candidate => ({ ...found, eligible: false, reason })
+    if (remote.remote.state === 'quarantined') return refused('quarantined: two stores claim this datacenter')
+    if (!remote.remote.fit) return refused('lost: no sign of life')
+    if (instances.length === 0) return refused('not registered there')
+    if (passing.length === 0) return refused('no instance passes')
+    if (usable.length === 0) return refused('no instance has a wan address, and the network is not declared flat')
+    const notes = [
+      ...(remote.remote.reachable() ? [] : ['cannot be reached from here directly']),
+      ...(passing.length * 2 < instances.length ? ['less than half is well'] : []),
+    ]
+    return { ...found, eligible: true, reason: notes.join(', ') || 'passing instances' }
+  }
+
+  /** The nearest that is well and can be reached; the one in use stays unless another is clearly nearer. */
+  #pick(service: string, others: readonly Candidate[]): Candidate | undefined {
+    const eligible = others.filter((candidate) => candidate.eligible)
+    const tier = (candidate: Candidate): number =>
+      (candidate.remote?.remote.reachable() ? 0 : 2) + (candidate.passing * 2 < candidate.instances.length ? 1 : 0)
+    const lowest = Math.min(...eligible.map(tier))
+    const pool = eligible.filter((candidate) => tier(candidate) === lowest)
+    const current = pool.find((candidate) => candidate.datacenter === this.#current.get(service))
+    if (current === undefined) return pool[0]
+    return pool.find((other) => this.#options.routes.isClearlyNearer(other.datacenter, current.datacenter)) ?? current
+  }
+}

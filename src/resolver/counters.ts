@@ -1,0 +1,40 @@
+/**
+ * Indexes of answers that may change DC. Revisions of different DCs cannot be compared, so such an answer counts on a
+ * number of its own, which only rises on this node: the own DC's index while it rises, one more than before otherwise.
+ */
+export class AnswerCounters {
+  readonly #numbers = new Map<string, number>()
+  readonly #max: number
+  /** Highest number of any counter that was forgotten. */
+  #floor = 0
+
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  has(key: string): boolean {
+    return this.#numbers.has(key)
+  }
+
+  /** The number now; starts the counter at `ownIndex`. */
+  current(key: string, ownIndex: number): number {
+    return this.#numbers.get(key) ?? this.#set(key, Math.max(ownIndex, this.#floor + 1))
+  }
+
+  /** The number after a change. */
+  next(key: string, ownIndex: number): number {
+    const former = this.#numbers.get(key)
+    return this.#set(key, former === undefined ? Math.max(ownIndex, this.#floor) + 1 : Math.max(former + 1, ownIndex))
+  }
+
+  #set(key: string, value: number): number {
+    this.#numbers.delete(key)
+    this.#numbers.set(key, value)
+    if (this.#numbers.size > this.#max) {
+      const [oldest, number] = this.#numbers.entries().next().value!
+      this.#floor = Math.max(this.#floor, number)
+      this.#numbers.delete(oldest)
+    }
+    return value
+  }
+}

@@ -1,0 +1,401 @@
+/** The door: routes a question to tables, to a replica or to another node, and answers it. */
+import type { Catalog, Command, CommandResult } from '../catalog/catalog.ts'
+import type { CatalogView } from '../catalog/view.ts'
+import type { Federation } from '../federation/federation.ts'
+import { AtollError } from '../model/errors.ts'
+import { assertDatacenter } from '../model/names.ts'
+import type { Clock, Random } from '../runtime/ports.ts'
+import type { AgentDoor } from './agent-door.ts'
+import { Cell, CellCache, type Evaluation } from './cells.ts'
+import { Chooser } from './choose.ts'
+import { AnswerCounters } from './counters.ts'
+import { describeMesh } from './describe.ts'
+import { explain } from './explain.ts'
+import { Forwarder } from './forward.ts'
+import type {
+  Answer,
+  AnswerValue,
+  AskOptions,
+  CommandOptions,
+  Explanation,
+  Mesh,
+  Prepared,
+  Principal,
+  Question,
+  QuestionKind,
+} from './mesh.ts'
+import { isReplicated, read } from './read.ts'
+import { evaluateAll, evaluateRouted } from './routed.ts'
+import { Routes } from './routes.ts'
+import type { MeshStatus } from './status.ts'
+
+/** Consul's bounds of a blocking query, and the part of the wait that is added at random so that waiters do not come back together. */
+export const DEFAULT_WAIT_MS = 300_000
+export const MAX_WAIT_MS = 600_000
+const JITTER_FRACTION = 16
+
+export interface MeshOptions {
+  readonly datacenter: string
+  readonly nodeName: string
+  readonly runtime: string
+  readonly agent: AgentDoor
+  /** undefined on a client node: its questions go to the servers of its DC. */
+  readonly catalog: Catalog | undefined
+  readonly federation: Federation
+  /** Tables of another DC's replica; the same object as long as this node runs. */
+  readonly replica: (datacenter: string) => CatalogView | undefined
+  readonly clock: Clock
+  readonly random: Random
+  /** Whether plain lookups may be answered by another DC. */
+  readonly failover: boolean
+  readonly flatNetwork: boolean
+  /** host:port of this node's libp2p endpoint, as `/v1/status` shows it. */
+  readonly serverAddress: string
+  /** Different questions whose answers are kept. */
+  readonly maxKeptAnswers?: number
+}
+
+type Route =
+  | { readonly kind: 'cell'; readonly cell: Cell; readonly view: 'own' | { readonly datacenter: string } | 'many' }
+  | { readonly kind: 'rpc'; readonly to: string }
+
+export type RunningMesh = Mesh & { close(): void }
+
+export function createMesh(options: MeshOptions): RunningMesh {
+  return new Door(options)
+}
+
+class Door implements RunningMesh {
+  readonly agent: AgentDoor
+  readonly datacenter: string
+  readonly nodeName: string
+  readonly #options: MeshOptions
+  readonly #routes: Routes
+  readonly #chooser: Chooser | undefined
+  readonly #cells: CellCache
+  readonly #counters: AnswerCounters
+  readonly #forward: Forwarder
+  /** Index of this node's last catalog write in another DC: its default reads there must show it. Bounded by the DCs. */
+  readonly #wrote = new Map<string, number>()
+  readonly #stopListening: () => void
+
+  constructor(options: MeshOptions) {
+    this.#options = options
+    this.agent = options.agent
+    this.datacenter = options.datacenter
+    this.nodeName = options.nodeName
+    const { clock, random, federation, datacenter } = options
+    this.#routes = new Routes({ clock, remotes: () => federation.remotes(), view: options.replica })
+    this.#stopListening = federation.onChange(() => this.#routes.refresh())
+    const max = options.maxKeptAnswers ?? 10_000
+    this.#cells = new CellCache(max)
+    this.#counters = new AnswerCounters(max)
+    this.#chooser =
+      options.catalog &&
+      new Chooser({
+        own: options.catalog.view,
+        routes: this.#routes,
+        failover: options.failover,
+        flatNetwork: options.flatNetwork,
+      })
+    this.#forward = new Forwarder({ federation, clock, random, datacenter })
+    if (options.catalog) {
+      this.#forward.serve(this, (message) =>
+        this.#execute(
+          message.command,
+          message.datacenter,
+          { principal: { token: message.token } },
+          message.requestId,
+          message.hops,
+        ),
+      )
+      federation.handle('mesh.explain', async (payload) =>
+        this.explain(String((payload as { service: unknown }).service), { token: '' }),
+      )
+      federation.handle('mesh.status', async () => this.status())
+    }
+  }
+
+  prepare<K extends QuestionKind>(question: Question<K>, options: AskOptions): Prepared<AnswerValue<K>> {
+    const asked = this.#normalize(question as Question, options)
+    const route = this.#route(asked, options)
+    return {
+      now: () => this.#now(route, options) as Answer<AnswerValue<K>> | undefined,
+      answer: (waiting) => this.#answer(asked, route, { ...options, ...waiting }) as Promise<Answer<AnswerValue<K>>>,
+    }
+  }
+
+  ask<K extends QuestionKind>(question: Question<K>, options: AskOptions): Promise<Answer<AnswerValue<K>>> {
+    return this.prepare(question, options).answer()
+  }
+
+  execute(command: Command, options: CommandOptions): Promise<CommandResult> {
+    return this.#execute(command, options.datacenter ?? this.datacenter, options)
+  }
+
+  async explain(service: string, _principal: Principal): Promise<Explanation> {
+    if (this.#chooser === undefined) {
+      return (await this.#callOwn('mesh.explain', { service })) as Explanation
+    }
+    return explain(service, this.datacenter, this.#chooser, this.#routes)
+  }
+
+  async status(): Promise<MeshStatus> {
+    const own = describeMesh(this.#options)
+    if (this.#options.catalog) return own
+    const server = (await this.#callOwn('mesh.status', {})) as MeshStatus
+    return { ...own, datacenters: server.datacenters }
+  }
+
+  leader(): string {
+    return this.peers()[0] ?? ''
+  }
+
+  peers(): readonly string[] {
+    if (this.#options.catalog) return [this.#options.serverAddress]
+    return this.#options.federation
+      .peers()
+      .filter((peer) => peer.datacenter === this.datacenter && peer.role === 'server')
+      .map((peer) => hostPort(peer.address))
+  }
+
+  close(): void {
+    this.#stopListening()
+    this.#routes.close()
+  }
+
+  #callOwn(method: string, payload: unknown): Promise<unknown> {
+    return this.#options.federation.call({ datacenter: this.datacenter }, method, payload, { deadlineMs: 5000 })
+  }
+
+  /** `_agent` means this node, whoever answers. */
+  #normalize(question: Question, options: AskOptions): Question {
+    const near = (question as { near?: string }).near
+    if (near !== '_agent') return question
+    const elsewhere = options.datacenter !== undefined && options.datacenter !== this.datacenter
+    return { ...question, near: elsewhere ? undefined : this.nodeName } as Question
+  }
+
+  #route(question: Question, options: AskOptions): Route {
+    const { catalog, federation } = this.#options
+    if (catalog === undefined) return { kind: 'rpc', to: this.datacenter }
+    const name = options.datacenter
+    if (question.kind === 'datacenters')
+      return this.#cellRoute(question, 'datacenters', 'many', () => this.#evaluateDatacenters())
+    if (name === 'nearest' || name === '*') return this.#manyRoute(question, name)
+    if (name === undefined || name === this.datacenter) {
+      if (
+        question.kind === 'service' &&
+        question.passing &&
+        name === undefined &&
+        !options.noFailover &&
+        question.nodeMeta === undefined
+      ) {
+        return this.#cellRoute(question, 'failover', 'many', (changed) =>
+          this.#evaluateRouted(question, false, changed),
+        )
+      }
+      return this.#cellRoute(question, 'own', 'own', () => this.#evaluateView(catalog.view, question))
+    }
+    assertDatacenter(name, 'dc')
+    const remote = federation.remote(name)
+    if (remote === undefined)
+      throw new AtollError('no-path', `No path to datacenter: "${name}" was never heard of here`, { field: 'dc' })
+    const view = this.#options.replica(name)
+    if (!isReplicated(question.kind) || options.consistency === 'consistent' || view === undefined || !remote.loaded) {
+      return { kind: 'rpc', to: name }
+    }
+    return this.#cellRoute(question, name, { datacenter: name }, () => this.#evaluateView(view, question))
+  }
+
+  #manyRoute(question: Question, name: 'nearest' | '*'): Route {
+    if (question.kind !== 'service') {
+      throw new AtollError(
+        'invalid',
+        `dc: "${name}" is for lookups of a service (/v1/health/service, /v1/catalog/service)`,
+        { field: 'dc' },
+      )
+    }
+    return this.#cellRoute(question, name, 'many', (changed) =>
+      name === '*' ? this.#evaluateAll(question, changed) : this.#evaluateRouted(question, true, changed),
+    )
+  }
+
+  #cellRoute(
+    question: Question,
+    from: string,
+    view: 'own' | 'many' | { datacenter: string },
+    evaluate: (changed: boolean) => Evaluation,
+  ): Route {
+    const key = `${from} ${JSON.stringify(question)}`
+    const cell = this.#cells.get(key, () => new Cell(evaluate, this.#routes, () => this.#options.clock.nowMs()))
+    return { kind: 'cell', cell, view }
+  }
+
+  #evaluateView(view: CatalogView, question: Question): Evaluation {
+    const { value, topics } = read(view, question, {
+      agentNode: view.datacenter === this.datacenter ? this.nodeName : undefined,
+    })
+    const index = Math.max(...topics.map((topic) => topic.index))
+    return { value, index, datacenter: view.datacenter, failover: undefined, topics, routed: false }
+  }
+
+  #evaluateDatacenters(): Evaluation {
+    const value = this.#options.federation.datacenters()
+    return { value, index: 1, datacenter: this.datacenter, failover: undefined, topics: [], routed: true }
+  }
+
+  #evaluateRouted(question: Question<'service'>, nearest: boolean, changed: boolean): Evaluation {
+    return evaluateRouted(question, nearest, changed, {
+      own: this.#options.catalog!.view,
+      chooser: this.#chooser!,
+      routes: this.#routes,
+      counters: this.#counters,
+      clock: this.#options.clock,
+      flatNetwork: this.#options.flatNetwork,
+      agentNode: this.nodeName,
+    })
+  }
+
+  #evaluateAll(question: Question<'service'>, changed: boolean): Evaluation {
+    return evaluateAll(question, changed, {
+      own: this.#options.catalog!.view,
+      chooser: this.#chooser!,
+      routes: this.#routes,
+      counters: this.#counters,
+      clock: this.#options.clock,
+      flatNetwork: this.#options.flatNetwork,
+      agentNode: this.nodeName,
+    })
+  }
+
+  #now(route: Route, options: AskOptions): Answer<unknown> | undefined {
+    if (route.kind === 'rpc' || options.index !== undefined) return undefined
+    if (options.consistency !== 'stale' && this.#ready(route) !== undefined) return undefined
+    return this.#toAnswer(route.cell.current(), options)
+  }
+
+  /** What must come to pass before the tables may be read; undefined: nothing. */
+  #ready(route: Route & { kind: 'cell' }): Promise<unknown> | undefined {
+    if (route.view === 'own' || route.view === 'many') return this.#options.catalog!.barrier()
+    const wrote = this.#wrote.get(route.view.datacenter)
+    if (wrote === undefined) return undefined
+    const view = this.#options.replica(route.view.datacenter)
+    if (view === undefined || view.index >= wrote) {
+      this.#wrote.delete(route.view.datacenter)
+      return undefined
+    }
+    return Promise.reject(new ReplicaBehind())
+  }
+
+  async #answer(question: Question, route: Route, options: AskOptions): Promise<Answer<unknown>> {
+    if (route.kind === 'rpc') return this.#askElsewhere(route.to, question, options)
+    if (options.consistency !== 'stale') {
+      try {
+        await this.#ready(route)
+      } catch (error) {
+        // The replica does not show this node's own write yet: the DC itself does.
+        if (error instanceof ReplicaBehind && typeof route.view === 'object')
+          return this.#askElsewhere(route.view.datacenter, question, options)
+        throw error
+      }
+    }
+    const first = route.cell.current()
+    if (!this.#mustWait(first, route, options.index)) return this.#toAnswer(first, options)
+    return this.#toAnswer(await this.#wait(route.cell, first, options), options)
+  }
+
+  async #askElsewhere(to: string, question: Question, options: AskOptions): Promise<Answer<unknown>> {
+    const answer = (await this.#forward.ask(
+      to,
+      question,
+      this.#options.catalog ? { ...options, datacenter: to } : options,
+    )) as Answer<unknown>
+    return to === this.datacenter ? answer : { ...answer, source: 'rpc' }
+  }
+
+  /** An index from another history (another generation) is answered at once, and so is any but the newest of a moving answer. */
+  #mustWait(evaluation: Evaluation, route: Route & { kind: 'cell' }, index: number | undefined): boolean {
+    if (index === undefined || index <= 0) return false
+    if (evaluation.index > index) return false
+    if (evaluation.index === index) return true
+    if (route.view === 'many' && evaluation.routed) return false
+    return Math.floor(index / 2 ** 40) === Math.floor(evaluation.index / 2 ** 40)
+  }
+
+  async #wait(cell: Cell, first: Evaluation, options: AskOptions): Promise<Evaluation> {
+    const { clock, random } = this.#options
+    const waitMs = Math.min(options.waitMs && options.waitMs > 0 ? options.waitMs : DEFAULT_WAIT_MS, MAX_WAIT_MS)
+    const deadline = clock.deadline(waitMs + (random.float() * waitMs) / JITTER_FRACTION, options.signal)
+    let evaluation = first
+    try {
+      while (!deadline.signal.aborted) {
+        await cell.changed(evaluation, deadline.signal)
+        const next = cell.current()
+        if (next.index !== options.index && next.index !== first.index) return next
+        evaluation = next
+      }
+      return evaluation
+    } finally {
+      deadline.done()
+    }
+  }
+
+  #toAnswer(evaluation: Evaluation, options: AskOptions): Answer<unknown> {
+    const base = {
+      value: evaluation.value,
+      index: evaluation.index,
+      datacenter: evaluation.datacenter,
+      failover: evaluation.failover,
+    }
+    if (evaluation.datacenter === this.datacenter) {
+      const consistency = options.consistency === 'default' ? 'leader' : options.consistency
+      return { ...base, source: 'catalog', ageMs: 0, knownLeader: true, consistency }
+    }
+    const remote = this.#options.federation.remote(evaluation.datacenter)
+    return {
+      ...base,
+      source: 'replica',
+      ageMs: remote?.ageMs() ?? 0,
+      knownLeader: remote?.state === 'live',
+      consistency: 'stale',
+    }
+  }
+
+  async #execute(
+    command: Command,
+    datacenter: string,
+    options: CommandOptions,
+    requestId?: string,
+    hops = 0,
+  ): Promise<CommandResult> {
+    const { catalog, federation } = this.#options
+    if (datacenter === this.datacenter && catalog)
+      return catalog.execute(command, requestId === undefined ? undefined : { requestId })
+    if (datacenter === 'nearest' || datacenter === '*') {
+      throw new AtollError('invalid', `dc: a write needs one datacenter by its name, not "${datacenter}"`, {
+        field: 'dc',
+      })
+    }
+    assertDatacenter(datacenter, 'dc')
+    if (catalog && federation.remote(datacenter) === undefined) {
+      throw new AtollError('no-path', `No path to datacenter: "${datacenter}" was never heard of here`, { field: 'dc' })
+    }
+    const to = catalog ? datacenter : this.datacenter
+    const result = await this.#forward.execute(to, datacenter, command, options, requestId, hops)
+    if (catalog && command.kind !== 'kv-put' && command.kind !== 'kv-delete') {
+      this.#wrote.set(datacenter, Math.max(this.#wrote.get(datacenter) ?? 0, result.index))
+    }
+    return result
+  }
+}
+
+/** The replica does not reach this node's own last write. */
+class ReplicaBehind extends Error {}
+
+/** host:port of a multiaddr like /ip4/10.0.0.1/tcp/8300. */
+function hostPort(multiaddr: string): string {
+  const parts = multiaddr.split('/')
+  const host = parts[2] ?? ''
+  return `${host.includes(':') ? `[${host}]` : host}:${parts[4] ?? ''}`
+}

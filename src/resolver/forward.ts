@@ -1,0 +1,144 @@
+/** Questions and commands that go to another node: what is sent, what is served, and what becomes of failures. */
+import type { Command, CommandResult } from '../catalog/catalog.ts'
+import type { Federation } from '../federation/federation.ts'
+import { AtollError, isAtollError } from '../model/errors.ts'
+import type { Clock, Random } from '../runtime/ports.ts'
+import type { Answer, AskOptions, CommandOptions, Mesh, Question } from './mesh.ts'
+
+/** Another DC answers within this, or the caller hears that it does not. */
+export const REMOTE_READ_TIMEOUT_MS = 1_700
+/** A server of the own DC. */
+export const LOCAL_READ_TIMEOUT_MS = 5_000
+/** One attempt of a write, and all of them. */
+export const WRITE_ATTEMPT_TIMEOUT_MS = 2_000
+export const WRITE_TIMEOUT_MS = 5_000
+/** Client to server to gateway; no way is longer. */
+const MAX_HOPS = 2
+
+export interface ForwardOptions {
+  readonly federation: Federation
+  readonly clock: Clock
+  readonly random: Random
+  readonly datacenter: string
+}
+
+interface AskMessage {
+  readonly question: Question
+  readonly options: Omit<AskOptions, 'signal'>
+  readonly hops: number
+}
+interface ExecuteMessage {
+  readonly command: Command
+  readonly datacenter: string
+  readonly token: string
+  readonly requestId: string
+  readonly hops: number
+}
+
+export class Forwarder {
+  readonly #options: ForwardOptions
+
+  constructor(options: ForwardOptions) {
+    this.#options = options
+  }
+
+  /** Asks a server of `to`; a blocking question holds as long as it waits. */
+  async ask(to: string, question: Question, options: AskOptions, hops = 0): Promise<Answer<unknown>> {
+    const { signal, ...rest } = options
+    const local = to === this.#options.datacenter
+    const waitMs = options.index === undefined || options.index <= 0 ? 0 : ((options.waitMs ?? 0) * 17) / 16
+    const baseMs = local ? LOCAL_READ_TIMEOUT_MS : REMOTE_READ_TIMEOUT_MS
+    const message: AskMessage = { question, options: rest, hops: hops + 1 }
+    try {
+      const answer = await this.#options.federation.call({ datacenter: to }, 'mesh.ask', message, {
+        deadlineMs: baseMs + waitMs,
+        signal,
+      })
+      return answer as Answer<unknown>
+    } catch (error) {
+      if (isAtollError(error) && error.code === 'timeout') throw noAnswer(to, baseMs, error)
+      throw error
+    }
+  }
+
+  /**
+   * Sends a command to a server of `to`. It carries a request id, so that sending it again when the answer got lost
+   * cannot apply it twice.
+   */
+  async execute(
+    to: string,
+    datacenter: string,
+    command: Command,
+    options: CommandOptions,
+    requestId?: string,
+    hops = 0,
+  ): Promise<CommandResult> {
+    const { clock, federation, random } = this.#options
+    const message: ExecuteMessage = {
+      command,
+      datacenter,
+      token: options.principal.token,
+      requestId: requestId ?? random.uuid(),
+      hops: hops + 1,
+    }
+    const startMs = clock.nowMs()
+    let maySent = false
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return (await federation.call({ datacenter: to }, 'mesh.execute', message, {
+          deadlineMs: Math.min(WRITE_ATTEMPT_TIMEOUT_MS, WRITE_TIMEOUT_MS - (clock.nowMs() - startMs)),
+          signal: options.signal,
+        })) as CommandResult
+      } catch (error) {
+        if (!isAtollError(error) || (error.code !== 'timeout' && error.code !== 'unavailable')) throw error
+        if (error.code === 'timeout') maySent = true
+        const leftMs = WRITE_TIMEOUT_MS - (clock.nowMs() - startMs)
+        const pauseMs = 100 * 2 ** attempt * (0.5 + random.float())
+        const again = maySent ? leftMs > pauseMs + 100 : attempt < 2 && leftMs > pauseMs + 100
+        if (!again) throw maySent ? unknownOutcome(datacenter, error) : error
+        await clock.sleep(pauseMs, options.signal)
+      }
+    }
+  }
+
+  /** Serves what other nodes forward to this server. */
+  serve(
+    mesh: Pick<Mesh, 'ask'>,
+    execute: (message: {
+      command: Command
+      datacenter: string
+      token: string
+      requestId: string
+      hops: number
+    }) => Promise<CommandResult>,
+  ): void {
+    const { federation, datacenter } = this.#options
+    federation.handle('mesh.ask', async (payload, { peer, signal }) => {
+      const { question, options, hops } = payload as AskMessage
+      if (hops > MAX_HOPS)
+        throw new AtollError('internal', `a question went over ${hops} nodes; it would go in circles`)
+      const foreign = peer.datacenter !== datacenter
+      return await mesh.ask(question, {
+        ...options,
+        ...(foreign && { datacenter, noFailover: true }),
+        signal,
+      })
+    })
+    federation.handle('mesh.execute', async (payload) => {
+      const message = payload as ExecuteMessage
+      if (message.hops > MAX_HOPS)
+        throw new AtollError('internal', `a command went over ${message.hops} nodes; it would go in circles`)
+      return await execute(message)
+    })
+  }
+}
+
+const noAnswer = (datacenter: string, ms: number, cause: unknown): AtollError =>
+  new AtollError('unavailable', `datacenter "${datacenter}" did not answer within ${ms} ms`, { cause })
+
+const unknownOutcome = (datacenter: string, cause: unknown): AtollError =>
+  new AtollError(
+    'unknown-outcome',
+    `datacenter "${datacenter}" did not confirm the write in time; it may or may not have been applied`,
+    { cause },
+  )

@@ -1,0 +1,31 @@
+/** Orders by network distance. Nodes without a coordinate come last; equal distances keep their order. */
+import type { CatalogView } from '../catalog/view.ts'
+import { type Coordinate, coordinateDistanceMs } from '../model/coordinate.ts'
+
+const coordinateOf = (view: CatalogView, node: string): Coordinate | undefined =>
+  view.coordinatesOf(node)[0]?.coordinate
+
+/** `items` by the distance of their nodes to the node `near`; unchanged when that is unknown or has no coordinate. */
+export function byDistance<T>(
+  view: CatalogView,
+  near: string | undefined,
+  items: readonly T[],
+  nodeOf: (item: T) => string,
+): readonly T[] {
+  if (near === undefined || near === '' || items.length < 2) return items
+  const origin = coordinateOf(view, near)
+  if (origin === undefined) return items
+  const distances = new Map<string, number>()
+  const distance = (item: T): number => {
+    const node = nodeOf(item)
+    let known = distances.get(node)
+    if (known === undefined) {
+      const coordinate = coordinateOf(view, node)
+      known = coordinate === undefined ? Number.POSITIVE_INFINITY : coordinateDistanceMs(origin, coordinate)
+      distances.set(node, known)
+    }
+    return known
+  }
+  // Infinity - Infinity is NaN: equal.
+  return [...items].sort((a, b) => distance(a) - distance(b) || 0)
+}

@@ -1,0 +1,157 @@
+/** Questions answered from one DC's view: what is read, and the topics on which the answer depends. */
+import type { CatalogView, Topic } from '../catalog/view.ts'
+import type { CheckRow, Instance, NodeRow } from '../model/entries.ts'
+import type { AnswerValue, Question, QuestionKind } from './mesh.ts'
+import { byDistance } from './rank.ts'
+
+export interface Reading {
+  readonly value: unknown
+  /** Never empty; the first one's index is the answer's. */
+  readonly topics: readonly Topic[]
+}
+
+/** What one reading may need beside the view. */
+export interface ReadContext {
+  /** Name of the node that was asked, for `near=_agent`; undefined when it is of another DC. */
+  readonly agentNode: string | undefined
+}
+
+type Reader<K extends QuestionKind> = (
+  view: CatalogView,
+  question: Question<K>,
+  context: ReadContext,
+) => { value: AnswerValue<K>; topics: readonly Topic[] }
+
+/** `near` as a node's name. */
+const nearOf = (near: string | undefined, context: ReadContext): string | undefined =>
+  near === '_agent' ? context.agentNode : near
+
+export function hasMeta(node: NodeRow | undefined, wanted: Readonly<Record<string, string>> | undefined): boolean {
+  if (wanted === undefined) return true
+  for (const [key, value] of Object.entries(wanted)) if (node?.meta?.[key] !== value) return false
+  return true
+}
+
+/** Whether an instance carries every tag, in any case. */
+export function hasTags(instance: Instance, tags: readonly string[]): boolean {
+  return tags.every((tag) => {
+    const wanted = tag.toLowerCase()
+    return instance.service.tags.some((own) => own.toLowerCase() === wanted)
+  })
+}
+
+/** Instances of a service after tags, node meta and, when asked, health. The view's own array when nothing is left out. */
+export function selectInstances(view: CatalogView, question: Question<'service'>): readonly Instance[] {
+  const all = view.instances(question.service)
+  if (!question.passing && question.tags.length === 0 && question.nodeMeta === undefined) return all
+  return all.filter(
+    (instance) =>
+      (!question.passing || instance.status === 'passing') &&
+      hasTags(instance, question.tags) &&
+      hasMeta(instance.node, question.nodeMeta),
+  )
+}
+
+const checksWithMeta = (
+  view: CatalogView,
+  checks: readonly CheckRow[],
+  wanted: Readonly<Record<string, string>> | undefined,
+): readonly CheckRow[] =>
+  wanted === undefined ? checks : checks.filter((check) => hasMeta(view.node(check.node), wanted))
+
+const sortedChecks = (view: CatalogView, checks: readonly CheckRow[], near: string | undefined): readonly CheckRow[] =>
+  byDistance(view, near, checks, (check) => check.node)
+
+const readers: { [K in QuestionKind]: Reader<K> } = {
+  datacenters: (view) => ({ value: [view.datacenter], topics: [view.topic({ kind: 'nodes' })] }),
+  nodes: (view, question, context) => ({
+    value: byDistance(
+      view,
+      nearOf(question.near, context),
+      question.nodeMeta ? view.nodes().filter((node) => hasMeta(node, question.nodeMeta)) : view.nodes(),
+      (node) => node.node,
+    ),
+    topics: [view.topic({ kind: 'nodes' })],
+  }),
+  services: (view, question) => ({
+    value: question.nodeMeta ? servicesOnNodes(view, question.nodeMeta) : view.services(),
+    topics: question.nodeMeta
+      ? [view.topic({ kind: 'services' }), view.topic({ kind: 'nodes' })]
+      : [view.topic({ kind: 'services' })],
+  }),
+  service: (view, question, context) => ({
+    value: byDistance(
+      view,
+      nearOf(question.near, context),
+      selectInstances(view, question),
+      (instance) => instance.node.node,
+    ),
+    topics: [view.topic({ kind: 'service', service: question.service })],
+  }),
+  node: (view, question) => {
+    const node = view.node(question.node) ?? view.nodeById(question.node)
+    return {
+      value: node && { node, services: view.servicesOf(node.node), checks: view.checksOf(node.node) },
+      topics: [view.topic({ kind: 'node', node: node?.node ?? question.node })],
+    }
+  },
+  'service-checks': (view, question, context) => ({
+    value: sortedChecks(
+      view,
+      checksWithMeta(view, view.checksOfService(question.service), question.nodeMeta),
+      nearOf(question.near, context),
+    ),
+    topics: [view.topic({ kind: 'service', service: question.service })],
+  }),
+  'node-checks': (view, question) => ({
+    value: view.checksOf(question.node),
+    topics: [view.topic({ kind: 'node', node: question.node })],
+  }),
+  state: (view, question, context) => ({
+    value: sortedChecks(
+      view,
+      checksWithMeta(view, view.checks(question.state === 'any' ? undefined : question.state), question.nodeMeta),
+      nearOf(question.near, context),
+    ),
+    topics: [view.topic({ kind: 'checks' })],
+  }),
+  coordinates: (view, question) => ({
+    value: question.node === undefined ? view.coordinates() : view.coordinatesOf(question.node),
+    topics: [view.topic({ kind: 'coordinates' })],
+  }),
+  'coordinate-datacenters': (view) => ({
+    value: [{ datacenter: view.datacenter, coordinates: view.coordinates() }],
+    topics: [view.topic({ kind: 'coordinates' })],
+  }),
+  kv: (view, question) => ({ value: view.kv(question.key), topics: [view.topic({ kind: 'kv', key: question.key })] }),
+  'kv-prefix': (view, question) => ({
+    value: view.kvUnder(question.prefix),
+    topics: [view.topic({ kind: 'kv-prefix', prefix: question.prefix })],
+  }),
+  'kv-keys': (view, question) => ({
+    value: view.kvKeys(question.prefix, question.separator),
+    topics: [view.topic({ kind: 'kv-prefix', prefix: question.prefix })],
+  }),
+}
+
+function servicesOnNodes(view: CatalogView, wanted: Readonly<Record<string, string>>): AnswerValue<'services'> {
+  const tagsOf = new Map<string, Set<string>>()
+  for (const node of view.nodes()) {
+    if (!hasMeta(node, wanted)) continue
+    for (const service of view.servicesOf(node.node)) {
+      const tags = tagsOf.get(service.service) ?? new Set()
+      tagsOf.set(service.service, tags)
+      for (const tag of service.tags) tags.add(tag)
+    }
+  }
+  return [...tagsOf].map(([service, tags]) => ({ service, tags: [...tags] }))
+}
+
+export function read(view: CatalogView, question: Question, context: ReadContext): Reading {
+  const reader = readers[question.kind] as Reader<QuestionKind>
+  return reader(view, question, context)
+}
+
+/** Questions whose answers other DCs hold too; the rest always goes to the DC that it names. */
+export const isReplicated = (kind: QuestionKind): boolean =>
+  kind !== 'kv' && kind !== 'kv-prefix' && kind !== 'kv-keys' && kind !== 'coordinates'
