@@ -1,0 +1,119 @@
+/**
+ * The one schema of a node's configuration, whether it comes from a file, the environment or flags. Each field says
+ * what it means, in which unit, its default, and what it costs. `preset` sets the times that depend on the network.
+ */
+import { z } from 'zod'
+import { AtollError } from './model/errors.ts'
+
+const port = z.number().int().min(0).max(65_535)
+const name = z
+  .string()
+  .regex(/^[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$/, 'use 1 to 128 letters, digits, ".", "-" and "_"')
+const datacenterName = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$/, 'use 1 to 63 of a-z, 0-9, "-" and "_"')
+  .refine((value) => value !== 'nearest', '"nearest" means something else in ?dc=')
+
+/** Times that depend on how far nodes are apart. `dev`: one machine; `lan`: one datacenter; `wan`: nodes of one DC far apart. */
+export const PRESETS = {
+  dev: { nodeLeaseMs: 8_000, renewMs: 2_000, connectionGraceMs: 1_000, syncIntervalMs: 30_000 },
+  lan: { nodeLeaseMs: 8_000, renewMs: 2_000, connectionGraceMs: 1_000, syncIntervalMs: 60_000 },
+  wan: { nodeLeaseMs: 24_000, renewMs: 6_000, connectionGraceMs: 4_000, syncIntervalMs: 120_000 },
+} as const
+
+const httpSchema = z
+  .strictObject({
+    /** Address that the API listens on. The API has no access control yet: anything but loopback is open to whoever reaches it. */
+    host: z.string().min(1).default('127.0.0.1'),
+    /** 0 picks a free port. */
+    port: port.default(8500),
+    /** Blocking queries held at once; each costs about 2 KB. More get a 429. */
+    maxBlockingQueries: z.number().int().min(1).max(1_000_000).default(10_000),
+    /** Server-Sent-Event streams held at once; each may buffer up to 64 KB. */
+    maxWatchStreams: z.number().int().min(1).max(100_000).default(1_000),
+  })
+  .prefault({})
+
+const federationSchema = z
+  .strictObject({
+    /** Address that libp2p listens on. */
+    host: z.string().min(1).default('127.0.0.1'),
+    /** 0 picks a free port. */
+    port: port.default(8300),
+    /** Host names or addresses, or whole multiaddrs, under which others reach this node; the listening address unless given. */
+    advertise: z.array(z.string().min(1)).default([]),
+    /** Peers of the mesh: multiaddrs or host:port. Tried again for as long as none was reached. */
+    join: z.array(z.string().min(1)).max(64).default([]),
+    /** Only nodes of the same mesh talk to each other. */
+    mesh: name.default('atoll'),
+    /** Declares that every address of every DC can be reached from every other, so that failover needs no `wan` address. */
+    flatNetwork: z.boolean().default(false),
+    /** Whether plain `?passing` lookups may be answered by the nearest other DC when nothing passes at home. */
+    failover: z.boolean().default(true),
+  })
+  .prefault({})
+
+const storeSchema = z
+  .strictObject({
+    /** Revisions kept for watchers and repair by delta; each costs the size of its change on disk. */
+    historyRevisions: z.number().int().min(100).max(10_000_000).default(100_000),
+  })
+  .prefault({})
+
+const logSchema = z
+  .strictObject({
+    level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('warn'),
+    /** `text` for people, `json` for machines. */
+    format: z.enum(['text', 'json']).default('text'),
+  })
+  .prefault({})
+
+export const configSchema = z.strictObject({
+  /** A server with a store in memory, for trying things out: nothing is kept. */
+  dev: z.boolean().default(false),
+  /** Servers hold the catalog; others are clients and need a server of their DC to join. */
+  server: z.boolean().default(false),
+  datacenter: datacenterName.default('dc1'),
+  /** Name of this node, unique in its DC; the host's name unless given. */
+  node: name.optional(),
+  /** Address of this node as the catalog shows it; the libp2p address unless given. */
+  address: z.string().min(1).optional(),
+  /** Addresses by network; `wan` is used by lookups from other DCs. */
+  taggedAddresses: z.record(z.string(), z.string()).default({}),
+  nodeMeta: z.record(z.string().max(128), z.string().max(512)).default({}),
+  /** Identity, store and registrations of this node. Needed unless `dev`. */
+  dataDirectory: z.string().min(1).optional(),
+  preset: z.enum(['dev', 'lan', 'wan']).optional(),
+  http: httpSchema,
+  federation: federationSchema,
+  store: storeSchema,
+  log: logSchema,
+})
+
+export type Config = z.output<typeof configSchema>
+export type ConfigInput = z.input<typeof configSchema>
+
+/** Fills in defaults. Rejects with 'invalid', naming every wrong field. */
+export function parseConfig(input: unknown): Config {
+  const parsed = configSchema.safeParse(input)
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'configuration'}: ${issue.message}`)
+    throw new AtollError('invalid', problems.join('; '), { field: parsed.error.issues[0]?.path.join('.') })
+  }
+  const config = parsed.data
+  if (!config.dev && config.dataDirectory === undefined) {
+    throw new AtollError(
+      'invalid',
+      'dataDirectory: a node keeps its identity and data in a folder; give --data-dir, or --dev to keep nothing',
+      { field: 'dataDirectory' },
+    )
+  }
+  if (!config.server && !config.dev && config.federation.join.length === 0) {
+    throw new AtollError(
+      'invalid',
+      'federation.join: a client needs a server of its datacenter to join; give --join, or --server to be one',
+      { field: 'federation.join' },
+    )
+  }
+  return config
+}
