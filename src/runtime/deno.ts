@@ -1,0 +1,153 @@
+import { AtollError } from '../model/errors.ts'
+import { declaredLength, readBounded, tooLarge } from './body-limit.ts'
+import { systemClock } from './clock.ts'
+import { listenError } from './listen-error.ts'
+import { machine } from './machine.ts'
+import type { HttpRequestInfo, HttpServerOptions, RunningHttpServer, Runtime } from './ports.ts'
+
+/**
+ * Deno, through `Deno.serve`.
+ *
+ * `request.signal` aborts when the client goes, and, unless Deno runs with `--unstable-no-legacy-abort` (deno.json sets
+ * it), also once an answer has been sent whole: listeners must not take that for an error.
+ * `request.url` holds path and query as they were sent.
+ * Deno has no timeout for slow heads: `headersTimeoutMs` does nothing here. A stream that ignores its signal outlives `close`.
+ */
+export const denoRuntime: Runtime = { ...machine, name: 'deno', version: process.versions.deno ?? '', serveHttp }
+
+/** The little of Deno's API that is used here. */
+interface DenoInfo {
+  readonly remoteAddr: { hostname?: string }
+  readonly completed: Promise<void>
+}
+interface DenoServer {
+  readonly addr: { hostname: string; port: number }
+  shutdown(): Promise<void>
+}
+declare const Deno: {
+  serve(
+    options: { hostname: string; port: number; onListen(): void; onError(error: unknown): Response },
+    handler: (request: Request, info: DenoInfo) => Response | Promise<Response>,
+  ): DenoServer
+}
+
+/** After the grace: how long answers that were cut short may take to leave. */
+const LAST_WORDS_MS = 1000
+
+async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer> {
+  const open = new OpenRequests()
+  const handler = (request: Request, info: DenoInfo): Response | Promise<Response> => {
+    open.linkSignal(request, info)
+    const about: HttpRequestInfo = { remoteAddress: info.remoteAddr.hostname ?? '' }
+    if (request.method === 'GET' || request.method === 'HEAD') return open.track(options.fetch(request, about))
+    const length = declaredLength(request.headers)
+    if (length !== undefined) {
+      return length > options.maxBodyBytes ? tooLarge(options.maxBodyBytes) : open.track(options.fetch(request, about))
+    }
+    if (request.body === null) return open.track(options.fetch(request, about))
+    return open.track(fetchChunked(request, about, options))
+  }
+  let server: DenoServer
+  try {
+    server = Deno.serve(
+      {
+        hostname: options.hostname,
+        port: options.port,
+        onListen() {},
+        onError: () => new Response('internal error\n', { status: 500 }),
+      },
+      handler,
+    )
+  } catch (error) {
+    throw listenError(error, options.hostname, options.port)
+  }
+  let closed: Promise<void> | undefined
+  return {
+    hostname: server.addr.hostname,
+    port: server.addr.port,
+    close: (graceMs) => (closed ??= shutDown(server, open, graceMs)),
+  }
+}
+
+/** A chunked body is read whole first, up to the bound. */
+async function fetchChunked(request: Request, about: HttpRequestInfo, options: HttpServerOptions): Promise<Response> {
+  const body = await readBounded(request.body!, options.maxBodyBytes)
+  if (body === undefined) return tooLarge(options.maxBodyBytes)
+  const whole = new Request(request.url, { method: request.method, headers: request.headers, body })
+  // The constructor normalizes the URL and has a signal of its own.
+  Object.defineProperty(whole, 'url', { value: request.url })
+  Object.defineProperty(whole, 'signal', { get: () => request.signal })
+  return options.fetch(whole, about)
+}
+
+/** What is unanswered, so that closing can end it: `Deno.serve` itself would wait for it without a bound. */
+class OpenRequests {
+  readonly #unanswered = new Set<(response: Response) => void>()
+  readonly #signals = new Set<AbortController>()
+  #cut = false
+
+  track(answer: Response | Promise<Response>): Response | Promise<Response> {
+    if (answer instanceof Response) return answer
+    return new Promise((resolve, reject) => {
+      this.#unanswered.add(resolve)
+      answer.then(resolve, reject).finally(() => this.#unanswered.delete(resolve))
+      if (this.#cut) resolve(shuttingDown())
+    })
+  }
+
+  /** Gives the request a signal that closing can abort too; costs a controller only where it is read. */
+  linkSignal(request: Request, info: DenoInfo): void {
+    const signals = this.#signals
+    let controller: AbortController | undefined
+    Object.defineProperty(request, 'signal', {
+      configurable: true,
+      get() {
+        if (controller) return controller.signal
+        const linked = new AbortController()
+        controller = linked
+        const native = signalOf.call(request)
+        signals.add(linked)
+        const forget = (): void => void signals.delete(linked)
+        info.completed.then(forget, forget)
+        const onAbort = (): void => {
+          forget()
+          linked.abort(native.reason)
+        }
+        if (native.aborted) onAbort()
+        else native.addEventListener('abort', onAbort, { once: true })
+        return linked.signal
+      },
+    })
+  }
+
+  cut(): void {
+    this.#cut = true
+    const reason = new AtollError('unavailable', 'this node is shutting down')
+    for (const controller of this.#signals) controller.abort(reason)
+    this.#signals.clear()
+    for (const resolve of this.#unanswered) resolve(shuttingDown())
+  }
+}
+
+const signalOf = Object.getOwnPropertyDescriptor(Request.prototype, 'signal')!.get! as (this: Request) => AbortSignal
+
+const shuttingDown = (): Response =>
+  new Response('this node is shutting down\n', { status: 503, headers: { Connection: 'close' } })
+
+async function shutDown(server: DenoServer, open: OpenRequests, graceMs: number): Promise<void> {
+  const finished = server.shutdown()
+  if (await within(finished, graceMs)) return
+  open.cut()
+  await within(finished, LAST_WORDS_MS)
+}
+
+/** Whether it settled in time. */
+async function within(work: Promise<unknown>, timeoutMs: number): Promise<boolean> {
+  const { signal, done } = systemClock.deadline(timeoutMs)
+  const late = new Promise<false>((resolve) => signal.addEventListener('abort', () => resolve(false), { once: true }))
+  try {
+    return await Promise.race([work.then(() => true), late])
+  } finally {
+    done()
+  }
+}

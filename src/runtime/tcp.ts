@@ -1,0 +1,38 @@
+import { connect } from 'node:net'
+import { AtollError } from '../model/errors.ts'
+import { systemClock } from './clock.ts'
+import type { TcpProbe } from './ports.ts'
+
+/** Whether something accepts TCP connections there. */
+export const tcpProbe: TcpProbe = async ({ host, port, timeoutMs, signal: parent }) => {
+  const { signal, done } = systemClock.deadline(timeoutMs, parent)
+  try {
+    signal.throwIfAborted()
+    await new Promise<void>((resolve, reject) => {
+      const socket = connect({ host, port })
+      const onAbort = (): void => finish(() => reject(reasonOf(signal, host, port, timeoutMs)))
+      const finish = (settle: () => void): void => {
+        signal.removeEventListener('abort', onAbort)
+        socket.removeAllListeners()
+        // A socket that is being torn down may still fail.
+        socket.on('error', () => {})
+        socket.destroy()
+        settle()
+      }
+      socket.once('connect', () => finish(resolve))
+      socket.once('error', (error) =>
+        finish(() => reject(new AtollError('unavailable', `tcp ${host}:${port}: ${error.message}`, { cause: error }))),
+      )
+      signal.addEventListener('abort', onAbort, { once: true })
+    })
+  } finally {
+    done()
+  }
+}
+
+function reasonOf(signal: AbortSignal, host: string, port: number, timeoutMs: number): unknown {
+  const reason: unknown = signal.reason
+  return reason instanceof AtollError && reason.code === 'timeout'
+    ? new AtollError('timeout', `tcp ${host}:${port}: no connection within ${timeoutMs} ms`)
+    : reason
+}
