@@ -1,21 +1,12 @@
 /** What a node's faces ask of its agent: the workloads registered with this very node, and the node itself. */
+
 import type { Status } from '../model/entries.ts'
 import type { LocalCheck, LocalCheckDefinition, LocalServiceDefinition } from '../model/local.ts'
+import type { Member } from '../model/member.ts'
 
 export type { LocalCheck, LocalCheckDefinition, LocalServiceDefinition } from '../model/local.ts'
 
-export interface Member {
-  readonly name: string
-  readonly address: string
-  readonly port: number
-  readonly datacenter: string
-  readonly role: 'server' | 'client'
-  readonly status: 'alive' | 'failed' | 'left'
-  readonly id: string
-  readonly peerId: string
-  readonly runtime: string
-  readonly version: string
-}
+export type { Member } from '../model/member.ts'
 
 export interface AgentSelf {
   readonly nodeId: string
