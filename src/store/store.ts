@@ -138,8 +138,14 @@ export interface StoreStatus {
 }
 
 export interface Store {
-  /** Identity of this store's life; fixed while it is open. */
+  /** Identity of this store's life; changes only by `raiseGeneration`. */
   readonly epoch: Epoch
+
+  /**
+   * Begins another life of this store: generation `generation` (above the present one, or nothing happens) with a new
+   * random part, durable when it resolves. For a store that was restored or recreated while peers remember more.
+   */
+  raiseGeneration(generation: number): Promise<Epoch>
 
   /** Atomic; at most one new revision; resolves only when durable; applied at most once. */
   txn(txn: Txn): Promise<TxnResult>
