@@ -1,0 +1,216 @@
+/** The API's JSON, as it is spelled there. Fields that a node may leave out are optional. */
+
+export type Status = 'passing' | 'warning' | 'critical'
+
+export interface NodeJson {
+  readonly ID: string
+  readonly Node: string
+  readonly Address: string
+  readonly Datacenter: string
+  readonly TaggedAddresses: Readonly<Record<string, string>> | null
+  readonly Meta: Readonly<Record<string, string>> | null
+  readonly CreateIndex: number
+  readonly ModifyIndex: number
+}
+
+export interface ServiceAddressJson {
+  readonly Address: string
+  readonly Port: number
+}
+
+export interface ServiceJson {
+  readonly ID: string
+  readonly Service: string
+  readonly Tags: readonly string[] | null
+  readonly Address: string
+  readonly Port: number
+  readonly Meta: Readonly<Record<string, string>> | null
+  readonly TaggedAddresses?: Readonly<Record<string, ServiceAddressJson>> | null
+  readonly Weights?: { readonly Passing: number; readonly Warning: number }
+  readonly EnableTagOverride?: boolean
+  readonly Kind?: string
+  readonly SocketPath?: string
+}
+
+export interface CheckJson {
+  readonly Node: string
+  readonly CheckID: string
+  readonly Name: string
+  readonly Status: Status
+  readonly Notes: string
+  readonly Output: string
+  readonly ServiceID: string
+  readonly ServiceName: string
+  readonly ServiceTags: readonly string[] | null
+  readonly Type?: string
+  readonly Interval?: string
+  readonly Timeout?: string
+}
+
+/** An instance of a service with its node and checks. */
+export interface HealthEntryJson {
+  readonly Node: NodeJson
+  readonly Service: ServiceJson
+  readonly Checks: readonly CheckJson[]
+  /** Set when the instance is of another datacenter than the node that was asked. */
+  readonly Remote?: RemoteJson
+}
+
+export interface RemoteJson {
+  readonly Datacenter: string
+  /** Round-trip time to that datacenter, null while unmeasured. */
+  readonly DistanceMs: number | null
+  readonly AgeMs: number
+  /** Where to reach the instance from here. */
+  readonly Address: string
+  readonly Port: number
+}
+
+/** An instance as `/v1/catalog/service` gives it. */
+export interface CatalogServiceJson {
+  readonly ID: string
+  readonly Node: string
+  readonly Address: string
+  readonly Datacenter: string
+  readonly NodeMeta: Readonly<Record<string, string>> | null
+  readonly ServiceID: string
+  readonly ServiceName: string
+  readonly ServiceTags: readonly string[] | null
+  readonly ServiceAddress: string
+  readonly ServicePort: number
+  readonly ServiceMeta: Readonly<Record<string, string>> | null
+}
+
+export interface CatalogNodeJson {
+  readonly Node: NodeJson
+  readonly Services: Readonly<Record<string, ServiceJson>>
+}
+
+export interface MemberJson {
+  readonly Name: string
+  readonly Addr: string
+  readonly Port: number
+  readonly Tags: Readonly<Record<string, string>>
+  /** 1 alive, 2 leaving, 3 left, 4 failed. */
+  readonly Status: number
+}
+
+export interface AgentSelfJson {
+  readonly Config: {
+    readonly Datacenter: string
+    readonly NodeName: string
+    readonly NodeID: string
+    readonly Server: boolean
+    readonly Version: string
+  }
+  readonly Member?: MemberJson
+  readonly Meta?: Readonly<Record<string, string>> | null
+}
+
+/** A check to register; exactly one of HTTP, TCP and TTL. Durations like "10s". */
+export interface CheckDefinitionJson {
+  readonly CheckID?: string
+  readonly Name?: string
+  readonly Notes?: string
+  readonly HTTP?: string
+  readonly Method?: string
+  readonly Header?: Readonly<Record<string, readonly string[]>>
+  readonly Body?: string
+  readonly TLSSkipVerify?: boolean
+  readonly TCP?: string
+  readonly TTL?: string
+  readonly Interval?: string
+  readonly Timeout?: string
+  readonly Status?: Status
+  readonly SuccessBeforePassing?: number
+  readonly FailuresBeforeCritical?: number
+  readonly DeregisterCriticalServiceAfter?: string
+}
+
+export interface ServiceDefinitionJson {
+  readonly Name: string
+  readonly ID?: string
+  readonly Tags?: readonly string[]
+  readonly Address?: string
+  readonly Port?: number
+  readonly Meta?: Readonly<Record<string, string>>
+  readonly TaggedAddresses?: Readonly<Record<string, ServiceAddressJson>>
+  readonly Weights?: { readonly Passing: number; readonly Warning: number }
+  readonly EnableTagOverride?: boolean
+  readonly Check?: CheckDefinitionJson
+  readonly Checks?: readonly CheckDefinitionJson[]
+}
+
+export interface MeshStatusJson {
+  readonly Datacenter: string
+  readonly Node: string
+  readonly Role: 'server' | 'client'
+  readonly Runtime: string
+  readonly Datacenters: readonly MeshDatacenterJson[]
+  readonly Links: readonly MeshLinkJson[]
+}
+
+export interface MeshDatacenterJson {
+  readonly Datacenter: string
+  readonly Own: boolean
+  readonly State: 'live' | 'lost' | 'quarantined'
+  readonly Reachable: boolean
+  /** Null while unmeasured. */
+  readonly RoundTripMs: number | null
+  readonly Gateways: readonly {
+    readonly Node: string
+    readonly PeerID: string
+    readonly Addresses: readonly string[]
+    readonly Connected: boolean
+  }[]
+  /** Null for a datacenter of which nothing was received yet. */
+  readonly Replica: {
+    readonly Generation: number
+    readonly Revision: number
+    readonly HeadRevision: number
+    readonly AgeMs: number
+    readonly Entries: number
+    readonly Digest: string
+    readonly Deltas: number
+    readonly Snapshots: number
+    readonly Repairs: number
+  } | null
+}
+
+export interface MeshLinkJson {
+  readonly PeerID: string
+  readonly Node: string
+  readonly Datacenter: string
+  readonly Role: 'server' | 'client'
+  readonly Direction: 'inbound' | 'outbound'
+  readonly RoundTripMs: number | null
+  readonly Address: string
+}
+
+export interface ExplanationJson {
+  readonly Service: string
+  readonly Datacenter: string
+  /** Where a plain `?passing` lookup is answered from now; null when nothing passes anywhere. */
+  readonly Chosen: string | null
+  readonly Candidates: readonly ExplainedDatacenterJson[]
+}
+
+export interface ExplainedDatacenterJson {
+  readonly Datacenter: string
+  readonly Own: boolean
+  readonly DistanceMs: number | null
+  readonly Reachable: boolean
+  readonly AgeMs: number
+  readonly Instances: number
+  readonly Passing: number
+  readonly Chosen: boolean
+  readonly Reason: string
+  readonly Entries: readonly {
+    readonly Node: string
+    readonly ServiceID: string
+    readonly Status: Status
+    readonly Failing: readonly string[]
+    readonly Address: string
+    readonly Port: number
+  }[]
+}
