@@ -7,6 +7,7 @@
  *   e/c/<node>/<check>      CheckEntry without notes and output
  *   e/i/<service>           raised when an instance (or a check of one) is deleted: the service's index outlives it
  *   e/t/<table>             raised when an entry of `nodes`, `services` or `checks` is deleted
+ *   e/d/<node>              names of services that lost something on the node in a deletion too large for a key each
  *   e/f/<service>           FailoverRecord
  *   o/<node>/<check>        a check's notes and output: never leave the DC, and change often
  *   k/<key>                 KvEntry; the key verbatim
@@ -21,8 +22,12 @@
  */
 export type Table = 'nodes' | 'services' | 'checks'
 
-/** A part of a key that ends before the next '/'. */
-const part = (name: string): string => name.toLowerCase().replaceAll('%', '%25').replaceAll('/', '%2f')
+/** A name as a part of a key, which ends before the next '/': the same for names that differ only in case. */
+export function keyPart(name: string): string {
+  const lower = name.toLowerCase()
+  return lower.includes('%') || lower.includes('/') ? lower.replaceAll('%', '%25').replaceAll('/', '%2f') : lower
+}
+const part = keyPart
 
 export const keys = {
   exported: 'e/',
@@ -33,10 +38,12 @@ export const keys = {
   checksOf: (node: string): string => `e/c/${part(node)}/`,
   serviceIndex: (service: string): string => `e/i/${part(service)}`,
   tableIndex: (table: Table): string => `e/t/${table}`,
+  bulkDeletion: (node: string): string => `e/d/${part(node)}`,
   failover: (service: string): string => `e/f/${part(service)}`,
   output: (node: string, checkId: string): string => `o/${part(node)}/${part(checkId)}`,
   outputsOf: (node: string): string => `o/${part(node)}/`,
   coordinate: (node: string, segment: string): string => `x/${part(node)}/${part(segment)}`,
+  coordinatesOf: (node: string): string => `x/${part(node)}/`,
   kv: (key: string): string => `k/${key}`,
   kvIndex: 't/kv',
   lease: (nodeId: string): string => `l/${part(nodeId)}`,
