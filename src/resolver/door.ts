@@ -55,8 +55,11 @@ export interface MeshOptions {
   readonly maxKeptAnswers?: number
 }
 
+/** Whose tables answer: the own DC's, one replica's, or those of several DCs. */
+type View = 'own' | 'many' | { readonly datacenter: string }
+
 type Route =
-  | { readonly kind: 'cell'; readonly cell: Cell; readonly view: 'own' | { readonly datacenter: string } | 'many' }
+  | { readonly kind: 'cell'; readonly cell: Cell; readonly view: View }
   | { readonly kind: 'rpc'; readonly to: string }
 
 export type RunningMesh = Mesh & { close(): void }
@@ -221,12 +224,7 @@ class Door implements RunningMesh {
     )
   }
 
-  #cellRoute(
-    question: Question,
-    from: string,
-    view: 'own' | 'many' | { datacenter: string },
-    evaluate: (changed: boolean) => Evaluation,
-  ): Route {
+  #cellRoute(question: Question, from: string, view: View, evaluate: (changed: boolean) => Evaluation): Route {
     const key = `${from} ${JSON.stringify(question)}`
     const cell = this.#cells.get(key, () => new Cell(evaluate, this.#routes, () => this.#options.clock.nowMs()))
     return { kind: 'cell', cell, view }
@@ -271,34 +269,40 @@ class Door implements RunningMesh {
 
   #now(route: Route, options: AskOptions): Answer<unknown> | undefined {
     if (route.kind === 'rpc' || options.index !== undefined) return undefined
-    if (options.consistency !== 'stale' && this.#ready(route) !== undefined) return undefined
+    if (options.consistency !== 'stale') {
+      if (this.#isBehindOwnWrite(route.view)) return undefined
+      const barrier = this.#barrier(route.view)
+      if (barrier !== undefined) {
+        // Whoever asks on by `answer()` takes a barrier that begins after it; this one may fail unheard.
+        barrier.catch(() => {})
+        return undefined
+      }
+    }
     return this.#toAnswer(route.cell.current(), options)
   }
 
-  /** What must come to pass before the tables may be read; undefined: nothing. */
-  #ready(route: Route & { kind: 'cell' }): Promise<unknown> | undefined {
-    if (route.view === 'own' || route.view === 'many') return this.#options.catalog!.barrier()
-    const wrote = this.#wrote.get(route.view.datacenter)
-    if (wrote === undefined) return undefined
-    const view = this.#options.replica(route.view.datacenter)
-    if (view === undefined || view.index >= wrote) {
-      this.#wrote.delete(route.view.datacenter)
-      return undefined
-    }
-    return Promise.reject(new ReplicaBehind())
+  /** undefined: the own tables may be read at once. */
+  #barrier(view: View): Promise<void> | undefined {
+    return typeof view === 'object' ? undefined : this.#options.catalog!.barrier()
+  }
+
+  /** Whether the replica does not show yet what this node itself wrote in that DC. */
+  #isBehindOwnWrite(view: View): boolean {
+    if (typeof view !== 'object') return false
+    const wrote = this.#wrote.get(view.datacenter)
+    if (wrote === undefined) return false
+    if ((this.#options.replica(view.datacenter)?.index ?? 0) < wrote) return true
+    this.#wrote.delete(view.datacenter)
+    return false
   }
 
   async #answer(question: Question, route: Route, options: AskOptions): Promise<Answer<unknown>> {
     if (route.kind === 'rpc') return this.#askElsewhere(route.to, question, options)
     if (options.consistency !== 'stale') {
-      try {
-        await this.#ready(route)
-      } catch (error) {
-        // The replica does not show this node's own write yet: the DC itself does.
-        if (error instanceof ReplicaBehind && typeof route.view === 'object')
-          return this.#askElsewhere(route.view.datacenter, question, options)
-        throw error
+      if (typeof route.view === 'object' && this.#isBehindOwnWrite(route.view)) {
+        return this.#askElsewhere(route.view.datacenter, question, options)
       }
+      await this.#barrier(route.view)
     }
     const first = route.cell.current()
     if (!this.#mustWait(first, route, options.index)) return this.#toAnswer(first, options)
@@ -389,9 +393,6 @@ class Door implements RunningMesh {
     return result
   }
 }
-
-/** The replica does not reach this node's own last write. */
-class ReplicaBehind extends Error {}
 
 /** host:port of a multiaddr like /ip4/10.0.0.1/tcp/8300. */
 function hostPort(multiaddr: string): string {

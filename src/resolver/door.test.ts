@@ -1,0 +1,293 @@
+import { describe, expect, it } from 'vitest'
+import { AtollError } from '../model/errors.ts'
+import { SeededRandom, VirtualClock } from '../runtime/virtual.ts'
+import type { AgentDoor } from './agent-door.ts'
+import { createMesh } from './door.ts'
+import { type Answer, type AskOptions, anonymous, type Question, type RoutedInstance } from './mesh.ts'
+import { FakeCatalog, FakeFederation, FakeRemote, FakeView, instance } from './testing/fakes.ts'
+
+function setUp(role: 'server' | 'client' = 'server') {
+  const clock = new VirtualClock()
+  const own = new FakeView('eu-1')
+  const usView = new FakeView('us-1')
+  const us = new FakeRemote('us-1', 80)
+  const federation = new FakeFederation()
+  federation.list.push(us)
+  const catalog = new FakeCatalog(own)
+  const mesh = createMesh({
+    datacenter: 'eu-1',
+    nodeName: 'n1',
+    runtime: 'node',
+    agent: {} as AgentDoor,
+    catalog: role === 'server' ? catalog : undefined,
+    federation,
+    replica: (name) => (name === 'us-1' ? usView : undefined),
+    clock,
+    random: new SeededRandom(1),
+    failover: true,
+    flatNetwork: true,
+    serverAddress: '127.0.0.1:8300',
+  })
+  return { clock, own, usView, us, federation, catalog, mesh }
+}
+const web: Question<'service'> = { kind: 'service', service: 'web', passing: true, tags: [] }
+const everything: Question<'service'> = { ...web, passing: false }
+const plain: AskOptions = { principal: anonymous, consistency: 'default' }
+const ids = (answer: Answer<readonly RoutedInstance[]> | undefined): string[] =>
+  answer?.value.map((found) => found.service.id) ?? []
+/** Whether a promise has settled, once everything that is ready has run. */
+async function settled(promise: Promise<unknown>): Promise<boolean> {
+  let done = false
+  promise.then(
+    () => (done = true),
+    () => (done = true),
+  )
+  for (let i = 0; i < 20; i++) await Promise.resolve()
+  return done
+}
+
+describe('answers from memory', () => {
+  it('keeps the same value until something changes', () => {
+    const { mesh, own } = setUp()
+    own.set('web', [instance('web', 'a')])
+    const prepared = mesh.prepare(web, plain)
+    const first = prepared.now()
+    expect(prepared.now()?.value).toBe(first?.value)
+    own.set('other', [instance('other', 'x')])
+    expect(prepared.now()?.value).toBe(first?.value)
+    own.set('web', [instance('web', 'a'), instance('web', 'b')])
+    expect(ids(prepared.now())).toEqual(['a', 'b'])
+    mesh.close()
+  })
+
+  it('a remote datacenter from its replica, with its age', () => {
+    const { mesh, usView, us } = setUp()
+    usView.set('web', [instance('web', 'b')])
+    us.age = 120
+    const answer = mesh.prepare(web, { ...plain, datacenter: 'us-1' }).now()
+    expect(answer).toMatchObject({ datacenter: 'us-1', source: 'replica', ageMs: 120, consistency: 'stale' })
+    expect(answer?.failover).toBeUndefined()
+    mesh.close()
+  })
+
+  it('fails over on the plain name, names where to, and shows the address to use', () => {
+    const { mesh, usView } = setUp()
+    usView.set('web', [instance('web', 'b')])
+    const answer = mesh.prepare(web, plain).now()
+    expect(answer).toMatchObject({ datacenter: 'us-1', failover: { from: 'eu-1', to: 'us-1' } })
+    expect(answer?.value[0]?.remote).toMatchObject({
+      datacenter: 'us-1',
+      address: '198.51.100.9',
+      port: 443,
+      distanceMs: 80,
+    })
+    mesh.close()
+  })
+
+  it('never fails over when the question asked for all, named a datacenter, or is filtered', () => {
+    const { mesh, usView } = setUp()
+    usView.set('web', [instance('web', 'b')])
+    expect(ids(mesh.prepare(everything, plain).now())).toEqual([])
+    expect(ids(mesh.prepare(web, { ...plain, datacenter: 'eu-1' }).now())).toEqual([])
+    expect(ids(mesh.prepare(web, { ...plain, noFailover: true }).now())).toEqual([])
+    expect(ids(mesh.prepare({ ...web, nodeMeta: { a: 'b' } }, plain).now())).toEqual([])
+    mesh.close()
+  })
+
+  it('dc=* has all, own first', () => {
+    const { mesh, own, usView } = setUp()
+    own.set('web', [instance('web', 'a', 'critical')])
+    usView.set('web', [instance('web', 'b')])
+    const answer = mesh.prepare(everything, { ...plain, datacenter: '*' }).now()
+    expect(ids(answer)).toEqual(['a', 'b'])
+    expect(answer?.value.map((found) => found.remote?.datacenter)).toEqual(['eu-1', 'us-1'])
+    mesh.close()
+  })
+
+  it('an unknown datacenter is an error, and so is a write to many', async () => {
+    const { mesh } = setUp()
+    expect(() => mesh.prepare(web, { ...plain, datacenter: 'mars' })).toThrow(AtollError)
+    await expect(
+      mesh.execute({ kind: 'kv-delete', key: 'a', recurse: false }, { principal: anonymous, datacenter: '*' }),
+    ).rejects.toMatchObject({ code: 'invalid' })
+    mesh.close()
+  })
+})
+
+describe('blocking', () => {
+  it('waits for the service and not for others', async () => {
+    const { mesh, own } = setUp()
+    own.set('web', [instance('web', 'a')])
+    const first = await mesh.ask(web, plain)
+    const waiting = mesh.ask(web, { ...plain, index: first.index, waitMs: 10_000 })
+    own.set('other', [instance('other', 'x')])
+    expect(await settled(waiting)).toBe(false)
+    own.set('web', [instance('web', 'b')])
+    expect(ids(await waiting)).toEqual(['b'])
+    expect(own.waiting({ kind: 'service', service: 'web' })).toBe(0)
+    mesh.close()
+  })
+
+  it('times out with the same index, and frees its waiter when the caller goes', async () => {
+    const { mesh, own, clock } = setUp()
+    own.set('web', [instance('web', 'a')])
+    const first = await mesh.ask(web, plain)
+    const waiting = mesh.ask(web, { ...plain, index: first.index, waitMs: 1000 })
+    await settled(waiting)
+    await clock.advance(1100)
+    expect((await waiting).index).toBe(first.index)
+    const controller = new AbortController()
+    const gone = mesh.ask(web, { ...plain, index: first.index, waitMs: 1000, signal: controller.signal })
+    await settled(gone)
+    controller.abort()
+    await gone
+    expect(own.waiting({ kind: 'service', service: 'web' })).toBe(0)
+    mesh.close()
+  })
+
+  it('too high an index waits; one of another generation is answered at once', async () => {
+    const { mesh, own, clock } = setUp()
+    own.set('web', [instance('web', 'a')])
+    const high = mesh.ask(web, { ...plain, index: 9999, waitMs: 1000 })
+    expect(await settled(high)).toBe(false)
+    await clock.advance(1100)
+    expect((await high).index).toBe(11)
+    expect(await settled(mesh.ask(web, { ...plain, index: 2 ** 41, waitMs: 1000 }))).toBe(true)
+    mesh.close()
+  })
+
+  it('wakes when another datacenter takes over, on a number that only rises, and when it is lost', async () => {
+    const { mesh, own, usView, us, federation } = setUp()
+    own.set('web', [instance('web', 'a')])
+    usView.set('web', [instance('web', 'b')])
+    const home = await mesh.ask(web, plain)
+    const leaving = mesh.ask(web, { ...plain, index: home.index, waitMs: 10_000 })
+    own.set('web', [instance('web', 'a', 'critical')])
+    const away = await leaving
+    expect(ids(away)).toEqual(['b'])
+    expect(away.index).toBeGreaterThan(home.index)
+    const lost = mesh.ask(web, { ...plain, index: away.index, waitMs: 10_000 })
+    expect(await settled(lost)).toBe(false)
+    us.fit = false
+    us.state = 'lost'
+    federation.changed()
+    const back = await lost
+    expect(ids(back)).toEqual([])
+    expect(back.index).toBeGreaterThan(away.index)
+    mesh.close()
+  })
+})
+
+describe('forwarding', () => {
+  const kv: Question<'kv'> = { kind: 'kv', key: 'a' }
+
+  it('KV of another datacenter goes there, in bounded time', async () => {
+    const { mesh, federation } = setUp()
+    federation.onCall = async () => ({
+      value: undefined,
+      index: 7,
+      datacenter: 'us-1',
+      source: 'catalog',
+      ageMs: 0,
+      knownLeader: true,
+      consistency: 'leader',
+    })
+    const answer = await mesh.ask(kv, { ...plain, datacenter: 'us-1' })
+    expect(answer).toMatchObject({ index: 7, source: 'rpc' })
+    expect(federation.calls[0]).toMatchObject({ target: 'us-1', method: 'mesh.ask' })
+    expect(federation.calls[0]!.deadlineMs).toBeLessThan(2000)
+    mesh.close()
+  })
+
+  it('no answer is a 503 that names the datacenter', async () => {
+    const { mesh, federation } = setUp()
+    federation.onCall = () => Promise.reject(new AtollError('timeout', 'late'))
+    await expect(mesh.ask(web, { ...plain, consistency: 'consistent', datacenter: 'us-1' })).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('us-1'),
+    })
+    mesh.close()
+  })
+
+  it('a lost answer is asked for again under the same request id', async () => {
+    const { mesh, federation, clock } = setUp()
+    let calls = 0
+    federation.onCall = async () => {
+      if (++calls === 1) throw new AtollError('timeout', 'late')
+      return { index: 8, applied: true }
+    }
+    const write = mesh.execute(
+      { kind: 'kv-delete', key: 'a', recurse: false },
+      { principal: anonymous, datacenter: 'us-1' },
+    )
+    await settled(write)
+    await clock.advance(500)
+    expect(await write).toEqual({ index: 8, applied: true })
+    const sent = federation.calls.map((call) => (call.payload as { requestId: string }).requestId)
+    expect(sent).toHaveLength(2)
+    expect(sent[0]).toBe(sent[1])
+    mesh.close()
+  })
+
+  it('a write that nobody confirms has an unknown outcome', async () => {
+    const { mesh, federation, clock } = setUp()
+    federation.onCall = () => Promise.reject(new AtollError('timeout', 'late'))
+    const write = mesh.execute(
+      { kind: 'kv-delete', key: 'a', recurse: false },
+      { principal: anonymous, datacenter: 'us-1' },
+    )
+    const outcome = expect(write).rejects.toMatchObject({ code: 'unknown-outcome' })
+    for (let i = 0; i < 20; i++) await clock.advance(500)
+    await outcome
+    mesh.close()
+  })
+
+  it('a client asks its servers', async () => {
+    const { mesh, federation } = setUp('client')
+    federation.onCall = async () => ({
+      value: [],
+      index: 3,
+      datacenter: 'eu-1',
+      source: 'catalog',
+      ageMs: 0,
+      knownLeader: true,
+      consistency: 'leader',
+    })
+    expect(await mesh.ask(web, plain)).toMatchObject({ index: 3, source: 'catalog' })
+    expect(federation.calls[0]?.target).toBe('eu-1')
+    mesh.close()
+  })
+
+  it("another datacenter's question never fails over from here", async () => {
+    const { mesh, federation, usView } = setUp()
+    usView.set('web', [instance('web', 'b')])
+    const served = (await federation.handlers.get('mesh.ask')!({ question: web, options: plain, hops: 1 }, {
+      peer: { datacenter: 'ap-1' },
+    } as never)) as Answer<readonly RoutedInstance[]>
+    expect(ids(served)).toEqual([])
+    mesh.close()
+  })
+
+  it('after its own write elsewhere a node reads there until its replica shows it', async () => {
+    const { mesh, federation, usView } = setUp()
+    usView.set('web', [])
+    federation.onCall = async (method) =>
+      method === 'mesh.execute'
+        ? { index: usView.index + 1, applied: true }
+        : {
+            value: [instance('web', 'new')],
+            index: 12,
+            datacenter: 'us-1',
+            source: 'catalog',
+            ageMs: 0,
+            knownLeader: true,
+            consistency: 'leader',
+          }
+    await mesh.execute({ kind: 'deregister', node: 'n' }, { principal: anonymous, datacenter: 'us-1' })
+    expect(mesh.prepare(web, { ...plain, datacenter: 'us-1' }).now()).toBeUndefined()
+    expect(ids(await mesh.ask(web, { ...plain, datacenter: 'us-1' }))).toEqual(['new'])
+    usView.set('web', [instance('web', 'new')])
+    expect(await mesh.ask(web, { ...plain, datacenter: 'us-1' })).toMatchObject({ source: 'replica' })
+    mesh.close()
+  })
+})

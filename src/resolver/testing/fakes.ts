@@ -1,0 +1,219 @@
+/** A mesh of made-up datacenters for tests of the resolver: views that are set by hand, remotes whose state is set by hand. */
+import type { Catalog, Command, CommandResult } from '../../catalog/catalog.ts'
+import type { CatalogView, Topic, TopicRef } from '../../catalog/view.ts'
+import type { Federation, RemoteDatacenter } from '../../federation/federation.ts'
+import type { FailoverRecord, Instance, KvRow, NodeRow, Status } from '../../model/entries.ts'
+import { AtollError } from '../../model/errors.ts'
+
+class FakeTopic implements Topic {
+  version = 1
+  index = 1
+  readonly #waiters = new Set<() => void>()
+
+  onceChanged(fn: () => void): () => void {
+    this.#waiters.add(fn)
+    return () => this.#waiters.delete(fn)
+  }
+
+  raise(index: number): void {
+    this.version++
+    this.index = index
+    const waiters = [...this.#waiters]
+    this.#waiters.clear()
+    for (const wake of waiters) wake()
+  }
+
+  get waiting(): number {
+    return this.#waiters.size
+  }
+}
+
+export const node = (name: string, fields: Partial<NodeRow> = {}): NodeRow => ({
+  id: `id-${name}`,
+  node: name,
+  address: '10.0.0.1',
+  taggedAddresses: null,
+  meta: null,
+  owner: 'agent',
+  createIndex: 1,
+  modifyIndex: 1,
+  ...fields,
+})
+
+export function instance(
+  service: string,
+  id: string,
+  status: Status = 'passing',
+  fields: Partial<Instance['service']> = {},
+): Instance {
+  const owner = node(`node-${id}`)
+  return {
+    node: owner,
+    service: {
+      node: owner.node,
+      id,
+      service,
+      kind: '',
+      tags: [],
+      address: '10.0.0.9',
+      taggedAddresses: { wan: { address: '198.51.100.9', port: 443 } },
+      meta: null,
+      port: 80,
+      socketPath: '',
+      weights: { passing: 1, warning: 1 },
+      enableTagOverride: false,
+      proxy: null,
+      connect: null,
+      owner: 'agent',
+      createIndex: 1,
+      modifyIndex: 1,
+      ...fields,
+    },
+    checks: [],
+    status,
+  }
+}
+
+export class FakeView implements CatalogView {
+  index = 10
+  readonly datacenter: string
+  readonly #instances = new Map<string, readonly Instance[]>()
+  readonly #failovers = new Map<string, FailoverRecord>()
+  readonly #topics = new Map<string, FakeTopic>()
+  readonly #kv = new Map<string, KvRow>()
+
+  constructor(datacenter: string) {
+    this.datacenter = datacenter
+  }
+
+  set(service: string, instances: readonly Instance[]): void {
+    this.#instances.set(service, instances)
+    this.#raise({ kind: 'service', service })
+  }
+
+  setFailover(service: string, record: FailoverRecord | undefined): void {
+    if (record) this.#failovers.set(service, record)
+    else this.#failovers.delete(service)
+    this.#raise({ kind: 'service', service })
+  }
+
+  setKv(row: KvRow): void {
+    this.#kv.set(row.key, row)
+    this.#raise({ kind: 'kv', key: row.key })
+  }
+
+  waiting(ref: TopicRef): number {
+    return this.topic(ref).waiting
+  }
+
+  #raise(ref: TopicRef): void {
+    this.index++
+    this.topic(ref).raise(this.index)
+  }
+
+  topic(ref: TopicRef): FakeTopic {
+    const key = JSON.stringify(ref)
+    const topic = this.#topics.get(key) ?? new FakeTopic()
+    this.#topics.set(key, topic)
+    return topic
+  }
+
+  nodes = (): readonly NodeRow[] => []
+  node = (): undefined => undefined
+  nodeById = (): undefined => undefined
+  servicesOf = (): readonly never[] => []
+  checksOf = (): readonly never[] => []
+  services = (): readonly never[] => []
+  instances = (service: string): readonly Instance[] => this.#instances.get(service) ?? []
+  hasService = (service: string): boolean => this.instances(service).length > 0
+  checksOfService = (): readonly never[] => []
+  checks = (): readonly never[] => []
+  failover = (service: string): FailoverRecord | undefined => this.#failovers.get(service)
+  coordinates = (): readonly never[] => []
+  coordinatesOf = (): readonly never[] => []
+  kv = (key: string): KvRow | undefined => this.#kv.get(key)
+  kvUnder = (): readonly KvRow[] => []
+  kvKeys = (): readonly string[] => []
+}
+
+export class FakeRemote implements RemoteDatacenter {
+  state: RemoteDatacenter['state'] = 'live'
+  loaded = true
+  fit = true
+  epoch = { generation: 0, random: 'r' }
+  revision = 1
+  headRevision = 1
+  digest = ''
+  entries = 0
+  counters = { deltas: 0, snapshots: 0, repairs: 0, rejected: 0 }
+  distance: number | undefined
+  connected = true
+  age = 5
+  readonly datacenter: string
+
+  constructor(datacenter: string, distance: number | undefined) {
+    this.datacenter = datacenter
+    this.distance = distance
+  }
+  ageMs = (): number => this.age
+  reachable = (): boolean => this.connected
+  roundTripMs = (): number | undefined => this.distance
+  gateways = (): readonly never[] => []
+}
+
+/** Calls end where the test says. */
+export class FakeFederation implements Federation {
+  readonly peerId = 'self'
+  readonly addresses = ['/ip4/127.0.0.1/tcp/1/p2p/self']
+  readonly list: FakeRemote[] = []
+  readonly calls: { target: string | undefined; method: string; payload: unknown; deadlineMs: number }[] = []
+  onCall: (method: string, payload: unknown) => Promise<unknown> = () =>
+    Promise.reject(new AtollError('unavailable', 'nobody answers'))
+  readonly handlers = new Map<string, (payload: unknown, context: never) => Promise<unknown>>()
+  readonly #listeners = new Set<() => void>()
+
+  datacenters = (): readonly string[] => ['eu-1', ...this.list.map((remote) => remote.datacenter)]
+  remote = (datacenter: string): FakeRemote | undefined => this.list.find((remote) => remote.datacenter === datacenter)
+  remotes = (): readonly FakeRemote[] => this.list
+  peers = (): readonly never[] => []
+  roundTripMs = (): undefined => undefined
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+  changed(): void {
+    for (const listener of this.#listeners) listener()
+  }
+  onOwnPeer = (): (() => void) => () => {}
+  call(
+    target: { datacenter?: string },
+    method: string,
+    payload: unknown,
+    options: { deadlineMs: number },
+  ): Promise<unknown> {
+    this.calls.push({ target: target.datacenter, method, payload, deadlineMs: options.deadlineMs })
+    return this.onCall(method, payload)
+  }
+  handle(method: string, handler: (payload: unknown, context: never) => Promise<unknown>): void {
+    this.handlers.set(method, handler)
+  }
+  join = (): Promise<number> => Promise.resolve(1)
+  knownPeers = (): readonly never[] => []
+  leave = (): Promise<void> => Promise.resolve()
+  close = (): Promise<void> => Promise.resolve()
+}
+
+export class FakeCatalog implements Catalog {
+  readonly view: FakeView
+  readonly executed: Command[] = []
+
+  constructor(view: FakeView) {
+    this.view = view
+  }
+  barrier = (): undefined => undefined
+  execute(command: Command): Promise<CommandResult> {
+    this.executed.push(command)
+    return Promise.resolve({ index: this.view.index, applied: true })
+  }
+  close = (): Promise<void> => Promise.resolve()
+}
