@@ -14,7 +14,7 @@ const step = fc.oneof(
 
 describe('SortedMap', () => {
   it('does as a naive one does', () => {
-    fc.assert(
+    void fc.assert(
       fc.property(fc.array(step, { maxLength: 200 }), key, key, (steps, from, to) => {
         const map = new SortedMap<number>((value) => value)
         const naive = new Map<string, number>()

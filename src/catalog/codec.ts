@@ -1,0 +1,278 @@
+/**
+ * What the values in the store are: msgpack arrays that begin with the version of their format. Fields are only ever
+ * appended, so that a reader ignores those that are newer than it, and gives those that are missing their default.
+ */
+import { Packr } from 'msgpackr'
+import type { Coordinate, CoordinateRow } from '../model/coordinate.ts'
+import type {
+  CheckEntry,
+  CheckRow,
+  KvEntry,
+  KvRow,
+  NodeEntry,
+  NodeRow,
+  Owner,
+  ServiceAddress,
+  ServiceEntry,
+  ServiceRow,
+  Status,
+} from '../model/entries.ts'
+import { STATUSES, statusRank } from '../model/health.ts'
+
+const FORMAT = 1
+
+const packr = new Packr({ useRecords: false, mapsAsObjects: true, variableMapSize: true })
+
+/** A copy of its own size: msgpackr packs into a large shared buffer. */
+const pack = (...fields: unknown[]): Uint8Array => new Uint8Array(packr.pack([FORMAT, ...fields]))
+
+class Malformed extends Error {}
+
+function unpack(bytes: Uint8Array): unknown[] {
+  const fields: unknown = packr.unpack(bytes)
+  if (!Array.isArray(fields) || typeof fields[0] !== 'number')
+    throw new Malformed('no array that begins with a version')
+  return fields
+}
+
+const text = (value: unknown): string => (typeof value === 'string' ? value : '')
+const number = (value: unknown): number =>
+  typeof value === 'number' ? value : typeof value === 'bigint' ? Number(value) : 0
+const flag = (value: unknown): boolean => value === true
+const list = (value: unknown): readonly string[] => (Array.isArray(value) && value.length > 0 ? value.map(text) : NONE)
+const NONE: readonly string[] = Object.freeze([])
+const object = <T>(value: unknown): Readonly<Record<string, T>> | null =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, T>) : null
+const owner = (value: unknown): Owner => (value === 1 ? 'agent' : 'catalog')
+const ownerCode = (value: Owner): number => (value === 'agent' ? 1 : 0)
+const status = (value: unknown): Status => STATUSES[number(value)] ?? 'critical'
+
+/** With the keys in order, so that equal maps have equal bytes and every reader lists them alike. */
+function sorted<T>(map: Readonly<Record<string, T>> | null): Readonly<Record<string, T>> | null {
+  if (map === null) return null
+  const result: Record<string, T> = {}
+  for (const key of Object.keys(map).sort()) result[key] = map[key]!
+  return result
+}
+
+/** The part of a view over a much larger buffer is copied, so that keeping it does not keep the buffer. */
+function own(bytes: unknown): Uint8Array {
+  if (!(bytes instanceof Uint8Array) || bytes.length === 0) return EMPTY
+  if (bytes.buffer.byteLength <= 2 * bytes.byteLength + 64) {
+    return new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength)
+  }
+  return new Uint8Array(bytes)
+}
+const EMPTY = new Uint8Array(0)
+
+export const encodeNode = (entry: NodeEntry): Uint8Array =>
+  pack(entry.id, entry.node, entry.address, sorted(entry.taggedAddresses), sorted(entry.meta), ownerCode(entry.owner))
+
+export function decodeNode(bytes: Uint8Array, createIndex: number, modifyIndex: number): NodeRow {
+  const f = unpack(bytes)
+  return {
+    id: text(f[1]),
+    node: text(f[2]),
+    address: text(f[3]),
+    taggedAddresses: object<string>(f[4]),
+    meta: object<string>(f[5]),
+    owner: owner(f[6]),
+    createIndex,
+    modifyIndex,
+  }
+}
+
+export const encodeService = (entry: ServiceEntry): Uint8Array =>
+  pack(
+    entry.node,
+    entry.id,
+    entry.service,
+    entry.kind,
+    entry.tags,
+    entry.address,
+    sorted(entry.taggedAddresses),
+    sorted(entry.meta),
+    entry.port,
+    entry.socketPath,
+    [entry.weights.passing, entry.weights.warning],
+    entry.enableTagOverride,
+    entry.proxy,
+    entry.connect,
+    entry.failover ?? null,
+    ownerCode(entry.owner),
+  )
+
+export function decodeService(bytes: Uint8Array, createIndex: number, modifyIndex: number): ServiceRow {
+  const f = unpack(bytes)
+  const weights = Array.isArray(f[11]) ? f[11] : [1, 1]
+  return {
+    node: text(f[1]),
+    id: text(f[2]),
+    service: text(f[3]),
+    kind: text(f[4]),
+    tags: list(f[5]),
+    address: text(f[6]),
+    taggedAddresses: object<ServiceAddress>(f[7]),
+    meta: object<string>(f[8]),
+    port: number(f[9]),
+    socketPath: text(f[10]),
+    weights: { passing: number(weights[0]), warning: number(weights[1]) },
+    enableTagOverride: flag(f[12]),
+    proxy: object<unknown>(f[13]),
+    connect: object<unknown>(f[14]),
+    ...(typeof f[15] === 'boolean' ? { failover: f[15] } : {}),
+    owner: owner(f[16]),
+    createIndex,
+    modifyIndex,
+  }
+}
+
+/** Without notes and output: these are a value of their own, which stays in the DC. */
+export const encodeCheck = (entry: CheckEntry): Uint8Array =>
+  pack(
+    entry.node,
+    entry.checkId,
+    entry.name,
+    statusRank(entry.status),
+    entry.serviceId,
+    entry.serviceName,
+    entry.serviceTags,
+    entry.type,
+    entry.interval,
+    entry.timeout,
+    entry.exposedPort,
+    entry.definition,
+    ownerCode(entry.owner),
+  )
+
+const NO_DEFINITION = Object.freeze({})
+
+/** With notes and output empty. */
+export function decodeCheck(bytes: Uint8Array, createIndex: number, modifyIndex: number): CheckRow {
+  const f = unpack(bytes)
+  const definition = object<unknown>(f[12])
+  return {
+    node: text(f[1]),
+    checkId: text(f[2]),
+    name: text(f[3]),
+    status: status(f[4]),
+    notes: '',
+    output: '',
+    serviceId: text(f[5]),
+    serviceName: text(f[6]),
+    serviceTags: list(f[7]),
+    type: text(f[8]),
+    interval: text(f[9]),
+    timeout: text(f[10]),
+    exposedPort: number(f[11]),
+    definition: definition && Object.keys(definition).length > 0 ? definition : NO_DEFINITION,
+    owner: owner(f[13]),
+    createIndex,
+    modifyIndex,
+  }
+}
+
+export interface CheckOutput {
+  readonly notes: string
+  readonly output: string
+}
+
+export const encodeOutput = (output: CheckOutput): Uint8Array => pack(output.notes, output.output)
+
+export function decodeOutput(bytes: Uint8Array): CheckOutput {
+  const f = unpack(bytes)
+  return { notes: text(f[1]), output: text(f[2]) }
+}
+
+export const MAX_FLAGS = 2n ** 64n - 1n
+
+export const encodeKv = (entry: Omit<KvEntry, 'key'>): Uint8Array =>
+  pack(
+    entry.flags <= 0xffffffffn ? Number(entry.flags) : entry.flags,
+    entry.lockIndex,
+    entry.session,
+    entry.value.length === 0 ? EMPTY : entry.value,
+  )
+
+const flagsOf = (value: unknown): bigint =>
+  value === 0 ? 0n : typeof value === 'bigint' ? value : Number.isSafeInteger(value) ? BigInt(value as number) : 0n
+
+export function decodeKv(key: string, bytes: Uint8Array, createIndex: number, modifyIndex: number): KvRow {
+  const f = unpack(bytes)
+  return {
+    key,
+    value: own(f[4]),
+    flags: flagsOf(f[1]),
+    lockIndex: number(f[2]),
+    session: text(f[3]),
+    createIndex,
+    modifyIndex,
+  }
+}
+
+export const encodeCoordinate = (row: CoordinateRow): Uint8Array => {
+  const { vec, error, adjustment, height } = row.coordinate
+  return pack(row.node, row.segment, vec, error, adjustment, height)
+}
+
+export function decodeCoordinate(bytes: Uint8Array): CoordinateRow {
+  const f = unpack(bytes)
+  const vec = Array.isArray(f[3]) ? f[3].map(number) : []
+  const coordinate: Coordinate = { vec, error: number(f[4]), adjustment: number(f[5]), height: number(f[6]) }
+  return { node: text(f[1]), segment: text(f[2]), coordinate }
+}
+
+/** The service's name as it was spelled. */
+export const encodeFailover = (service: string): Uint8Array => pack(service)
+export const decodeFailover = (bytes: Uint8Array): string => text(unpack(bytes)[1])
+
+/** Value of keys whose revision is all that they say. */
+export const MARK = pack()
+
+/** Names of services, as parts of keys, each with the revision of its loss; 0 for the revision of this record. */
+export type BulkDeletion = readonly (readonly [service: string, revision: number])[]
+export const encodeBulkDeletion = (lost: BulkDeletion): Uint8Array => pack(lost)
+export function decodeBulkDeletion(bytes: Uint8Array): BulkDeletion {
+  const lost = unpack(bytes)[1]
+  if (!Array.isArray(lost)) return []
+  return lost.filter(Array.isArray).map((pair): [string, number] => [text(pair[0]), number(pair[1])])
+}
+
+export interface NodeLease {
+  readonly node: string
+  readonly bootId: string
+}
+export const encodeNodeLease = (lease: NodeLease): Uint8Array => pack(lease.node, lease.bootId)
+export function decodeNodeLease(bytes: Uint8Array): NodeLease {
+  const f = unpack(bytes)
+  return { node: text(f[1]), bootId: text(f[2]) }
+}
+
+export interface LeaderRecord {
+  readonly serverId: string
+  /** Where others reach it, as the API shows it (host:port). */
+  readonly address: string
+  /** Tells apart two lives of one server. */
+  readonly bootId: string
+}
+export const encodeLeader = (leader: LeaderRecord): Uint8Array => pack(leader.serverId, leader.address, leader.bootId)
+export function decodeLeader(bytes: Uint8Array): LeaderRecord {
+  const f = unpack(bytes)
+  return { serverId: text(f[1]), address: text(f[2]), bootId: text(f[3]) }
+}
+
+/** Outcome of a command that came with a request id. */
+export const encodeOutcome = (applied: boolean): Uint8Array => pack(applied)
+export const decodeOutcome = (bytes: Uint8Array): boolean => flag(unpack(bytes)[1])
+
+/** How far the leader's observed time had come at which revisions. */
+export interface ObservedAges {
+  readonly elapsedMs: number
+  readonly samples: readonly (readonly [elapsedMs: number, revision: number])[]
+}
+export const encodeAges = (ages: ObservedAges): Uint8Array => pack(ages.elapsedMs, ages.samples)
+export function decodeAges(bytes: Uint8Array): ObservedAges {
+  const f = unpack(bytes)
+  const samples = Array.isArray(f[2]) ? f[2].filter(Array.isArray) : []
+  return { elapsedMs: number(f[1]), samples: samples.map((s): [number, number] => [number(s[0]), number(s[1])]) }
+}

@@ -1,0 +1,84 @@
+import { keyPart } from '../../model/keys.ts'
+import type { Topic, TopicRef } from '../view.ts'
+import type { KvTable } from './kv-table.ts'
+import type { Registry } from './registry.ts'
+import { kvThing, nodeThing, prefixThing, serviceThing, type Waiters } from './waiters.ts'
+
+/** A live handle: it asks the tables each time, so that holding one costs nothing, also for what does not exist. */
+class Handle implements Topic {
+  readonly #version: () => number
+  readonly #index: () => number
+  readonly #thing: string
+  readonly #waiters: Waiters
+
+  constructor(thing: string, waiters: Waiters, version: () => number, index: () => number) {
+    this.#thing = thing
+    this.#waiters = waiters
+    this.#version = version
+    this.#index = index
+  }
+
+  get version(): number {
+    return this.#version()
+  }
+
+  get index(): number {
+    return Math.max(1, this.#index())
+  }
+
+  onceChanged(fn: () => void): () => void {
+    return this.#waiters.wait(this.#thing, fn)
+  }
+}
+
+export function topicOf(ref: TopicRef, registry: Registry, kv: KvTable, waiters: Waiters): Topic {
+  switch (ref.kind) {
+    case 'nodes':
+    case 'services':
+    case 'checks':
+    case 'coordinates': {
+      const whole = registry.whole(ref.kind)
+      return new Handle(
+        ref.kind,
+        waiters,
+        () => whole.version,
+        () => whole.index,
+      )
+    }
+    case 'node': {
+      const part = keyPart(ref.node)
+      return new Handle(
+        nodeThing(part),
+        waiters,
+        () => registry.nodeVersion(part),
+        () => registry.nodeIndex(part),
+      )
+    }
+    case 'service': {
+      const part = keyPart(ref.service)
+      return new Handle(
+        serviceThing(part),
+        waiters,
+        () => registry.serviceStates.get(part)?.version ?? 0,
+        () => registry.serviceStates.get(part)?.index ?? 0,
+      )
+    }
+    // Every change of a key or below a prefix raises its index, which thus is its version as well.
+    case 'kv': {
+      const index = (): number => kv.indexOf(ref.key)
+      return new Handle(kvThing(ref.key), waiters, index, index)
+    }
+    case 'kv-prefix': {
+      let at = -1
+      let known = 0
+      const index = (): number => {
+        if (at !== kv.changes) {
+          at = kv.changes
+          known = kv.indexUnder(ref.prefix)
+        }
+        return known
+      }
+      return new Handle(prefixThing(ref.prefix), waiters, index, index)
+    }
+  }
+}
