@@ -1,0 +1,20 @@
+import type { NodeEntry } from '../model/entries.ts'
+import { checkEntry, serviceEntry } from './entries.ts'
+import type { Registry } from './registry.ts'
+import type { SyncSource } from './sync.ts'
+
+/** What the sync is to bring to the catalog, read from the registry at the time of asking. */
+export const syncSource = (node: () => NodeEntry, registry: Registry): SyncSource => ({
+  node,
+  service: (id) => {
+    const service = registry.service(id)
+    return service && serviceEntry(node().node, service)
+  },
+  check: (id) => {
+    const check = registry.check(id)
+    return check && checkEntry(node().node, check, registry.service(check.definition.serviceId))
+  },
+  checkIdsOf: (serviceId) => registry.checksOf(serviceId).map(({ definition }) => definition.checkId),
+  serviceIds: () => [...registry.services()].map(({ id }) => id),
+  checkIds: () => [...registry.checks()].map(({ definition }) => definition.checkId),
+})
