@@ -1,0 +1,54 @@
+/** What this DC exports, read from its store: the entries and events of one range of keys. */
+import type { ExportedChange, ExportedEntry, ExportSource } from '../federation/federation.ts'
+import { keys, prefixEnd } from '../model/keys.ts'
+import type { KeyValue, Store, StoreEvent } from '../store/store.ts'
+
+/** Entries read at once; a page of this size takes a few milliseconds. */
+const PAGE = 2_000
+
+const FROM = keys.exported
+const TO = prefixEnd(keys.exported)
+
+const entryOf = (kv: KeyValue): ExportedEntry => ({
+  key: kv.key,
+  value: kv.value,
+  createRevision: kv.createRevision,
+  modRevision: kv.modRevision,
+})
+
+const changeOf = (event: StoreEvent): ExportedChange =>
+  event.type === 'put'
+    ? entryOf(event.kv)
+    : { key: event.key, value: null, createRevision: 0, modRevision: event.modRevision }
+
+export function exportSourceOf(store: Store): ExportSource {
+  return {
+    get epoch() {
+      return store.epoch
+    },
+    revision: () => store.status().revision,
+    async snapshot() {
+      const entries: ExportedEntry[] = []
+      let from: string = FROM
+      let revision: number | undefined
+      for (;;) {
+        const page = await store.range(from, TO, { limit: PAGE, ...(revision !== undefined && { revision }) })
+        revision ??= page.revision
+        for (const kv of page.kvs) entries.push(entryOf(kv))
+        const last = page.kvs.at(-1)
+        if (!page.more || last === undefined) return { revision, entries }
+        from = `${last.key}\0`
+      }
+    },
+    subscribe(sinceRevision, handler) {
+      return store.watch(FROM, TO, sinceRevision, {
+        onRevisions: (batch) =>
+          handler.onRevisions(
+            batch.map(({ revision, events }) => ({ revision, changes: events.map((event) => changeOf(event)) })),
+          ),
+        onCompacted: () => handler.onCompacted(),
+        onEnd: (error) => handler.onEnd(error),
+      })
+    },
+  }
+}

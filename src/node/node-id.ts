@@ -1,0 +1,27 @@
+import { AtollError } from '../model/errors.ts'
+import type { Disk, Random } from '../runtime/ports.ts'
+
+const FILE = 'node-id'
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
+/** The node's UUID, kept in its data directory; a new one each time without a directory. */
+export async function loadNodeId(disk: Disk, random: Random, directory: string | undefined): Promise<string> {
+  if (directory === undefined) return random.uuid()
+  const path = disk.join(directory, FILE)
+  const stored = await disk.read(path)
+  if (stored !== undefined) {
+    const id = new TextDecoder().decode(stored).trim()
+    if (UUID.test(id)) return id
+    throw new AtollError(
+      'invalid',
+      `${path}: "${id.slice(0, 40)}" is no node id (a UUID); restore it, or remove it to join as a new node`,
+      {
+        field: 'dataDirectory',
+      },
+    )
+  }
+  const id = random.uuid()
+  await disk.makeDirectory(directory)
+  await disk.writeAtomic(path, new TextEncoder().encode(`${id}\n`))
+  return id
+}
