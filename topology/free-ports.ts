@@ -43,6 +43,19 @@ export async function freePorts(count: number): Promise<number[]> {
 }
 const givenOut = new Set<number>()
 
+/** First of `size` free ports in a row. */
+export async function freeBlock(size: number): Promise<number> {
+  for (let tries = 0; tries < 200; tries++) {
+    const first = FIRST + Math.floor(Math.random() * (LAST - FIRST - size))
+    const block = Array.from({ length: size }, (_, index) => first + index)
+    if (block.some((port) => givenOut.has(port))) continue
+    if (!(await Promise.all(block.map(isFree))).every(Boolean)) continue
+    for (const port of block) givenOut.add(port)
+    return first
+  }
+  throw new LauncherError(`found no ${size} free ports in a row between ${FIRST} and ${LAST}`)
+}
+
 /** For `planMesh`: gives out `ports` whatever they are for. */
 export function portSource(ports: readonly number[]): PortSource {
   let next = 0

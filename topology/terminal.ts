@@ -70,7 +70,7 @@ export class Steps {
   set(name: string, state: StepState, detail = ''): void {
     const before = this.#steps.get(name)
     this.#steps.set(name, { state, detail })
-    if (this.#output.isTTY) this.#draw()
+    if (this.#timer !== undefined) this.#draw()
     else if (before?.state !== state && (state === 'done' || state === 'failed')) {
       this.#output.write(`${this.#line(name, { state, detail })}\n`)
     }
@@ -78,10 +78,10 @@ export class Steps {
 
   /** Draws for the last time; what is printed next stands below. */
   end(): void {
+    if (this.#timer === undefined) return
     clearInterval(this.#timer)
-    if (this.#output.isTTY) this.#draw()
-    this.#drawn = 0
     this.#timer = undefined
+    this.#draw()
   }
 
   #draw(): void {
