@@ -2,7 +2,7 @@
  * The one schema of a node's configuration, whether it comes from a file, the environment or flags. Each field says
  * what it means, in which unit, its default, and what it costs. `preset` sets the times that depend on the network.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { AtollError } from './model/errors.ts'
 
 const port = z.number().int().min(0).max(65_535)

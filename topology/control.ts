@@ -2,7 +2,7 @@
  * What another terminal may ask of a running launcher, as data, and what carries it out. `control-server.ts` and
  * `control-client.ts` bring it from one to the other.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { LinkRow } from './links.ts'
 import type { LocalMesh, NodeSnapshot } from './local-mesh.ts'
 

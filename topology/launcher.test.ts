@@ -99,7 +99,7 @@ beforeAll(async () => {
   base = await freeBlock(30)
 })
 afterEach(async () => {
-  if (launcher !== undefined && launcher.process.exitCode === null) launcher.process.kill('SIGKILL')
+  if (launcher !== undefined && isRunning(launcher.process.pid!)) process.kill(launcher.process.pid!, 'SIGKILL')
   await launcher?.ended
   launcher = undefined
   await until('all ports free', async () => !(await answers(base)) && !(await answers(base + 20)))
@@ -131,7 +131,7 @@ describe('a mesh that runs', () => {
     const wrong = await command('cut', 'a', 'c')
     expect(wrong).toEqual({ code: 1, output: 'no datacenter "c" in this mesh; there are a, b\n' })
     const started = await pids()
-    launcher!.process.kill('SIGINT')
+    process.kill(launcher!.process.pid!, 'SIGINT')
     expect(await launcher!.ended).toBe(0)
     expect(started.filter(isRunning)).toEqual([])
     expect(await readdir(join(folder, 'state', 'test-mesh'))).not.toContain('control.json')
@@ -163,7 +163,7 @@ describe('a mesh that runs', () => {
     await isUp()
     const started = await pids()
     await command('stop', 'a-client')
-    launcher!.process.kill('SIGKILL')
+    process.kill(launcher!.process.pid!, 'SIGKILL')
     await until('all gone', () => !started.some(isRunning))
     await until('the backends gone', async () => !(await answers(base + 20)))
     expect((await command('status')).output).toContain('no mesh runs')

@@ -3,7 +3,7 @@
  * them, and sample services. Files of it lie beside this one.
  */
 import { readFile } from 'node:fs/promises'
-import { z } from 'zod'
+import * as z from 'zod'
 import { assertDatacenter } from '../src/model/names.ts'
 import { LauncherError, messageOf } from './errors.ts'
 

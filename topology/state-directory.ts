@@ -1,7 +1,7 @@
 /** Where a mesh keeps what it leaves on disk: `.atoll/<name>/`, with logs, data and the way to its control endpoint. */
 import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { PROJECT_ROOT } from './runtimes.ts'
 
 /** ATOLL_STATE puts it elsewhere. */
