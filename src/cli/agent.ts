@@ -1,0 +1,256 @@
+/** `atoll agent`: flags, environment and file to one configuration, a node from that, and its end in good order. */
+import type { ConfigInput } from '../config.ts'
+import { type Context, defineCommand, type Flags, UsageError } from './command.ts'
+import { readInput } from './input.ts'
+
+const flags = {
+  dev: { type: 'boolean', env: ['ATOLL_DEV'], purpose: 'a server that keeps nothing, for trying things out' },
+  server: {
+    type: 'boolean',
+    env: ['ATOLL_SERVER'],
+    purpose: "hold the datacenter's catalog; otherwise this is a client of its servers",
+  },
+  dc: { type: 'string', value: 'name', env: ['ATOLL_DC'], purpose: 'datacenter of this node; dc1 unless given' },
+  node: {
+    type: 'string',
+    value: 'name',
+    env: ['ATOLL_NODE'],
+    purpose: "name of this node, unique in its datacenter; the host's unless given",
+  },
+  'data-dir': {
+    type: 'string',
+    value: 'path',
+    env: ['ATOLL_DATA_DIR'],
+    purpose: 'where identity, store and registrations are kept; needed unless --dev',
+  },
+  'http-host': {
+    type: 'string',
+    value: 'host',
+    env: ['ATOLL_HTTP_HOST'],
+    purpose: 'address that the HTTP API listens on; 127.0.0.1 unless given',
+  },
+  'http-port': {
+    type: 'number',
+    value: 'port',
+    env: ['ATOLL_HTTP_PORT'],
+    purpose: 'its port, 0 for a free one; 8500 unless given',
+  },
+  bind: {
+    type: 'string',
+    value: 'host',
+    env: ['ATOLL_BIND'],
+    purpose: 'address that libp2p listens on; 127.0.0.1 unless given',
+  },
+  port: {
+    type: 'number',
+    value: 'port',
+    env: ['ATOLL_PORT'],
+    purpose: 'its port, 0 for a free one; 8300 unless given',
+  },
+  advertise: {
+    type: 'list',
+    value: 'host',
+    commas: true,
+    env: ['ATOLL_ADVERTISE'],
+    purpose: 'hosts or multiaddrs under which other nodes reach this one',
+  },
+  join: {
+    type: 'list',
+    value: 'address',
+    commas: true,
+    env: ['ATOLL_JOIN'],
+    purpose: 'nodes to join, as host:port or multiaddr; several with commas',
+  },
+  mesh: {
+    type: 'string',
+    value: 'name',
+    env: ['ATOLL_MESH'],
+    purpose: 'only nodes of the same mesh talk to each other; atoll unless given',
+  },
+  'flat-network': {
+    type: 'boolean',
+    env: ['ATOLL_FLAT_NETWORK'],
+    purpose: 'every address of every datacenter can be reached from all others',
+  },
+  failover: {
+    type: 'boolean',
+    env: ['ATOLL_FAILOVER'],
+    purpose: 'lookups go to other datacenters while nothing passes here; on unless --failover=false',
+  },
+  address: {
+    type: 'string',
+    value: 'host',
+    env: ['ATOLL_ADDRESS'],
+    purpose: 'address of this node as the catalog shows it',
+  },
+  'wan-address': {
+    type: 'string',
+    value: 'host',
+    env: ['ATOLL_WAN_ADDRESS'],
+    purpose: 'address of this node for other datacenters',
+  },
+  'node-meta': { type: 'pairs', purpose: 'data about this node that lookups can select by' },
+  preset: {
+    type: 'string',
+    choices: ['dev', 'lan', 'wan'],
+    env: ['ATOLL_PRESET'],
+    purpose: 'timings for how far the nodes of this datacenter are apart',
+  },
+  config: {
+    type: 'string',
+    value: 'path',
+    env: ['ATOLL_CONFIG'],
+    purpose: 'JSON file with any of this and more; flags and environment win',
+  },
+  'log-level': {
+    type: 'string',
+    choices: ['debug', 'info', 'warn', 'error', 'silent'],
+    env: ['ATOLL_LOG_LEVEL'],
+    purpose: 'least severity that is logged; warn unless given',
+  },
+  'log-format': {
+    type: 'string',
+    choices: ['text', 'json'],
+    env: ['ATOLL_LOG_FORMAT'],
+    purpose: 'for people or for machines',
+  },
+} as const satisfies Flags
+
+export const command = defineCommand({
+  examples: [
+    { line: 'atoll agent --dev', says: 'try it out: one server, HTTP on 8500, nothing kept' },
+    { line: 'atoll agent --server --dc eu-1 --data-dir /var/lib/atoll', says: 'the first server of a datacenter' },
+    {
+      line: 'atoll agent --server --dc us-1 --data-dir /var/lib/atoll --bind 0.0.0.0 --advertise gw.us-1.example.com --join gw.eu-1.example.com:8300',
+      says: 'another datacenter for the same mesh',
+    },
+    { line: 'atoll agent --dc eu-1 --data-dir /var/lib/atoll --join 10.0.0.7:8300', says: 'a client beside workloads' },
+  ],
+  flags,
+  notes: [
+    'Runs until SIGINT or SIGTERM, then ends in good order; a second signal ends it at once. "atoll leave" also deregisters it.',
+    'Every flag has an environment variable; the configuration file has the same fields, nested as {"datacenter": "eu-1", "http": {"port": 8500}, "federation": {"join": []}}.',
+  ],
+  local: true,
+  async run(context) {
+    const file = context.flags.config === undefined ? {} : await readConfig(context.flags.config, context)
+    const input = merge(file, configFromFlags(context))
+    const { startNode } = await loadNode()
+    const node = await startNode(input as ConfigInput).catch((error: unknown) => {
+      // What the schema refuses is a mistake in flags, environment or file.
+      if ((error as { code?: unknown }).code === 'invalid') throw new UsageError((error as Error).message, 'agent')
+      throw error
+    })
+    announce(context, node)
+    await untilToldToEnd(node, context.io.signal)
+    await node.stop()
+  },
+})
+
+/** What this command needs of `src/node.ts`. */
+interface RunningNode {
+  readonly node: string
+  readonly datacenter: string
+  /** Base URL of the API. */
+  readonly httpAddress: string
+  /** Multiaddrs that others join by. */
+  readonly addresses: readonly string[]
+  /** Resolves when the node has ended by itself (it left, or cannot go on). */
+  readonly ended: Promise<void>
+  stop(): Promise<void>
+}
+
+/** Loaded only here: the other commands never pay for it. */
+async function loadNode(): Promise<{ startNode(input: ConfigInput): Promise<RunningNode> }> {
+  const path = '../node.ts'
+  return await import(path)
+}
+
+type Tree = { readonly [key: string]: unknown }
+
+/** Only what was given, in the shape of the configuration's schema. */
+export function configFromFlags({ flags: values, given }: Pick<Context<typeof flags>, 'flags' | 'given'>): Tree {
+  const take = (fields: Readonly<Record<string, keyof typeof flags>>): Tree =>
+    Object.fromEntries(
+      Object.entries(fields)
+        .filter(([, flag]) => given.has(flag))
+        .map(([field, flag]) => [field, values[flag]]),
+    )
+  const wan = values['wan-address']
+  const tree = {
+    ...take({
+      dev: 'dev',
+      server: 'server',
+      datacenter: 'dc',
+      node: 'node',
+      address: 'address',
+      dataDirectory: 'data-dir',
+      nodeMeta: 'node-meta',
+      preset: 'preset',
+    }),
+    taggedAddresses: wan === undefined ? {} : { wan },
+    http: take({ host: 'http-host', port: 'http-port' }),
+    federation: take({
+      host: 'bind',
+      port: 'port',
+      advertise: 'advertise',
+      join: 'join',
+      mesh: 'mesh',
+      flatNetwork: 'flat-network',
+      failover: 'failover',
+    }),
+    log: take({ level: 'log-level', format: 'log-format' }),
+  }
+  return Object.fromEntries(Object.entries(tree).filter(([, value]) => !isTree(value) || Object.keys(value).length > 0))
+}
+
+const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** `over` wins, field by field. */
+export function merge(under: Tree, over: Tree): Tree {
+  const merged: Record<string, unknown> = { ...under }
+  for (const [key, value] of Object.entries(over)) {
+    const below = Object.hasOwn(under, key) ? under[key] : undefined
+    merged[key] = isTree(below) && isTree(value) ? merge(below, value) : value
+  }
+  return merged
+}
+
+async function readConfig(path: string, { io }: Context<typeof flags>): Promise<Tree> {
+  const text = new TextDecoder().decode(await readInput(path, io))
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(text)
+  } catch (error) {
+    throw new UsageError(`${path} is no JSON: ${(error as Error).message}`, 'agent')
+  }
+  if (!isTree(parsed)) throw new UsageError(`${path}: expected an object, like {"datacenter": "eu-1"}`, 'agent')
+  return parsed
+}
+
+function announce(
+  { json, print, printJson }: Context<typeof flags>,
+  { node, datacenter, httpAddress, addresses }: RunningNode,
+): void {
+  if (json) {
+    printJson({ Node: node, Datacenter: datacenter, HTTP: httpAddress, Addresses: addresses }, { stream: true })
+    return
+  }
+  print(`${node} of ${datacenter} is ready`)
+  print(`  HTTP    ${httpAddress}`)
+  for (const address of addresses) print(`  libp2p  ${address}`)
+}
+
+/** The first signal ends it in good order; the second finds no handler any more and ends the process. */
+async function untilToldToEnd(node: RunningNode, signal: AbortSignal | undefined): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const end = () => resolve()
+  process.once('SIGINT', end)
+  process.once('SIGTERM', end)
+  if (signal?.aborted) end()
+  signal?.addEventListener('abort', end)
+  await Promise.race([promise, node.ended])
+  process.off('SIGINT', end)
+  process.off('SIGTERM', end)
+  signal?.removeEventListener('abort', end)
+}

@@ -1,0 +1,79 @@
+import type { MeshDatacenterJson, MeshStatusJson } from '../client/client.ts'
+import { type Context, defineCommand, type Flags } from './command.ts'
+import { type Cell, formatMs, printable, statusTone } from './style.ts'
+
+const flags = {
+  links: { type: 'boolean', purpose: 'list the connections of the asked node too' },
+} as const satisfies Flags
+
+export const command = defineCommand({
+  examples: [
+    { line: 'atoll mesh', says: 'every datacenter as this node sees it' },
+    { line: 'atoll mesh --links', says: 'and whom it is connected to' },
+    {
+      line: 'atoll mesh --json | jq \'.Datacenters[] | select(.State != "live")\'',
+      says: 'what is wrong, for a script',
+    },
+  ],
+  flags,
+  notes: [
+    'STATE: live, lost (not heard of lately), or quarantined (two stores claim the name). RTT is measured, the least of a while. REVISION is where the copy held here stands, BEHIND how many revisions its datacenter has announced beyond that, AGE for how long it has not been at the newest.',
+  ],
+  async run(context) {
+    const { value } = await context.client().mesh.status()
+    if (context.json) return context.printJson(value)
+    show(context, value)
+  },
+})
+
+function show({ flags: values, paint, print, printTable }: Context<typeof flags>, mesh: MeshStatusJson): void {
+  printTable(
+    [
+      { title: 'DC' },
+      { title: 'STATE' },
+      { title: 'RTT', align: 'right' },
+      { title: 'REVISION', align: 'right' },
+      { title: 'BEHIND', align: 'right' },
+      { title: 'AGE', align: 'right' },
+      { title: 'GATEWAYS', cut: true },
+    ],
+    mesh.Datacenters.map(row),
+  )
+  if (values.links) {
+    print()
+    printTable(
+      [
+        { title: 'CONNECTED TO', cut: true },
+        { title: 'DC' },
+        { title: 'ROLE' },
+        { title: 'RTT', align: 'right' },
+        { title: 'DIRECTION' },
+        { title: 'ADDRESS', cut: true },
+      ],
+      mesh.Links.map((link) => [
+        link.Node || link.PeerID,
+        link.Datacenter,
+        link.Role,
+        formatMs(link.RoundTripMs),
+        link.Direction,
+        link.Address,
+      ]),
+    )
+  }
+  const seen = `as seen by ${printable(mesh.Node)}, a ${mesh.Role} of ${printable(mesh.Datacenter)} on ${printable(mesh.Runtime)}`
+  print(paint('dim', `${seen}, with ${mesh.Links.length} ${mesh.Links.length === 1 ? 'link' : 'links'}`))
+}
+
+function row({ Datacenter, Own, State, Reachable, RoundTripMs, Gateways, Replica }: MeshDatacenterJson): Cell[] {
+  const state = State === 'live' && !Own && !Reachable ? 'live, not reachable directly' : State
+  const connected = Gateways.filter((gateway) => gateway.Connected).length
+  return [
+    Own ? `${Datacenter} (here)` : Datacenter,
+    [state === State ? statusTone(State) : 'warn', state],
+    Own ? '-' : formatMs(RoundTripMs),
+    Replica ? String(Replica.Revision) : '-',
+    Replica ? String(Math.max(0, Replica.HeadRevision - Replica.Revision)) : '-',
+    Own ? '-' : formatMs(Replica?.AgeMs),
+    Own ? Gateways.map((gateway) => gateway.Node).join(', ') : `${connected} of ${Gateways.length} connected`,
+  ]
+}
