@@ -1,0 +1,78 @@
+/** Answers: bytes with headers as Consul sends them, and Atoll's own that say where an answer came from. */
+import type { Answer } from '../resolver/mesh.ts'
+import { failureOf } from './errors.ts'
+import { encodeJson, type Json, utf8 } from './json.ts'
+
+export type HeaderRecord = Record<string, string>
+
+/** On every answer of the API. Plain objects and bytes: the servers send them as they are. */
+const COMMON = { Vary: 'Accept-Encoding', 'X-Consul-Default-Acl-Policy': 'allow' } as const
+
+/** A body with what depends on it alone; kept as long as the value that it was made of. */
+export interface Encoded {
+  readonly status: number
+  readonly bytes: Uint8Array<ArrayBuffer> | null
+  readonly headers: Readonly<HeaderRecord>
+}
+
+const JSON_TYPE = { 'Content-Type': 'application/json' }
+
+export function encodedJson(value: Json, pretty: boolean, status = 200): Encoded {
+  return { status, bytes: utf8(encodeJson(value, pretty)), headers: JSON_TYPE }
+}
+
+/** No body and no type, as Consul answers for a key that is missing. */
+export const encodedNothing = (status: number): Encoded => ({ status, bytes: null, headers: {} })
+
+/** Which of the headers about an answer are sent: `full` has the effective consistency, `index` has not, `none` has none. */
+export type MetaKind = 'full' | 'index' | 'none'
+
+export function metaHeaders(answer: Answer<unknown>, kind: MetaKind, backend: string): HeaderRecord {
+  const ageMs = Math.round(answer.ageMs)
+  const headers: HeaderRecord = {}
+  if (kind !== 'none') {
+    if (kind === 'full') headers['X-Consul-Effective-Consistency'] = answer.consistency
+    headers['X-Consul-Index'] = String(answer.index)
+    headers['X-Consul-Knownleader'] = answer.knownLeader ? 'true' : 'false'
+    headers['X-Consul-Lastcontact'] = String(ageMs)
+    headers['X-Consul-Query-Backend'] = backend
+  }
+  headers['X-Atoll-Datacenter'] = answer.datacenter
+  headers['X-Atoll-Source'] = answer.source
+  headers['X-Atoll-Age-Ms'] = String(ageMs)
+  if (answer.failover) headers['X-Atoll-Failover'] = `${answer.failover.from} -> ${answer.failover.to}`
+  return headers
+}
+
+/** The headers of a read that failed before it reached a datacenter, where Consul sends them. */
+export const NO_ANSWER_META: Readonly<HeaderRecord> = {
+  'X-Consul-Index': '1',
+  'X-Consul-Knownleader': 'false',
+  'X-Consul-Lastcontact': '0',
+  'X-Consul-Query-Backend': 'blocking-query',
+}
+
+export function allHeaders(encoded: Encoded, more: Readonly<HeaderRecord>): HeaderRecord {
+  const length = { 'Content-Length': String(encoded.bytes?.byteLength ?? 0) }
+  return { ...COMMON, ...encoded.headers, ...more, ...length }
+}
+
+export const respond = (encoded: Encoded, more: Readonly<HeaderRecord> = {}): Response =>
+  new Response(encoded.bytes, { status: encoded.status, headers: allHeaders(encoded, more) })
+
+export const json = (value: Json, pretty: boolean, status = 200, more: Readonly<HeaderRecord> = {}): Response =>
+  respond(encodedJson(value, pretty, status), more)
+
+/** 200 and nothing else: how Consul acknowledges what the agent was told. */
+export const done = (): Response => respond(encodedNothing(200))
+
+export function text(status: number, body: string, more: Readonly<HeaderRecord> = {}): Response {
+  if (body === '') return respond(encodedNothing(status), more)
+  const headers = { 'Content-Type': 'text/plain; charset=utf-8' }
+  return respond({ status, bytes: utf8(body), headers }, more)
+}
+
+export function failed(error: unknown, more: Readonly<HeaderRecord> = {}): Response {
+  const failure = failureOf(error)
+  return text(failure.status, failure.text, { ...more, ...failure.headers })
+}

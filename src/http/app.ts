@@ -1,0 +1,212 @@
+/** The HTTP face of a node: Consul's API and Atoll's own routes, as one `fetch`. */
+import { Hono, type Context as HonoContext } from 'hono'
+import { anonymous, type Mesh, type Principal } from '../resolver/mesh.ts'
+import type { Clock, HttpRequestInfo, Logger, Random } from '../runtime/ports.ts'
+import { failed, text } from './answer.ts'
+import { failureOf, HttpError } from './errors.ts'
+import { KeptAnswers } from './kept.ts'
+import { defaultLimits, Gate, type HttpLimits } from './limits.ts'
+import { cleanPath, decodePath, targetOf } from './path.ts'
+import { Query } from './query.ts'
+import { type Call, type Context, type Method, Recent, type Route, Waiters } from './route.ts'
+import { agentRoutes } from './routes/agent.ts'
+import { agentCheckRoutes } from './routes/agent-check.ts'
+import { agentHealthRoutes } from './routes/agent-health.ts'
+import { agentServiceRoutes } from './routes/agent-service.ts'
+import { catalogRoutes } from './routes/catalog.ts'
+import { coordinateRoutes } from './routes/coordinate.ts'
+import { healthRoutes } from './routes/health.ts'
+import { kvRoutes } from './routes/kv.ts'
+import { laterRoutes } from './routes/later.ts'
+import { meshRoutes } from './routes/mesh.ts'
+import { statusRoutes } from './routes/status.ts'
+import { watchRoutes } from './routes/watch.ts'
+
+export interface AppOptions {
+  readonly mesh: Mesh
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  /** Atoll's version, as `/v1/agent/self` shows it. */
+  readonly version: string
+  readonly limits?: Partial<HttpLimits>
+}
+
+export interface App {
+  /** Never rejects. */
+  fetch(request: Request, info: HttpRequestInfo): Response | Promise<Response>
+  /** Ends blocking queries and event streams. Idempotent. */
+  close(): void
+}
+
+/** Every route of the API, as data: what the OpenAPI description is made of. */
+export const routes: readonly Route[] = [
+  ...agentRoutes,
+  ...agentServiceRoutes,
+  ...agentCheckRoutes,
+  ...agentHealthRoutes,
+  ...catalogRoutes,
+  ...healthRoutes,
+  ...kvRoutes,
+  ...statusRoutes,
+  ...coordinateRoutes,
+  ...meshRoutes,
+  ...watchRoutes,
+]
+
+export function createApp(options: AppOptions): App {
+  const limits = { ...defaultLimits, ...options.limits }
+  const closing = new AbortController()
+  const kept = new KeptAnswers(limits.maxKeptAnswers, limits.maxKeptBytes)
+  const context: Context = {
+    mesh: options.mesh,
+    clock: options.clock,
+    logger: options.logger,
+    version: options.version,
+    limits,
+    kept,
+    blocking: new Gate(limits.maxBlockingQueries),
+    watchers: new Gate(limits.maxWatchers),
+    cachedBefore: new Recent(1_024),
+    agentChanged: new Waiters(),
+    closing: closing.signal,
+  }
+  const router = routerOf([...routes, ...laterRoutes], context)
+
+  /** All that is not answered by what is kept. */
+  const slowly = async (request: Request): Promise<Response> => {
+    try {
+      const target = targetOf(request.url)
+      if (target.length > limits.maxTargetLength) {
+        throw new HttpError(414, `the URL has ${target.length} characters, at most ${limits.maxTargetLength} are taken`)
+      }
+      requireFewHeaders(request, limits.maxHeaders)
+      const redirect = redirectOf(request.method, target)
+      if (redirect) return redirect
+      if (request.method !== 'HEAD') return await router.fetch(request)
+      return withoutBody(await router.fetch(new Request(request.url, { method: 'OPTIONS' })))
+    } catch (error) {
+      return report(error, request, context)
+    }
+  }
+
+  return {
+    fetch(request) {
+      if (request.method === 'GET' && !hasToken(request)) {
+        try {
+          const response = kept.respond(targetOf(request.url), options.clock.nowMs())
+          if (response) return response
+        } catch (error) {
+          return report(error, request, context)
+        }
+      }
+      return slowly(request)
+    },
+    close() {
+      closing.abort()
+      kept.clear()
+    },
+  }
+}
+
+function routerOf(routes: readonly Route[], context: Context): Hono {
+  const byPath = new Map<string, Route[]>()
+  for (const route of routes) byPath.set(route.path, [...(byPath.get(route.path) ?? []), route])
+  // As in Go's ServeMux the longest pattern wins, whatever the method.
+  const paths = [...byPath.keys()].sort((a, b) => b.length - a.length)
+  const app = new Hono({ strict: true })
+  for (const path of paths) {
+    const handle = handlerOf(path, byPath.get(path)!, context)
+    if (!path.endsWith('/')) app.all(path, handle)
+    else {
+      const folder = path.slice(0, -1)
+      if (!byPath.has(folder)) app.all(folder, ({ req }) => movedPermanently(req.method, targetOf(req.url), path))
+      app.all(`${path}*`, handle)
+    }
+  }
+  app.get('/robots.txt', () => text(200, 'User-agent: *\nDisallow: /\n'))
+  app.notFound(() => new Response(null, { status: 404 }))
+  app.onError((error, { req }) => report(error, req.raw, context))
+  return app
+}
+
+function handlerOf(path: string, routes: readonly Route[], context: Context) {
+  const byMethod = new Map(routes.map((route) => [route.method as string, route]))
+  const methods: Method[] = ['GET', 'PUT', 'DELETE']
+  const allow = ['OPTIONS', ...methods.filter((method) => byMethod.has(method))].join(',')
+  return ({ req }: HonoContext): Response | Promise<Response> => {
+    const route = byMethod.get(req.method)
+    if (route) return route.handle(callOf(req.raw, path), context)
+    if (req.method === 'OPTIONS') return text(200, '', { Allow: allow })
+    return text(405, `method ${req.method} not allowed`, { Allow: allow })
+  }
+}
+
+function callOf(request: Request, path: string): Call {
+  const target = targetOf(request.url)
+  const mark = target.indexOf('?')
+  const query = new Query(mark < 0 ? '' : target.slice(mark + 1))
+  refuseNamespace(query, request)
+  const rest = path.endsWith('/') ? decodePath(mark < 0 ? target : target.slice(0, mark)).slice(path.length) : ''
+  return { request, target, rest, query, principal: principalOf(request, query), pretty: query.has('pretty') }
+}
+
+function refuseNamespace(query: Query, request: Request): void {
+  if (query.get('ns') === '' && request.headers.get('x-consul-namespace') === null) return
+  throw new HttpError(400, 'Bad request: Invalid query parameter: "ns" - Namespaces are a Consul Enterprise feature')
+}
+
+const hasToken = ({ headers }: Request): boolean => headers.has('x-consul-token') || headers.has('authorization')
+
+function principalOf({ headers }: Request, query: Query): Principal {
+  const bearer = /^Bearer (.+)$/i.exec(headers.get('authorization') ?? '')?.[1]
+  const token = headers.get('x-consul-token') ?? bearer ?? query.get('token')
+  return token === '' ? anonymous : { token }
+}
+
+function requireFewHeaders({ headers }: Request, max: number): void {
+  let count = 0
+  headers.forEach(() => count++)
+  if (count > max) throw new HttpError(431, `the request has ${count} headers, at most ${max} are taken`)
+}
+
+/** `//` and dot segments are cleaned by sending the client there, as Go does. */
+function redirectOf(method: string, target: string): Response | undefined {
+  const mark = target.indexOf('?')
+  const path = mark < 0 ? target : target.slice(0, mark)
+  if (path === '/') return movedPermanently(method, target, '/ui/')
+  const clean = cleanPath(path)
+  return clean === path ? undefined : movedPermanently(method, target, clean)
+}
+
+const HTML_ESCAPES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&#34;',
+  "'": '&#39;',
+}
+
+function movedPermanently(method: string, target: string, path: string): Response {
+  const mark = target.indexOf('?')
+  const location = mark < 0 ? path : path + target.slice(mark)
+  if (method !== 'GET') return new Response(null, { status: 301, headers: { Location: location } })
+  const shown = location.replace(/[&<>"']/g, (char) => HTML_ESCAPES[char]!)
+  return new Response(`<a href="${shown}">Moved Permanently</a>.\n\n`, {
+    status: 301,
+    headers: { 'Content-Type': 'text/html; charset=utf-8', Location: location },
+  })
+}
+
+/** HEAD is refused everywhere, as by Consul: what OPTIONS allows, without a body. */
+function withoutBody(options: Response): Response {
+  const allow = options.headers.get('allow')
+  if (allow === null) return new Response(null, { status: 404 })
+  return text(405, '', { Allow: allow, 'Content-Type': 'text/plain; charset=utf-8' })
+}
+
+function report(error: unknown, request: Request, { logger }: Context): Response {
+  const { unexpected } = failureOf(error)
+  if (unexpected) logger.error({ error, method: request.method, url: request.url }, 'a request failed')
+  return failed(error)
+}

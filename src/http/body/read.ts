@@ -1,0 +1,39 @@
+import { HttpError } from '../errors.ts'
+
+/** The whole body, or an HttpError 413 as soon as it is longer than `maxBytes`: a longer one is never held. */
+export async function readBody(
+  request: Request,
+  maxBytes: number,
+  tooLong: (length: number) => string = (length) =>
+    `Request body(${length} bytes) too large, max size: ${maxBytes} bytes`,
+): Promise<Uint8Array> {
+  const declared = Number(request.headers.get('content-length') ?? Number.NaN)
+  if (declared > maxBytes) throw new HttpError(413, tooLong(declared))
+  // With a declared length the server holds no more than that; only chunked bodies are counted as they come.
+  if (!Number.isNaN(declared)) {
+    const body = new Uint8Array(await request.arrayBuffer())
+    if (body.length > maxBytes) throw new HttpError(413, tooLong(body.length))
+    return body
+  }
+  if (request.body === null) return new Uint8Array(0)
+  const chunks: Uint8Array[] = []
+  let length = 0
+  const reader = request.body.getReader()
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) break
+    length += value.length
+    if (length > maxBytes) {
+      await reader.cancel()
+      throw new HttpError(413, tooLong(length))
+    }
+    chunks.push(value)
+  }
+  const body = new Uint8Array(length)
+  let at = 0
+  for (const chunk of chunks) {
+    body.set(chunk, at)
+    at += chunk.length
+  }
+  return body
+}

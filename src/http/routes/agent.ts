@@ -1,0 +1,190 @@
+/** `/v1/agent`: the node that was asked, and its place in the mesh. */
+import { isAtollError } from '../../model/errors.ts'
+import { memberOfSelf, memberShape } from '../agent-shapes.ts'
+import { done, json, text } from '../answer.ts'
+import { badRequest, HttpError } from '../errors.ts'
+import { goMap, type Json } from '../json.ts'
+import { parseBool } from '../query.ts'
+import type { Call, Context, Route } from '../route.ts'
+import { coordinateShape, textMap } from '../shapes.ts'
+
+const asText = (value: string): string => value
+
+export const agentRoutes: readonly Route[] = [
+  {
+    method: 'GET',
+    path: '/v1/agent/self',
+    summary: 'The configuration and the state of this node',
+    async handle(call, context) {
+      return json(await selfShape(call, context), call.pretty)
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/agent/version',
+    summary: 'The version of this node',
+    handle(call, { version, mesh }) {
+      return json({ Version: version, HumanVersion: version, Runtime: mesh.agent.self().runtime }, call.pretty)
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/agent/members',
+    summary: 'The nodes of this datacenter',
+    parameters: { wan: 'the servers of all datacenters instead' },
+    async handle(call, { mesh }) {
+      const segment = call.query.get('segment')
+      if (segment !== '' && segment !== '_all') {
+        throw new HttpError(500, 'Network segments are not supported in this version of Consul')
+      }
+      const wan = call.query.get('wan') !== ''
+      const members = await mesh.agent.members({ wan })
+      return json(
+        members.map((member) => memberShape(member, wan)),
+        call.pretty,
+      )
+    },
+  },
+  {
+    method: 'PUT',
+    path: '/v1/agent/maintenance',
+    summary: 'Takes this node out of all answers for passing instances, or back in',
+    parameters: { enable: 'true or false', reason: 'why, for those who wonder' },
+    async handle(call, { mesh }) {
+      await mesh.agent.setNodeMaintenance(requireEnable(call), call.query.get('reason'))
+      return done()
+    },
+  },
+  {
+    method: 'PUT',
+    path: '/v1/agent/join/',
+    rest: 'address',
+    summary: 'Joins the mesh through another node: a multiaddr or host:port',
+    async handle(call, { mesh }) {
+      try {
+        await mesh.agent.join([call.rest])
+      } catch (error) {
+        if (!isAtollError(error) || error.code === 'internal') throw error
+        throw new HttpError(500, `1 error occurred:\n\t* Failed to join ${call.rest}: ${error.message}\n\n`)
+      }
+      return done()
+    },
+  },
+  {
+    method: 'PUT',
+    path: '/v1/agent/leave',
+    summary: 'Deregisters this node and ends its process',
+    async handle(_call, { mesh }) {
+      await mesh.agent.leave()
+      return done()
+    },
+  },
+  {
+    method: 'PUT',
+    path: '/v1/agent/force-leave/',
+    rest: 'node',
+    summary: 'Declares a failed node left: it is deregistered',
+    parameters: { prune: 'taken, and the same: a node that left is not remembered' },
+    async handle(call, { mesh }) {
+      try {
+        await mesh.agent.forceLeave(call.rest)
+      } catch (error) {
+        if (!isAtollError(error) || error.code !== 'not-found') throw error
+        throw new HttpError(500, `agent: No node found with name '${call.rest}'`)
+      }
+      return done()
+    },
+  },
+  {
+    method: 'PUT',
+    path: '/v1/agent/reload',
+    summary: 'Reads the configuration again',
+    async handle(_call, { mesh }) {
+      await mesh.agent.reload()
+      return done()
+    },
+  },
+  {
+    method: 'PUT',
+    path: '/v1/agent/token/',
+    rest: 'kind',
+    summary: 'Refused: access control is not on',
+    handle: () => text(401, 'ACL support disabled'),
+  },
+  {
+    method: 'GET',
+    path: '/v1/agent/metrics',
+    summary: 'What this face of the node is busy with',
+    handle(call, context) {
+      if (call.query.get('format') === 'prometheus') {
+        return text(415, 'Prometheus is not enabled since its retention time is not positive')
+      }
+      return json(metricsShape(context), call.pretty)
+    },
+  },
+]
+
+/** `enable` of a maintenance request. */
+export function requireEnable({ query }: Call): boolean {
+  if (!query.has('enable')) throw badRequest('Missing value for enable')
+  const enable = parseBool(query.get('enable'))
+  if (enable === undefined) throw badRequest(`Invalid value for enable: ${JSON.stringify(query.get('enable'))}`)
+  return enable
+}
+
+async function selfShape(call: Call, { mesh, version }: Context): Promise<Json> {
+  const self = mesh.agent.self()
+  const [datacenters, coordinates] = await Promise.all([
+    mesh.ask({ kind: 'datacenters' }, { principal: call.principal, consistency: 'stale' }).catch(() => undefined),
+    mesh
+      .ask({ kind: 'coordinates', node: self.node }, { principal: call.principal, consistency: 'stale' })
+      .catch(() => undefined),
+  ])
+  const row = coordinates?.value[0]
+  const stats = {
+    agent: { checks: String(mesh.agent.checks().length), services: String(mesh.agent.services().length) },
+    build: { prerelease: '', revision: '', version },
+    consul: {
+      acl: 'disabled',
+      known_datacenters: String(datacenters?.value.length ?? 1),
+      leader_addr: mesh.leader(),
+      server: String(self.server),
+    },
+    runtime: { version: self.runtime },
+  }
+  return {
+    Config: {
+      Datacenter: self.datacenter,
+      PrimaryDatacenter: self.datacenter,
+      NodeName: self.node,
+      NodeID: self.nodeId,
+      Revision: '',
+      Server: self.server,
+      Version: version,
+    },
+    DebugConfig: { Datacenter: self.datacenter, NodeName: self.node, NodeID: self.nodeId, ServerMode: self.server },
+    Coord: row
+      ? coordinateShape(row).Coord
+      : { Vec: [0, 0, 0, 0, 0, 0, 0, 0], Error: 1.5, Adjustment: 0, Height: 1e-5 },
+    Member: memberShape(memberOfSelf(self), false),
+    Stats: goMap(stats, (values) => goMap(values, asText)),
+    Meta: textMap(self.meta),
+    Atoll: { PeerID: self.peerId, Addresses: self.addresses, Runtime: self.runtime },
+  }
+}
+
+function metricsShape({ clock, blocking, watchers, kept }: Context): Json {
+  const gauge = (name: string, value: number): Json => ({ Name: `atoll.http.${name}`, Value: value, Labels: {} })
+  const now = new Date(clock.wallMs()).toISOString()
+  return {
+    Timestamp: `${now.slice(0, 10)} ${now.slice(11, 19)} +0000 UTC`,
+    Gauges: [
+      gauge('blocking_queries', blocking.inside),
+      gauge('kept_answers', kept.size),
+      gauge('watchers', watchers.inside),
+    ],
+    Points: [],
+    Counters: [],
+    Samples: [],
+  }
+}

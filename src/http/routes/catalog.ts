@@ -1,0 +1,204 @@
+/** `/v1/catalog`: the datacenter's nodes and services as they are registered. */
+import type { ServiceSummary } from '../../catalog/view.ts'
+import type { NodeRow, ServiceRow } from '../../model/entries.ts'
+import type { AnswerValue, RoutedInstance } from '../../resolver/mesh.ts'
+import { encodedJson, json, metaHeaders, respond } from '../answer.ts'
+import { decodeBody } from '../body/decode.ts'
+import { readBody } from '../body/read.ts'
+import { catalogDeregistrationSchema, catalogRegistrationSchema } from '../body/schemas.ts'
+import { HttpError } from '../errors.ts'
+import { catalogServiceFields, nodeFields, serviceFields } from '../filter/fields.ts'
+import { filterOf } from '../filter/filter.ts'
+import { type GoMap, goMap, type Json } from '../json.ts'
+import { keptShape, type Shape } from '../kept.ts'
+import { nearOf, nodeMetaOf, readOptions } from '../query.ts'
+import { type Asked, type JsonShape, jsonShape, listShape, reading } from '../reading.ts'
+import { type Call, FILTER_PARAMETER, NODE_PARAMETERS, type Route } from '../route.ts'
+import { catalogServiceShape, nodeShape, serviceShape } from '../shapes.ts'
+import { requireText } from '../words.ts'
+import { catalogCommand } from './catalog-command.ts'
+
+const datacenters = jsonShape<readonly string[]>((names) => names)
+const nodes = listShape<NodeRow>(nodeFields, nodeShape)
+const services = jsonShape<readonly ServiceSummary[]>((list) => {
+  const tags: Record<string, readonly string[]> = Object.create(null)
+  for (const summary of list) tags[summary.service] = summary.tags
+  return goMap(tags, (value) => value)
+})
+const instances = listShape<RoutedInstance>(catalogServiceFields, catalogServiceShape)
+const none = jsonShape<unknown>(() => [])
+
+/** A node with its services, in a map by id or in a list; `filter` chooses services. */
+function nodeWithServices(asList: boolean, missing: Json): JsonShape<AnswerValue<'node'>> {
+  const shape =
+    (filter: (entry: Json) => boolean): ((value: AnswerValue<'node'>, datacenter: string) => Json) =>
+    (value, datacenter) => {
+      if (value === undefined) return missing
+      const chosen: [string, Json][] = []
+      for (const service of value.services) {
+        const entry = serviceShape(service as ServiceRow)
+        if (filter(entry)) chosen.push([service.id, entry])
+      }
+      return {
+        Node: nodeShape(value.node, datacenter),
+        Services: asList ? chosen.map(([, entry]) => entry) : sorted(chosen),
+      }
+    }
+  const all = jsonShape(shape(() => true))
+  return {
+    of(call: Call): Shape<AnswerValue<'node'>> {
+      const filter = filterOf(call.query.get('filter'), serviceFields)
+      if (!filter) return all.of(call)
+      const chosen = shape(filter)
+      return keptShape((value, datacenter) => encodedJson(chosen(value, datacenter), call.pretty))
+    },
+  }
+}
+
+const sorted = (entries: [string, Json][]): GoMap => {
+  const byId: Record<string, Json> = Object.create(null)
+  for (const [id, entry] of entries) byId[id] = entry
+  return goMap(byId, (entry) => entry)
+}
+
+const nodeMap = nodeWithServices(false, null)
+const nodeList = nodeWithServices(true, { Node: null, Services: null })
+
+const askNode = (shape: JsonShape<AnswerValue<'node'>>) => (call: Call) => ({
+  question: { kind: 'node', node: requireText(call.rest, 'Missing node name') } as const,
+  shape: shape.of(call),
+})
+
+export const askServices = (call: Call): Asked<'services'> => ({
+  question: { kind: 'services', nodeMeta: nodeMetaOf(call.query) },
+  shape: services.of(call),
+})
+
+const tagParameter = { tag: 'repeated: only instances that carry all, in any case' }
+
+export const catalogRoutes: readonly Route[] = [
+  reading<'datacenters'>({
+    path: '/v1/catalog/datacenters',
+    summary: 'All datacenters of the mesh, nearest first',
+    meta: 'none',
+    ask: (call) => ({ question: { kind: 'datacenters' }, shape: datacenters.of(call) }),
+  }),
+  reading<'nodes'>({
+    path: '/v1/catalog/nodes',
+    summary: 'The nodes of a datacenter',
+    parameters: { ...NODE_PARAMETERS, ...FILTER_PARAMETER },
+    meta: 'full',
+    metaOnNoPath: true,
+    ask: (call) => ({
+      question: { kind: 'nodes', near: nearOf(call.query), nodeMeta: nodeMetaOf(call.query) },
+      shape: nodes.of(call),
+    }),
+  }),
+  reading<'services'>({
+    path: '/v1/catalog/services',
+    summary: 'The names of all services with their tags',
+    parameters: { 'node-meta': NODE_PARAMETERS['node-meta']! },
+    meta: 'full',
+    metaOnNoPath: true,
+    ask: askServices,
+  }),
+  reading<'service'>({
+    path: '/v1/catalog/service/',
+    rest: 'service',
+    summary: 'The instances of a service, whatever their health',
+    parameters: { ...tagParameter, ...NODE_PARAMETERS, ...FILTER_PARAMETER },
+    meta: 'full',
+    cacheable: true,
+    ask: (call) => ({
+      question: {
+        kind: 'service',
+        service: requireText(call.rest, 'Missing service name'),
+        passing: false,
+        tags: call.query.all('tag'),
+        near: nearOf(call.query),
+        nodeMeta: nodeMetaOf(call.query),
+      },
+      shape: instances.of(call),
+      noFailover: true,
+    }),
+  }),
+  reading<'service'>({
+    path: '/v1/catalog/connect/',
+    rest: 'service',
+    summary: 'Always empty: Atoll has no proxies of its own',
+    meta: 'full',
+    ask: (call) => ({
+      question: { kind: 'service', service: requireText(call.rest, 'Missing service name'), passing: false, tags: [] },
+      shape: none.of(call),
+      noFailover: true,
+    }),
+  }),
+  {
+    method: 'GET',
+    path: '/v1/catalog/gateway-services/',
+    rest: 'gateway',
+    summary: 'Always null: Atoll has no gateways of a service mesh',
+    async handle(call, { mesh }) {
+      const { ask } = readOptions(call.query, call.principal, null)
+      const answer = await mesh.ask({ kind: 'services' }, ask)
+      return respond(encodedJson(null, call.pretty), metaHeaders({ ...answer, index: 1 }, 'full', 'blocking-query'))
+    },
+  },
+  reading<'node'>({
+    path: '/v1/catalog/node/',
+    rest: 'node',
+    summary: 'A node, by name or id, and its services by their ids',
+    parameters: FILTER_PARAMETER,
+    meta: 'full',
+    ask: askNode(nodeMap),
+  }),
+  reading<'node'>({
+    path: '/v1/catalog/node-services/',
+    rest: 'node',
+    summary: 'A node, by name or id, and a list of its services',
+    parameters: FILTER_PARAMETER,
+    meta: 'full',
+    ask: askNode(nodeList),
+  }),
+  {
+    method: 'PUT',
+    path: '/v1/catalog/register',
+    summary: 'Registers a node, and a service and checks on it, in one change',
+    parameters: { dc: 'the datacenter to register in, where the body names none' },
+    body: catalogRegistrationSchema,
+    async handle(call, { mesh, limits }) {
+      const body = decodeBody(catalogRegistrationSchema, await readBody(call.request, limits.maxBodyBytes))
+      const command = catalogCommand(body)
+      await mesh.execute(command, writeOptions(call, body.Datacenter))
+      return json(true, call.pretty)
+    },
+  },
+  {
+    method: 'PUT',
+    path: '/v1/catalog/deregister',
+    summary: 'Removes a node, one of its services, or one of its checks',
+    parameters: { dc: 'the datacenter, where the body names none' },
+    body: catalogDeregistrationSchema,
+    async handle(call, { mesh, limits }) {
+      const body = decodeBody(catalogDeregistrationSchema, await readBody(call.request, limits.maxBodyBytes))
+      const node = body.Node ?? ''
+      if (node === '') throw new HttpError(500, 'Must provide node')
+      await mesh.execute(
+        {
+          kind: 'deregister',
+          node,
+          ...(body.ServiceID && { serviceId: body.ServiceID }),
+          ...(body.CheckID && { checkId: body.CheckID }),
+        },
+        writeOptions(call, body.Datacenter),
+      )
+      return json(true, call.pretty)
+    },
+  },
+]
+
+/** Where a write goes: as the body says, or else as `?dc=` does. */
+function writeOptions(call: Call, datacenter: string | undefined) {
+  const name = datacenter || call.query.get('dc')
+  return { principal: call.principal, signal: call.request.signal, ...(name && { datacenter: name }) }
+}

@@ -1,0 +1,130 @@
+/** `/v1/health`: services with the checks that count for them, and the checks themselves. */
+import type { CheckRow, Status } from '../../model/entries.ts'
+import type { RoutedInstance } from '../../resolver/mesh.ts'
+import { encodedJson, metaHeaders, respond } from '../answer.ts'
+import { checkFields, healthFields } from '../filter/fields.ts'
+import { keptShape } from '../kept.ts'
+import { nearOf, nodeMetaOf, parseBool, type Query, readOptions } from '../query.ts'
+import { jsonShape, listShape, reading } from '../reading.ts'
+import { type Call, FILTER_PARAMETER, NODE_PARAMETERS, type Route } from '../route.ts'
+import { checkShape, healthShape } from '../shapes.ts'
+import { requireText } from '../words.ts'
+
+const entries = listShape<RoutedInstance>(healthFields, healthShape)
+const checks = listShape<CheckRow>(checkFields, checkShape)
+const none = jsonShape<unknown>(() => [])
+
+/** The flag counts by being there, unless its value says no. */
+function passingOf(query: Query): boolean | undefined {
+  if (!query.has('passing')) return false
+  const value = query.get('passing')
+  return value === '' ? true : parseBool(value)
+}
+
+export function askService(call: Call) {
+  const { query } = call
+  const passing = passingOf(query)
+  const nodeMeta = nodeMetaOf(query)
+  return {
+    question: {
+      kind: 'service',
+      service: requireText(call.rest, 'Missing service name'),
+      passing: passing ?? false,
+      tags: query.all('tag'),
+      near: nearOf(query),
+      nodeMeta,
+    } as const,
+    shape: entries.of(call),
+    noFailover: query.get('filter') !== '' || nodeMeta !== undefined,
+    ...(passing === undefined && { refuse: 'Invalid value for ?passing' }),
+  }
+}
+
+const STATES: readonly string[] = ['any', 'passing', 'warning', 'critical'] satisfies (Status | 'any')[]
+
+export const healthRoutes: readonly Route[] = [
+  reading<'service'>({
+    path: '/v1/health/service/',
+    rest: 'service',
+    summary: 'The instances of a service with their checks',
+    parameters: {
+      passing: 'only instances whose checks all pass; without any here, those of another datacenter may answer',
+      tag: 'repeated: only instances that carry all, in any case',
+      ...NODE_PARAMETERS,
+      ...FILTER_PARAMETER,
+    },
+    meta: 'full',
+    cacheable: true,
+    ask: askService,
+  }),
+  reading<'service'>({
+    path: '/v1/health/connect/',
+    rest: 'service',
+    summary: 'Always empty: Atoll has no proxies of its own',
+    meta: 'full',
+    ask: (call) => ({
+      question: { kind: 'service', service: requireText(call.rest, 'Missing service name'), passing: false, tags: [] },
+      shape: none.of(call),
+      noFailover: true,
+    }),
+  }),
+  {
+    method: 'GET',
+    path: '/v1/health/ingress/',
+    rest: 'service',
+    summary: 'Always empty: Atoll has no gateways of a service mesh',
+    async handle(call, { mesh }) {
+      const { ask } = readOptions(call.query, call.principal, null)
+      const answer = await mesh.ask({ kind: 'services' }, ask)
+      return respond(encodedJson([], call.pretty), metaHeaders({ ...answer, index: 1 }, 'full', 'blocking-query'))
+    },
+  },
+  reading<'service-checks'>({
+    path: '/v1/health/checks/',
+    rest: 'service',
+    summary: 'The checks of a service',
+    parameters: { ...NODE_PARAMETERS, ...FILTER_PARAMETER },
+    meta: 'full',
+    ask: (call) => ({
+      question: {
+        kind: 'service-checks',
+        service: requireText(call.rest, 'Missing service name'),
+        near: nearOf(call.query),
+        nodeMeta: nodeMetaOf(call.query),
+      },
+      shape: checks.of(call),
+    }),
+  }),
+  reading<'node-checks'>({
+    path: '/v1/health/node/',
+    rest: 'node',
+    summary: 'The checks of a node and of all its services',
+    parameters: FILTER_PARAMETER,
+    meta: 'full',
+    ask: (call) => ({
+      question: { kind: 'node-checks', node: requireText(call.rest, 'Missing node name') },
+      shape: checks.of(call),
+    }),
+  }),
+  reading<'state'>({
+    path: '/v1/health/state/',
+    rest: 'state',
+    summary: 'The checks in a state: any, passing, warning or critical',
+    parameters: { ...NODE_PARAMETERS, ...FILTER_PARAMETER },
+    meta: 'full',
+    ask(call) {
+      const state = requireText(call.rest, 'Missing check state')
+      // Consul answers for a state that no check is in, whatever it is called.
+      const known = STATES.includes(state)
+      return {
+        question: {
+          kind: 'state',
+          state: known ? (state as Status | 'any') : 'any',
+          near: nearOf(call.query),
+          nodeMeta: nodeMetaOf(call.query),
+        },
+        shape: known ? checks.of(call) : keptShape(() => encodedJson([], call.pretty)),
+      }
+    },
+  }),
+]

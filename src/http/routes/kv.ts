@@ -1,0 +1,152 @@
+/** `/v1/kv`: keys and their values, always of one datacenter. */
+import { MAX_KV_VALUE_BYTES } from '../../catalog/catalog.ts'
+import type { KvRow } from '../../model/entries.ts'
+import { encodedNothing, json } from '../answer.ts'
+import { readBody } from '../body/read.ts'
+import { badRequest, HttpError } from '../errors.ts'
+import { keptShape, type Shape } from '../kept.ts'
+import { parseUint64 } from '../query.ts'
+import { jsonShape, reading } from '../reading.ts'
+import type { Call, Route } from '../route.ts'
+import { kvShape } from '../shapes.ts'
+
+const MISSING = encodedNothing(404)
+
+const entry = jsonShape<KvRow | undefined>((row) => (row === undefined ? null : [kvShape(row)]))
+const entries = jsonShape<readonly KvRow[]>((rows) => rows.map(kvShape))
+const keyList = jsonShape<readonly string[]>((keys) => keys)
+const raw = keptShape<KvRow | undefined>((row) => ({
+  status: 200,
+  bytes: row!.value.slice(),
+  headers: {
+    'Content-Type': 'text/plain',
+    'X-Content-Type-Options': 'nosniff',
+    'Content-Security-Policy': 'sandbox',
+  },
+}))
+
+const orMissing = <T>(shape: Shape<T>, isMissing: (value: T) => boolean): Shape<T> => ({
+  encode: (value, datacenter) => (isMissing(value) ? MISSING : shape.encode(value, datacenter)),
+})
+
+const read = {
+  meta: 'index',
+  rest: 'key',
+  path: '/v1/kv/',
+} as const
+
+const one = reading<'kv'>({
+  ...read,
+  summary: 'The entry of a key',
+  ask: (call) => ({
+    question: { kind: 'kv', key: requireKey(call) },
+    shape: orMissing(call.query.has('raw') ? raw : entry.of(call), (row) => row === undefined),
+  }),
+})
+
+const under = reading<'kv-prefix'>({
+  ...read,
+  summary: 'The entries of all keys with a prefix',
+  ask: (call) => ({
+    question: { kind: 'kv-prefix', prefix: call.rest },
+    shape: orMissing(entries.of(call), (rows) => rows.length === 0),
+  }),
+})
+
+const keys = reading<'kv-keys'>({
+  ...read,
+  summary: 'All keys with a prefix',
+  ask: (call) => ({
+    question: { kind: 'kv-keys', prefix: call.rest, separator: call.query.get('separator') },
+    shape: orMissing(keyList.of(call), (list) => list.length === 0 && call.rest !== ''),
+  }),
+})
+
+export const kvRoutes: readonly Route[] = [
+  {
+    ...one,
+    summary: 'A key, all keys under a prefix (`recurse`), or only their names (`keys`)',
+    parameters: {
+      ...one.parameters,
+      recurse: 'all entries whose keys have the prefix',
+      keys: 'names of keys only',
+      separator: 'with `keys`: names up to its first occurrence after the prefix, each once',
+      raw: 'the value itself',
+    },
+    handle(call, context) {
+      if (call.query.has('keys')) return keys.handle(call, context)
+      return (call.query.has('recurse') ? under : one).handle(call, context)
+    },
+  },
+  {
+    method: 'PUT',
+    path: '/v1/kv/',
+    rest: 'key',
+    summary: 'Writes a value; answers false when `cas` did not hold',
+    parameters: {
+      dc: 'the datacenter of the key',
+      flags: 'a number of 64 bits, opaque to Atoll',
+      cas: 'only when this is the ModifyIndex of the key; 0: only when there is none',
+    },
+    async handle(call, { mesh }) {
+      const key = requireKey(call)
+      refuseConflicts(call, ['cas', 'acquire', 'release'])
+      const flags = call.query.get('flags') === '' ? 0n : parseUint64(call.query.get('flags'))
+      const cas = casOf(call)
+      refuseSessions(call)
+      const value = await readBody(
+        call.request,
+        MAX_KV_VALUE_BYTES,
+        (length) =>
+          `Request body(${length} bytes) too large, max size: ${MAX_KV_VALUE_BYTES} bytes. Split the value of ${key}`,
+      )
+      const { applied } = await mesh.execute({ kind: 'kv-put', key, value, flags, ...cas }, writeOptions(call))
+      return json(applied, call.pretty)
+    },
+  },
+  {
+    method: 'DELETE',
+    path: '/v1/kv/',
+    rest: 'key',
+    summary: 'Deletes a key, or all with a prefix (`recurse`); answers false when `cas` did not hold',
+    parameters: {
+      dc: 'the datacenter of the key',
+      recurse: 'all keys with the prefix',
+      cas: 'only when this is the ModifyIndex of the key',
+    },
+    async handle(call, { mesh }) {
+      const recurse = call.query.has('recurse')
+      const key = recurse ? call.rest : requireKey(call)
+      refuseConflicts(call, ['recurse', 'cas'])
+      const { applied } = await mesh.execute({ kind: 'kv-delete', key, recurse, ...casOf(call) }, writeOptions(call))
+      return json(applied, call.pretty)
+    },
+  },
+]
+
+const writeOptions = (call: Call) => {
+  const datacenter = call.query.get('dc')
+  return { principal: call.principal, signal: call.request.signal, ...(datacenter && { datacenter }) }
+}
+
+function requireKey(call: Call): string {
+  if (call.rest === '') throw badRequest('Missing key name')
+  return call.rest
+}
+
+function refuseConflicts({ query }: Call, flags: readonly string[]): void {
+  if (flags.filter((flag) => query.has(flag)).length > 1) throw badRequest(`Conflicting flags: ${query.encode()}`)
+}
+
+function casOf({ query }: Call): { cas?: number } {
+  if (!query.has('cas')) return {}
+  return { cas: Number(parseUint64(query.get('cas'))) }
+}
+
+function refuseSessions({ query }: Call): void {
+  for (const flag of ['acquire', 'release']) {
+    if (query.has(flag)) {
+      throw new HttpError(501, `${flag}: locks and sessions are not part of this version; write without ?${flag}=`)
+    }
+  }
+}
