@@ -1,0 +1,262 @@
+/**
+ * The publishing side of one gateway: (exported changes, now) in, signed messages to be sent out. The first change after
+ * a pause is told at once, those that follow are gathered for 5 to 20 ms; a head is cut at the end of each batch. What it tells is a
+ * pure function of the store, so any gateway of the DC may speak for it.
+ */
+import type { Epoch } from '../../model/epoch.ts'
+import type { ExportedChange } from '../federation.ts'
+import { hashEntry, KeyedDigest } from './digest.ts'
+import { MAX_CHANGES_PER_DELTA, MAX_GOSSIP_DELTA_BYTES, MAX_LIVE_DELTA_BYTES } from './limits.ts'
+import {
+  type BeaconMessage,
+  type DeltaMessage,
+  type GatewayMessage,
+  type Head,
+  type LeaveMessage,
+  sizeOfChange,
+} from './messages.ts'
+
+export interface ExportedRevision {
+  readonly revision: number
+  readonly changes: readonly ExportedChange[]
+}
+
+export type PublisherEffect =
+  /** `gossip` is false when it is too large for it, and while another gateway of this DC speaks; streams carry it always. */
+  | { readonly type: 'delta'; readonly message: DeltaMessage; readonly gossip: boolean }
+  | { readonly type: 'beacon'; readonly message: BeaconMessage }
+
+export interface PublisherOptions {
+  readonly datacenter: string
+  readonly datacenterId: string
+  /** Later starts of this gateway must have a higher one. */
+  readonly boot: number
+  /** Default 1,000. */
+  readonly beaconMs?: number
+  /** Bounds of the pause between two deltas; default 5 and 20. */
+  readonly gatherMinMs?: number
+  readonly gatherMaxMs?: number
+}
+
+/** Changes folded in one go: a few milliseconds. */
+const CHANGES_PER_FLUSH = 2000
+/** A pause of this length makes the next change a first one again, with the shortest gathering after it. */
+const IDLE_MS = 100
+
+export class Publisher {
+  readonly #options: Required<PublisherOptions>
+  #boot: number
+  #sequence = 0
+  #addresses: readonly string[] = []
+  #epoch: Epoch | undefined
+  #digest = new KeyedDigest()
+  #revision = 0
+  #lastExported = 0
+  #pending: ExportedRevision[] = []
+  #gatherMs: number
+  #lastFlushMs = Number.NEGATIVE_INFINITY
+  #nextFlushMs = Number.NEGATIVE_INFINITY
+  #nextBeaconMs = Number.POSITIVE_INFINITY
+  #speaking = true
+
+  constructor(options: PublisherOptions) {
+    this.#options = { beaconMs: 1000, gatherMinMs: 5, gatherMaxMs: 20, ...options }
+    this.#boot = options.boot
+    this.#gatherMs = this.#options.gatherMinMs
+  }
+
+  get epoch(): Epoch | undefined {
+    return this.#epoch
+  }
+  /** Everything exported up to here is in what was told. */
+  get revision(): number {
+    return this.#revision
+  }
+  get lastExported(): number {
+    return this.#lastExported
+  }
+  /** Whether a content was loaded that heads can speak of. */
+  get loaded(): boolean {
+    return this.#epoch !== undefined
+  }
+  get started(): boolean {
+    return this.#nextBeaconMs !== Number.POSITIVE_INFINITY
+  }
+  get bucketHashes(): Uint8Array {
+    return this.#digest.bucketHashes()
+  }
+
+  setAddresses(addresses: readonly string[]): void {
+    this.#addresses = addresses
+  }
+  /** Whether this gateway, of those of its DC, puts deltas into gossip. */
+  setSpeaking(speaking: boolean): void {
+    this.#speaking = speaking
+  }
+  /** A former life of this gateway was seen with a boot that is not lower: the clock went back in between. */
+  raiseBoot(above: number): void {
+    if (above >= this.#boot) {
+      this.#boot = above + 1
+      this.#sequence = 0
+    }
+  }
+
+  /** Starts over with the whole content at `revision`. Nothing is told before `start`. */
+  load(epoch: Epoch, revision: number, digest: KeyedDigest): void {
+    this.#epoch = epoch
+    this.#digest = digest
+    this.#revision = revision
+    // What was last exported is not known of a snapshot; nothing was after it.
+    this.#lastExported = revision
+    this.#pending = []
+    if (this.started) this.#nextBeaconMs = Number.NEGATIVE_INFINITY
+  }
+
+  /** Forgets the content: nothing is told until the next `load`. */
+  unload(): void {
+    this.#epoch = undefined
+    this.#pending = []
+  }
+
+  /** From now on this gateway may publish. */
+  start(nowMs: number): void {
+    if (!this.started) this.#nextBeaconMs = nowMs
+  }
+
+  /** Changes in order, whole revisions; those at or below what is known are left out. */
+  receive(batch: readonly ExportedRevision[], nowMs: number): PublisherEffect[] {
+    if (!this.loaded) return []
+    const idle = this.#pending.length === 0
+    let last = this.#pending.at(-1)?.revision ?? this.#revision
+    for (const entry of batch) {
+      if (entry.revision <= last) continue
+      this.#pending.push(entry)
+      last = entry.revision
+    }
+    return idle && nowMs >= this.#nextFlushMs ? this.#flush(nowMs) : []
+  }
+
+  /** When `tick` is next due; Infinity for never. */
+  wakeAtMs(): number {
+    return Math.min(this.#pending.length > 0 ? this.#nextFlushMs : Number.POSITIVE_INFINITY, this.#loadedBeaconMs())
+  }
+  #loadedBeaconMs(): number {
+    return this.loaded ? this.#nextBeaconMs : Number.POSITIVE_INFINITY
+  }
+
+  /** `sourceRevision`: the store's, up to which every exported change was received. */
+  tick(nowMs: number, sourceRevision: number): PublisherEffect[] {
+    if (!this.loaded) return []
+    const effects = this.#pending.length > 0 && nowMs >= this.#nextFlushMs ? this.#flush(nowMs) : []
+    if (nowMs >= this.#nextBeaconMs) {
+      this.#nextBeaconMs = nowMs + this.#options.beaconMs
+      if (this.#pending.length === 0) this.#revision = Math.max(this.#revision, sourceRevision)
+      effects.push({ type: 'beacon', message: this.beacon() })
+    }
+    return effects
+  }
+
+  /** A beacon with a head of this moment. Throws when nothing is loaded. */
+  beacon(): BeaconMessage {
+    const { datacenter, datacenterId } = this.#options
+    return { type: 'beacon', datacenter, datacenterId, head: this.#cut(), addresses: this.#addresses }
+  }
+
+  /** A beacon for a content read at `revision`, whose digest was worked out from it. */
+  beaconOf(epoch: Epoch, revision: number, digest: Uint8Array): BeaconMessage {
+    const { datacenter, datacenterId } = this.#options
+    const head = { datacenter, datacenterId, epoch, revision, lastExported: revision, digest, ...this.#stamp() }
+    return { type: 'beacon', datacenter, datacenterId, head, addresses: this.#addresses }
+  }
+
+  /** Where this gateway can be dialled, for when there is no head yet. */
+  gateway(): GatewayMessage {
+    const { datacenter, datacenterId } = this.#options
+    return { type: 'gateway', datacenter, datacenterId, ...this.#stamp(), addresses: this.#addresses }
+  }
+
+  leave(): LeaveMessage {
+    const { datacenter, datacenterId } = this.#options
+    return { type: 'leave', datacenter, datacenterId, ...this.#stamp() }
+  }
+
+  #stamp(): { boot: number; sequence: number } {
+    return { boot: this.#boot, sequence: ++this.#sequence }
+  }
+
+  #cut(): Head {
+    if (!this.#epoch) throw new Error('a head was asked for before anything was loaded')
+    const { datacenter, datacenterId } = this.#options
+    return {
+      datacenter,
+      datacenterId,
+      epoch: this.#epoch,
+      revision: this.#revision,
+      lastExported: this.#lastExported,
+      digest: this.#digest.root(),
+      ...this.#stamp(),
+    }
+  }
+
+  #flush(nowMs: number): PublisherEffect[] {
+    const effects: PublisherEffect[] = []
+    let next = 0
+    let folded = 0
+    while (next < this.#pending.length && folded < CHANGES_PER_FLUSH) {
+      const { changes, bytes, end } = this.#group(next)
+      next = end
+      folded += changes.length
+      const from = this.#lastExported
+      this.#fold(changes, this.#pending[end - 1]!.revision)
+      if (this.started) this.#tell(from, changes, bytes, effects)
+    }
+    this.#pending = next === this.#pending.length ? [] : this.#pending.slice(next)
+    this.#pace(nowMs)
+    return effects
+  }
+
+  /** Whole revisions from `start` that fit into one delta; one at least. */
+  #group(start: number): { changes: readonly ExportedChange[]; bytes: number; end: number } {
+    const changes: ExportedChange[] = []
+    let bytes = 0
+    let end = start
+    while (end < this.#pending.length) {
+      const next = this.#pending[end]!.changes
+      const size = next.reduce((sum, change) => sum + sizeOfChange(change), 0)
+      const full = bytes + size > MAX_GOSSIP_DELTA_BYTES || changes.length + next.length > MAX_CHANGES_PER_DELTA
+      if (end > start && full) break
+      for (const change of next) changes.push(change)
+      bytes += size
+      end++
+    }
+    return { changes, bytes, end }
+  }
+
+  #fold(changes: readonly ExportedChange[], revision: number): void {
+    for (const { key, value, createRevision, modRevision } of changes) {
+      if (value === null) this.#digest.delete(key)
+      else this.#digest.set(key, hashEntry({ key, value, createRevision, modRevision }))
+    }
+    this.#revision = Math.max(this.#revision, revision)
+    this.#lastExported = revision
+  }
+
+  #tell(from: number, changes: readonly ExportedChange[], bytes: number, effects: PublisherEffect[]): void {
+    const { datacenter, datacenterId } = this.#options
+    if (bytes <= MAX_LIVE_DELTA_BYTES && changes.length <= MAX_CHANGES_PER_DELTA) {
+      const gossip = this.#speaking && bytes <= MAX_GOSSIP_DELTA_BYTES
+      const message: DeltaMessage = { type: 'delta', datacenter, datacenterId, head: this.#cut(), from, changes }
+      effects.push({ type: 'delta', message, gossip })
+    }
+    if (bytes > MAX_GOSSIP_DELTA_BYTES || changes.length > MAX_CHANGES_PER_DELTA)
+      effects.push({ type: 'beacon', message: this.beacon() })
+  }
+
+  #pace(nowMs: number): void {
+    const { gatherMinMs, gatherMaxMs } = this.#options
+    const idle = nowMs - this.#lastFlushMs > IDLE_MS
+    this.#gatherMs = idle ? gatherMinMs : Math.min(gatherMaxMs, this.#gatherMs * 2)
+    this.#lastFlushMs = nowMs
+    this.#nextFlushMs = this.#pending.length > 0 ? nowMs : nowMs + this.#gatherMs
+  }
+}

@@ -1,0 +1,490 @@
+/**
+ * The replica of one other DC: (signed message or frame, now) in, what to apply and what to ask for out. It commits only what gives
+ * a signed head's digest, so at every moment it holds a prefix of that DC's history, whatever was lost, doubled or
+ * disordered on the way.
+ */
+import { compareEpoch, type Epoch } from '../../model/epoch.ts'
+import type { ExportedChange, ExportedEntry } from '../federation.ts'
+import { isProtocolError } from './codec.ts'
+import { Content } from './content.ts'
+import { EMPTY_DIGEST, equalBytes } from './digest.ts'
+import type { BeaconMessage, DeltaMessage, Head } from './messages.ts'
+import { sizeOfChange } from './messages.ts'
+import type { AskFrame, AskMode, BeginFrame, ChunkFrame, EndFrame } from './tail.ts'
+import { Transfer } from './transfer.ts'
+
+export type ReplicaEffect =
+  | { readonly type: 'apply'; readonly revision: number; readonly changes: readonly ExportedChange[] }
+  | {
+      readonly type: 'reset'
+      readonly epoch: Epoch
+      readonly revision: number
+      readonly entries: readonly ExportedEntry[]
+    }
+  /** Something is missing: send `beginAttempt()`'s frame to one who has it. */
+  | { readonly type: 'ask' }
+  /** The stream of the running attempt is of no use any more: drop it. */
+  | { readonly type: 'abandon'; readonly reason: string }
+  /** Something was not taken; for logs. */
+  | { readonly type: 'rejected'; readonly reason: string }
+
+export interface ReplicaOptions {
+  readonly datacenter: string
+  /** A gap may be mere disorder: how long to wait before asking. Default 150. */
+  readonly gapHoldMs?: number
+  /** An attempt that brings nothing for so long has failed. Default 5,000. */
+  readonly attemptTimeoutMs?: number
+  /** How long a rival claim to the DC's name or epoch stays visible after it was last heard. Default 60,000. */
+  readonly quarantineMs?: number
+}
+
+/** Deltas that came before what they build upon. */
+const MAX_HELD = 256
+const MAX_HELD_BYTES = 4 * 1024 * 1024
+const FIRST_BACKOFF_MS = 200
+const MAX_BACKOFF_MS = 5000
+
+/** The last signed head whose content the replica holds exactly, and the message it came in. */
+export interface Proven {
+  readonly head: Head
+  readonly envelope: Uint8Array
+}
+
+interface Held {
+  readonly message: DeltaMessage
+  readonly envelope: Uint8Array
+  readonly bytes: number
+}
+
+export interface SavedState {
+  readonly epoch: Epoch
+  readonly revision: number
+  readonly content: Content
+  readonly proven: Proven | undefined
+  readonly ageMs: number
+}
+
+export class Replica {
+  readonly datacenter: string
+  readonly counters = { deltas: 0, snapshots: 0, repairs: 0, rejected: 0 }
+  readonly #options: Required<ReplicaOptions>
+  #content = new Content()
+  /** Of the content; undefined until something complete was received. */
+  #epoch: Epoch | undefined
+  #revision = 0
+  /** The highest head heard, of the newest epoch heard. */
+  #top: Head | undefined
+  #topEnvelope: Uint8Array | undefined
+  #proven: Proven | undefined
+  /** When the replica last stood at a head that was fresh; before that, when it began (less a restored age). */
+  #stoodMs: number
+  #conflictMs = Number.NEGATIVE_INFINITY
+  #epochConflict = false
+  #held: Held[] = []
+  #heldBytes = 0
+  /** What the content needs beyond being behind: set when a digest disagreed. */
+  #suspect: 'repair' | 'snapshot' | undefined
+  #behindMs: number | undefined
+  #attempt = 0
+  #running: { mode: AskMode; progressMs: number; transfer: Transfer | undefined } | undefined
+  /** A snapshot that was cut off, to be gone on with. */
+  #partial: Transfer | undefined
+  #notBeforeMs = Number.NEGATIVE_INFINITY
+  #backoffMs = 0
+
+  constructor(options: ReplicaOptions, nowMs: number) {
+    this.datacenter = options.datacenter
+    this.#options = { gapHoldMs: 150, attemptTimeoutMs: 5000, quarantineMs: 60_000, ...options }
+    this.#stoodMs = nowMs
+  }
+
+  get loaded(): boolean {
+    return this.#epoch !== undefined
+  }
+  get epoch(): Epoch | undefined {
+    return this.#epoch
+  }
+  get revision(): number {
+    return this.#revision
+  }
+  get headRevision(): number {
+    return this.#top?.revision ?? this.#revision
+  }
+  /** Highest signed head heard, with the message it came in. */
+  get top(): Proven | undefined {
+    return this.#top && { head: this.#top, envelope: this.#topEnvelope! }
+  }
+  get proven(): Proven | undefined {
+    return this.#proven
+  }
+  get size(): number {
+    return this.#content.size
+  }
+  digest(): Uint8Array {
+    return this.#content.root()
+  }
+  bucketHashes(): Uint8Array {
+    return this.#content.bucketHashes()
+  }
+  entries(): ExportedEntry[] {
+    return this.#content.entries()
+  }
+  ageMs(nowMs: number): number {
+    return Math.max(0, nowMs - this.#stoodMs)
+  }
+  isQuarantined(nowMs: number): boolean {
+    return nowMs - this.#conflictMs < this.#options.quarantineMs
+  }
+
+  /** Takes up what a former run saved. */
+  restore(saved: SavedState, nowMs: number): ReplicaEffect[] {
+    this.#content = saved.content
+    this.#epoch = saved.epoch
+    this.#revision = saved.revision
+    this.#proven = saved.proven
+    this.#top = saved.proven?.head
+    this.#topEnvelope = saved.proven?.envelope
+    this.#stoodMs = nowMs - saved.ageMs
+    return [{ type: 'reset', epoch: saved.epoch, revision: saved.revision, entries: this.entries() }]
+  }
+
+  /** Another DC claims this name. */
+  conflict(nowMs: number): void {
+    this.#conflictMs = nowMs
+  }
+
+  /** `fresh`: strictly newer than all that its gateway said before (the directory knows). */
+  hear(message: BeaconMessage | DeltaMessage, envelope: Uint8Array, fresh: boolean, nowMs: number): ReplicaEffect[] {
+    if (!this.#accepts(message.head, envelope, nowMs)) return []
+    const effects: ReplicaEffect[] = []
+    if (this.#follows(message.head.epoch)) {
+      if (message.type === 'delta') this.#delta({ message, envelope, bytes: 0 }, effects)
+      this.#releaseHeld(effects)
+      this.#stand(message.head, envelope, fresh, nowMs, effects)
+    } else if (!this.loaded && equalBytes(message.head.digest, EMPTY_DIGEST)) {
+      this.#commitEmpty(message.head, envelope, fresh, nowMs, effects)
+    } else if (message.type === 'delta') {
+      this.#hold(message, envelope)
+    }
+    effects.push(...this.#demand(nowMs))
+    return effects
+  }
+
+  /** Whether the head is of the epoch that counts, or a newer one, which then counts. */
+  #accepts(head: Head, envelope: Uint8Array, nowMs: number): boolean {
+    const current = this.#top?.epoch ?? this.#epoch
+    const order = current ? compareEpoch(head.epoch, current) : 'newer'
+    if (order === 'older') return false
+    if (order === 'conflict') {
+      this.#conflictMs = nowMs
+      this.#epochConflict = true
+      return false
+    }
+    if (order === 'newer' && this.#epochConflict) {
+      this.#epochConflict = false
+      this.#conflictMs = Number.NEGATIVE_INFINITY
+    }
+    if (order === 'newer' || !this.#top || head.revision > this.#top.revision) {
+      this.#top = head
+      this.#topEnvelope = envelope
+    }
+    return true
+  }
+
+  #follows(epoch: Epoch): boolean {
+    return this.#epoch !== undefined && compareEpoch(epoch, this.#epoch) === 'same'
+  }
+
+  /** Nothing exported yet is a content like any other: verified by its digest. */
+  #commitEmpty(head: Head, envelope: Uint8Array, fresh: boolean, nowMs: number, effects: ReplicaEffect[]): void {
+    this.#content = new Content()
+    this.#committed(head, envelope, fresh, nowMs)
+    effects.push({ type: 'reset', epoch: head.epoch, revision: this.#revision, entries: [] })
+    this.#releaseHeld(effects)
+  }
+
+  #delta(held: Held, effects: ReplicaEffect[]): void {
+    const { message, envelope } = held
+    const { head, from } = message
+    if (head.revision <= this.#revision) return
+    if (from > this.#revision) this.#hold(message, envelope)
+    if (from > this.#revision || this.#suspect) return
+    const changes = above(message.changes, this.#revision)
+    if (!this.#content.tryChanges(changes, head.digest)) {
+      this.counters.rejected++
+      this.#suspect = 'repair'
+      effects.push({ type: 'rejected', reason: `the delta ${from}..${head.revision} does not give its digest` })
+      return
+    }
+    this.counters.deltas++
+    this.#revision = head.revision
+    this.#proven = { head, envelope }
+    effects.push({ type: 'apply', revision: head.revision, changes })
+  }
+
+  #hold(message: DeltaMessage, envelope: Uint8Array): void {
+    const bytes = message.changes.reduce((sum, change) => sum + sizeOfChange(change), 256)
+    if (this.#held.length >= MAX_HELD || this.#heldBytes + bytes > MAX_HELD_BYTES) return
+    this.#held.push({ message, envelope, bytes })
+    this.#heldBytes += bytes
+  }
+
+  /** Applies what was held and now fits; forgets what is behind. */
+  #releaseHeld(effects: ReplicaEffect[]): void {
+    while (this.#held.length > 0 && !this.#suspect) {
+      const next = this.#held.find(
+        ({ message }) =>
+          this.#follows(message.head.epoch) && message.from <= this.#revision && message.head.revision > this.#revision,
+      )
+      if (!next) break
+      this.#delta(next, effects)
+    }
+    if (this.#held.length === 0) return
+    const epoch = this.#top?.epoch
+    this.#held = this.#held.filter(
+      ({ message: { head } }) =>
+        epoch &&
+        compareEpoch(head.epoch, epoch) === 'same' &&
+        !(this.#follows(head.epoch) && head.revision <= this.#revision),
+    )
+    this.#heldBytes = this.#held.reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+
+  /** The rule for a head without its delta: stand at it, advance to it, or find that something is wrong. */
+  #stand(head: Head, envelope: Uint8Array, fresh: boolean, nowMs: number, effects: ReplicaEffect[]): void {
+    if (this.#revision < head.lastExported || this.#revision > head.revision) return
+    if (!equalBytes(this.#content.root(), head.digest)) {
+      if (this.#suspect) return
+      this.counters.rejected++
+      this.#suspect = 'repair'
+      effects.push({ type: 'rejected', reason: `the content at ${this.#revision} does not give the head's digest` })
+      return
+    }
+    this.#proven = { head, envelope }
+    this.#suspect = undefined
+    if (head.revision > this.#revision) {
+      this.#revision = head.revision
+      effects.push({ type: 'apply', revision: head.revision, changes: [] })
+    }
+    if (fresh && head.revision >= this.headRevision) this.#stoodMs = nowMs
+  }
+
+  /** What is missing now, if anything. */
+  need(): AskMode | undefined {
+    if (!this.#top) return this.#suspect
+    if (!this.#epoch || compareEpoch(this.#top.epoch, this.#epoch) !== 'same') return 'snapshot'
+    if (this.#suspect) return this.#suspect
+    return this.#top.lastExported > this.#revision ? 'since' : undefined
+  }
+
+  /** Call at `wakeAtMs` and after silence of a stream. */
+  tick(nowMs: number): ReplicaEffect[] {
+    const running = this.#running
+    if (running && nowMs - running.progressMs >= this.#options.attemptTimeoutMs) {
+      this.#fail(nowMs)
+      return [{ type: 'abandon', reason: 'no answer in time' }]
+    }
+    return this.#demand(nowMs)
+  }
+
+  wakeAtMs(): number {
+    if (this.#running) return this.#running.progressMs + this.#options.attemptTimeoutMs
+    if (!this.need()) return Number.POSITIVE_INFINITY
+    return this.#dueMs()
+  }
+
+  #dueMs(): number {
+    // Only a plain gap may close by itself.
+    const hold = this.need() === 'since' ? this.#options.gapHoldMs : 0
+    return Math.max(this.#notBeforeMs, (this.#behindMs ?? Number.NEGATIVE_INFINITY) + hold)
+  }
+
+  #demand(nowMs: number): ReplicaEffect[] {
+    if (!this.need()) {
+      this.#behindMs = undefined
+      return []
+    }
+    this.#behindMs ??= nowMs
+    if (this.#running || nowMs < this.#dueMs()) return []
+    // Whoever should ask may have nobody to ask: remind again later.
+    this.#notBeforeMs = nowMs + 1000
+    return [{ type: 'ask' }]
+  }
+
+  /** The request to send now; an attempt that was running is over. `thirdParty`: to one who only has a replica itself. */
+  beginAttempt(nowMs: number, thirdParty = false): AskFrame {
+    let mode = this.need() ?? 'since'
+    if (thirdParty && mode === 'since') mode = 'repair'
+    if (!this.#epoch) mode = 'snapshot'
+    this.#keepPartial()
+    this.#attempt++
+    this.#running = { mode, progressMs: nowMs, transfer: undefined }
+    return {
+      type: 'ask',
+      attempt: this.#attempt,
+      datacenter: this.datacenter,
+      epoch: this.#epoch ?? { generation: 0, random: '' },
+      since: this.#revision,
+      mode,
+      buckets: mode === 'repair' ? this.#content.bucketHashes() : null,
+      resumeId: mode === 'snapshot' ? (this.#partial?.id ?? '') : '',
+      resumeFrame: mode === 'snapshot' ? (this.#partial?.frames ?? 0) : 0,
+    }
+  }
+
+  /** Whether frames of this attempt are awaited. */
+  awaits(attempt: number): boolean {
+    return this.#running !== undefined && attempt === this.#attempt
+  }
+
+  begin(frame: BeginFrame, nowMs: number): ReplicaEffect[] {
+    const running = this.#running
+    if (!running || frame.attempt !== this.#attempt) return []
+    running.progressMs = nowMs
+    const partial = this.#partial
+    if (frame.firstFrame === 0) running.transfer = new Transfer(frame)
+    else if (partial && partial.id === frame.id && partial.frames === frame.firstFrame) running.transfer = partial
+    else return this.#refuse(`a transfer that begins at frame ${frame.firstFrame}`, nowMs)
+    this.#partial = undefined
+    return []
+  }
+
+  chunk(frame: ChunkFrame, nowMs: number): ReplicaEffect[] {
+    const running = this.#running
+    if (!running || frame.attempt !== this.#attempt) return []
+    running.progressMs = nowMs
+    if (!running.transfer) return this.#refuse('a chunk without a beginning', nowMs)
+    try {
+      running.transfer.add(frame)
+    } catch (error) {
+      if (!isProtocolError(error)) throw error
+      running.transfer = undefined
+      return this.#refuse(error.message, nowMs)
+    }
+    return []
+  }
+
+  /** `message` is what `frame.envelope` holds, verified, and about this DC. */
+  end(frame: EndFrame, message: BeaconMessage | DeltaMessage, fresh: boolean, nowMs: number): ReplicaEffect[] {
+    const running = this.#running
+    if (!running || frame.attempt !== this.#attempt) return []
+    const { transfer } = running
+    if (!transfer || transfer.frames !== frame.frames) {
+      running.transfer = undefined
+      return this.#refuse('an end before all chunks', nowMs)
+    }
+    const { head } = message
+    if (!this.#accepts(head, frame.envelope, nowMs)) {
+      running.transfer = undefined
+      return this.#refuse('a head of an epoch that does not count', nowMs)
+    }
+    const effects = this.#commit(transfer, head, frame.envelope, fresh, nowMs)
+    if (!effects) return this.#mismatch(running.mode, transfer, nowMs)
+    this.#running = undefined
+    this.#releaseHeld(effects)
+    effects.push(...this.#demand(nowMs))
+    return effects
+  }
+
+  /** The other side has nothing to give. */
+  refused(attempt: number, nowMs: number): void {
+    if (this.awaits(attempt)) this.#fail(nowMs)
+  }
+
+  /** The stream of the running attempt broke; what came of a snapshot is kept. */
+  streamLost(nowMs: number): void {
+    if (!this.#running) return
+    this.#keepPartial()
+    this.#fail(nowMs)
+  }
+
+  #keepPartial(): void {
+    const transfer = this.#running?.transfer
+    if (transfer?.kind === 'snapshot' && transfer.frames > 0) this.#partial = transfer
+    if (this.#running) this.#running.transfer = undefined
+  }
+
+  #commit(
+    transfer: Transfer,
+    head: Head,
+    envelope: Uint8Array,
+    fresh: boolean,
+    nowMs: number,
+  ): ReplicaEffect[] | undefined {
+    const same = this.#follows(head.epoch)
+    // What is older than the content, of the same history, has nothing to say.
+    if (same && head.revision < this.#revision) return []
+    switch (transfer.kind) {
+      case 'changes':
+        return same ? this.#commitChanges(transfer, head, envelope, fresh, nowMs) : undefined
+      case 'buckets':
+        if (!same || !this.#content.tryBuckets(transfer.buckets, transfer.content, head.digest)) return undefined
+        this.counters.repairs++
+        break
+      case 'snapshot':
+        if (!equalBytes(transfer.content.root(), head.digest)) return undefined
+        this.#content = transfer.content
+        this.counters.snapshots++
+    }
+    this.#committed(head, envelope, fresh, nowMs)
+    return [{ type: 'reset', epoch: head.epoch, revision: this.#revision, entries: this.entries() }]
+  }
+
+  #commitChanges(
+    transfer: Transfer,
+    head: Head,
+    envelope: Uint8Array,
+    fresh: boolean,
+    nowMs: number,
+  ): ReplicaEffect[] | undefined {
+    if (transfer.from > this.#revision || (transfer.changes.at(-1)?.modRevision ?? 0) > head.revision) return undefined
+    const changes = above(transfer.changes, this.#revision)
+    const hashes = transfer.hashes.slice(transfer.changes.length - changes.length)
+    if (!this.#content.tryChanges(changes, head.digest, hashes)) return undefined
+    if (changes.length > 0) this.counters.deltas++
+    this.#committed(head, envelope, fresh, nowMs)
+    return [{ type: 'apply', revision: this.#revision, changes }]
+  }
+
+  #committed(head: Head, envelope: Uint8Array, fresh: boolean, nowMs: number): void {
+    this.#epoch = head.epoch
+    this.#revision = head.revision
+    this.#proven = { head, envelope }
+    this.#suspect = undefined
+    this.#partial = undefined
+    this.#backoffMs = 0
+    this.#notBeforeMs = Number.NEGATIVE_INFINITY
+    this.#behindMs = undefined
+    if (fresh && head.revision >= this.headRevision) this.#stoodMs = nowMs
+  }
+
+  /** A whole transfer that does not add up: ask for more next time. */
+  #mismatch(mode: AskMode, transfer: Transfer, nowMs: number): ReplicaEffect[] {
+    this.counters.rejected++
+    if (this.#running) this.#running.transfer = undefined
+    this.#suspect = mode === 'since' ? 'repair' : 'snapshot'
+    this.#fail(nowMs)
+    return [{ type: 'rejected', reason: `a transfer (${transfer.kind}) does not give its head's digest` }]
+  }
+
+  #refuse(reason: string, nowMs: number): ReplicaEffect[] {
+    this.counters.rejected++
+    this.#fail(nowMs)
+    return [
+      { type: 'rejected', reason },
+      { type: 'abandon', reason },
+    ]
+  }
+
+  #fail(nowMs: number): void {
+    this.#running = undefined
+    this.#backoffMs = Math.min(MAX_BACKOFF_MS, this.#backoffMs * 2 || FIRST_BACKOFF_MS)
+    this.#notBeforeMs = nowMs + this.#backoffMs
+  }
+}
+
+/** Those above `revision`; changes rise. */
+function above(changes: readonly ExportedChange[], revision: number): readonly ExportedChange[] {
+  const first = changes.findIndex((change) => change.modRevision > revision)
+  return first === 0 ? changes : first < 0 ? [] : changes.slice(first)
+}
