@@ -263,11 +263,11 @@ class Agent implements LocalAgent {
       () => {},
       () => {},
     )
-    const items = await changed.finally(() => this.#pendingChanges--)
-    await this.#sync.acknowledged(items)
+    const { acknowledged } = await changed.finally(() => this.#pendingChanges--)
+    await acknowledged
   }
 
-  async #carryOut(makePlan: () => Plan): Promise<readonly Item[]> {
+  async #carryOut(makePlan: () => Plan): Promise<{ acknowledged: Promise<void> }> {
     this.#assertStarted()
     const plan = makePlan()
     assertAcceptable(this.#registry, plan, this.#limits)
@@ -283,7 +283,13 @@ class Agent implements LocalAgent {
       }
     }
     // The agent may have been stopped while the disk was written: it is kept, and that is all.
-    return this.#state === 'started' ? this.#apply(plan) : []
+    if (this.#state !== 'started') return { acknowledged: Promise.resolve() }
+    const items = this.#apply(plan)
+    this.#sync.changed(items)
+    // Asked for in the same breath: the answer may come before whoever waits for it goes on.
+    const acknowledged = this.#sync.acknowledged(items)
+    acknowledged.catch(() => {})
+    return { acknowledged }
   }
 
   #apply(plan: Plan): readonly Item[] {
@@ -309,7 +315,6 @@ class Agent implements LocalAgent {
       items.push({ kind: 'check', id: definition.checkId })
     }
     if (plan.checks.length + plan.removeChecks.length > 0) this.#statusFile.changed()
-    this.#sync.changed(items)
     return items
   }
 

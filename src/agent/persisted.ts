@@ -1,5 +1,5 @@
 /** The files of an agent's folder: their form, checked when they are read. JSON, so that an operator can read them. */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Status } from '../model/entries.ts'
 import type { LocalCheckDefinition, LocalServiceDefinition } from '../model/local.ts'
 
