@@ -100,6 +100,10 @@ export interface SeenDatacenter {
   readonly reachable: boolean
   readonly roundTripMs: number | undefined
   readonly ageMs: number | undefined
+  /** What the replica took in since the node began. */
+  readonly deltas: number | undefined
+  readonly snapshots: number | undefined
+  readonly repairs: number | undefined
 }
 
 /** What a node sees of the mesh; undefined when it does not answer. */
@@ -107,21 +111,29 @@ export async function meshSeenBy(base: string): Promise<SeenDatacenter[] | undef
   try {
     const answer = await ask(`${base}/v1/mesh`)
     if (answer.status !== 200) return undefined
-    const { datacenters } = answer.body as { datacenters?: unknown }
-    if (!Array.isArray(datacenters)) return undefined
-    return datacenters.map((each: Record<string, unknown>) => ({
-      datacenter: String(each.datacenter),
-      state: String(each.state),
-      reachable: each.reachable === true,
-      roundTripMs: typeof each.roundTripMs === 'number' ? each.roundTripMs : undefined,
-      ageMs: ageOf(each.replica),
-    }))
+    const { Datacenters } = answer.body as { Datacenters?: unknown }
+    if (!Array.isArray(Datacenters)) return undefined
+    return Datacenters.map(seenOf)
   } catch {
     return undefined
   }
 }
 
-function ageOf(replica: unknown): number | undefined {
-  const age = (replica as { ageMs?: unknown } | undefined | null)?.ageMs
-  return typeof age === 'number' ? age : undefined
+function seenOf(row: Record<string, unknown>): SeenDatacenter {
+  const replica = (row.Replica ?? {}) as Record<string, unknown>
+  return {
+    datacenter: String(row.Datacenter),
+    state: String(row.State),
+    reachable: row.Reachable === true,
+    roundTripMs: numberIn(row, 'RoundTripMs'),
+    ageMs: numberIn(replica, 'AgeMs'),
+    deltas: numberIn(replica, 'Deltas'),
+    snapshots: numberIn(replica, 'Snapshots'),
+    repairs: numberIn(replica, 'Repairs'),
+  }
+}
+
+function numberIn(record: Record<string, unknown>, field: string): number | undefined {
+  const value = record[field]
+  return typeof value === 'number' ? value : undefined
 }

@@ -109,7 +109,7 @@ function show(launcher: Launcher, seen: Seen, topology: Topology, style: Style):
   }
   const tries = suggestions(status).map(({ command, about }) => [command, style.dim(about)])
   say([style.dim('TRY, IN ANOTHER TERMINAL'), ...table(tries), ''])
-  const joining = joinCommand(status)
+  const joining = joinCommand(status, topology.flatNetwork)
   if (joining !== undefined && topology.datacenters.length > 1) {
     say([style.dim('ADD A DATACENTER'), joining, ''])
   }

@@ -45,12 +45,12 @@ function answerOf(path: string, settings: NodeSettings): unknown {
   if (path === '/v1/mesh') {
     const links = view?.links.filter((row) => row.between.includes(settings.datacenter)) ?? []
     const datacenters = links.map((row) => ({
-      datacenter: row.between.find((name) => name !== settings.datacenter),
-      state: 'live',
-      reachable: !row.cut,
-      roundTripMs: row.rttMs + 0.4,
+      Datacenter: row.between.find((name) => name !== settings.datacenter),
+      State: 'live',
+      Reachable: !row.cut,
+      RoundTripMs: row.rttMs + 0.4,
     }))
-    return { datacenters }
+    return { Datacenters: datacenters }
   }
   // Whatever was registered anywhere: the tests only count.
   if (path.startsWith('/v1/health/service/')) return [{}, {}]
