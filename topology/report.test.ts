@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { LauncherStatus } from './control.ts'
 import type { NodeSnapshot } from './local-mesh.ts'
 import { progressOf } from './observe.ts'
-import { joinCommand, nodeTable, roundTripTable, serviceTable, suggestions } from './report.ts'
+import { joinCommand, nodeTable, roundTripTable, serviceTable, suggestionLines, suggestions } from './report.ts'
 import { styleFor, table } from './terminal.ts'
 
 const plain = styleFor({ isTTY: false })
@@ -68,5 +68,7 @@ it('suggests commands of this very mesh', () => {
   const commands = suggestions(status).map((each) => each.command)
   expect(commands).toContain("curl -i 'localhost:8500/v1/health/service/web?dc=b&passing'")
   expect(commands).toContain('npm run topology -- cut a b')
+  expect(suggestionLines(suggestions(status), plain, 200)).toHaveLength(commands.length)
+  expect(suggestionLines(suggestions(status), plain, 60)).toHaveLength(2 * commands.length)
   expect(joinCommand(status)).toContain('--http-port 8520 --port 8320 --join /ip4/127.0.0.1/tcp/8300/p2p/12D3KooW')
 })

@@ -1,6 +1,6 @@
 /** What the launcher shows of a mesh: nodes, round trips, services, and commands to try. Pure: data in, lines out. */
 import type { LauncherStatus } from './control.ts'
-import { type Style, table } from './terminal.ts'
+import { type Style, table, widthOf } from './terminal.ts'
 
 /** What the servers measure and see, by datacenter; a datacenter whose server does not answer is missing. */
 export interface Seen {
@@ -118,6 +118,13 @@ export function suggestions(status: LauncherStatus): Suggestion[] {
   list.push({ command: `${topology} kill ${status.nodes.at(-1)!.name}`, about: 'kill -9; `restart` brings it back' })
   list.push({ command: `${topology} status`, about: 'this overview again' })
   return list
+}
+
+/** In two columns, or one below the other where the terminal is too narrow. */
+export function suggestionLines(list: readonly Suggestion[], style: Style, columns = 120): string[] {
+  const lines = table(list.map(({ command, about }) => [command, style.dim(about)]))
+  if (lines.every((line) => widthOf(line) + 2 <= columns)) return lines
+  return list.flatMap(({ command, about }) => [style.dim(`# ${about}`), command])
 }
 
 /** A further datacenter, joined to the running mesh from another terminal; undefined before a server is ready. */

@@ -3,10 +3,18 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
 import { LauncherError, messageOf } from './errors.ts'
 import { Launcher, type LauncherOptions } from './launcher.ts'
-import { joinCommand, nodeTable, roundTripTable, type Seen, serviceTable, suggestions } from './report.ts'
+import {
+  joinCommand,
+  nodeTable,
+  roundTripTable,
+  type Seen,
+  serviceTable,
+  suggestionLines,
+  suggestions,
+} from './report.ts'
 import { PROJECT_ROOT } from './runtimes.ts'
 import { loadTopology, parseTopology, type Topology } from './schema.ts'
-import { Steps, type Style, styleFor, table } from './terminal.ts'
+import { Steps, type Style, styleFor } from './terminal.ts'
 
 export interface UpOptions {
   readonly file: string | undefined
@@ -107,8 +115,11 @@ function show(launcher: Launcher, seen: Seen, topology: Topology, style: Style):
   ]) {
     if (lines.length > 0) say([...lines, ''])
   }
-  const tries = suggestions(status).map(({ command, about }) => [command, style.dim(about)])
-  say([style.dim('TRY, IN ANOTHER TERMINAL'), ...table(tries), ''])
+  say([
+    style.dim('TRY, IN ANOTHER TERMINAL'),
+    ...suggestionLines(suggestions(status), style, process.stdout.columns),
+    '',
+  ])
   const joining = joinCommand(status, topology.flatNetwork)
   if (joining !== undefined && topology.datacenters.length > 1) {
     say([style.dim('ADD A DATACENTER'), joining, ''])
