@@ -1,0 +1,118 @@
+import { Packr } from 'msgpackr'
+import { AtollError, type ErrorCode } from '../../model/errors.ts'
+
+/**
+ * Frames of the call stream: one byte for the version, then a msgpack array that begins with the type.
+ *
+ *   request      [0, id, method, payload, deadlineMs]
+ *   result       [1, id, payload]
+ *   error        [2, id, code, message, field or null]
+ *   cancel       [3, id]
+ *   ping, pong   [4, sequence]  [5, sequence]
+ *   certificate  [6, bytes]     the sender's own, renewed
+ *
+ * Ids are chosen by the caller, and are unique among its calls on one connection.
+ */
+export type CallFrame =
+  | { readonly type: 'request'; id: number; method: string; payload: unknown; deadlineMs: number }
+  | { readonly type: 'result'; id: number; payload: unknown }
+  | { readonly type: 'error'; id: number; error: AtollError }
+  | { readonly type: 'cancel'; id: number }
+  | { readonly type: 'ping' | 'pong'; sequence: number }
+  | { readonly type: 'certificate'; certificate: Uint8Array }
+
+export const CALL_WIRE_VERSION = 1
+
+const TYPES = { request: 0, result: 1, error: 2, cancel: 3, ping: 4, pong: 5, certificate: 6 } as const
+const MAX_METHOD = 256
+
+const CODES: Record<ErrorCode, true> = {
+  invalid: true,
+  'not-found': true,
+  conflict: true,
+  'too-large': true,
+  forbidden: true,
+  'no-path': true,
+  unavailable: true,
+  timeout: true,
+  'unknown-outcome': true,
+  overloaded: true,
+  unsupported: true,
+  internal: true,
+}
+
+// No records: they would make a frame depend on those before it.
+const packr = new Packr({ useRecords: false })
+
+export const VERSION_BYTE = Uint8Array.of(CALL_WIRE_VERSION)
+
+/** Without the version byte. Throws when the payload holds what msgpack cannot say. */
+export function encodeCallFrame(frame: CallFrame): Uint8Array {
+  const type = TYPES[frame.type]
+  switch (frame.type) {
+    case 'request':
+      return packr.pack([type, frame.id, frame.method, frame.payload, frame.deadlineMs])
+    case 'result':
+      return packr.pack([type, frame.id, frame.payload])
+    case 'error':
+      return packr.pack([type, frame.id, frame.error.code, frame.error.message, frame.error.field ?? null])
+    case 'cancel':
+      return packr.pack([type, frame.id])
+    case 'certificate':
+      return packr.pack([type, frame.certificate])
+    default:
+      return packr.pack([type, frame.sequence])
+  }
+}
+
+/** With the version byte. Throws AtollError 'invalid' on anything that this version does not know. */
+export function decodeCallFrame(bytes: Uint8Array): CallFrame {
+  if (bytes[0] !== CALL_WIRE_VERSION) throw malformed(`version ${bytes[0]}`)
+  let fields: unknown
+  try {
+    fields = packr.unpack(bytes.subarray(1))
+  } catch {
+    throw malformed('no msgpack')
+  }
+  if (!Array.isArray(fields)) throw malformed('no array')
+  const [type, a, b, c, d] = fields as unknown[]
+  switch (type) {
+    case TYPES.request:
+      if (typeof b !== 'string' || b.length > MAX_METHOD) throw malformed('method')
+      return { type: 'request', id: integer(a), method: b, payload: c, deadlineMs: number(d) }
+    case TYPES.result:
+      return { type: 'result', id: integer(a), payload: b }
+    case TYPES.error:
+      return { type: 'error', id: integer(a), error: errorOf(b, c, d) }
+    case TYPES.cancel:
+      return { type: 'cancel', id: integer(a) }
+    case TYPES.ping:
+      return { type: 'ping', sequence: integer(a) }
+    case TYPES.pong:
+      return { type: 'pong', sequence: integer(a) }
+    case TYPES.certificate:
+      if (!(a instanceof Uint8Array)) throw malformed('certificate')
+      return { type: 'certificate', certificate: Uint8Array.from(a) }
+    default:
+      throw malformed(`type ${String(type).slice(0, 32)}`)
+  }
+}
+
+/** A code that a newer version may know arrives as 'internal'. */
+function errorOf(code: unknown, message: unknown, field: unknown): AtollError {
+  const known = typeof code === 'string' && Object.hasOwn(CODES, code) ? (code as ErrorCode) : 'internal'
+  const text = typeof message === 'string' ? message : 'an error without a message'
+  return new AtollError(known, text, typeof field === 'string' ? { field } : {})
+}
+
+function integer(value: unknown): number {
+  if (!Number.isSafeInteger(value)) throw malformed('id')
+  return value as number
+}
+
+function number(value: unknown): number {
+  if (typeof value !== 'number' || !(value >= 0)) throw malformed('deadline')
+  return value
+}
+
+const malformed = (what: string): AtollError => new AtollError('invalid', `a call frame cannot be read: ${what}`)

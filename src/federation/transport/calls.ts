@@ -1,0 +1,275 @@
+import type { Stream } from '@libp2p/interface'
+import { AtollError, isAtollError, messageOf } from '../../model/errors.ts'
+import type { Clock, Logger, Timer } from '../../runtime/ports.ts'
+import type { CallOptions, Host, Peer } from '../host.ts'
+import { type CallFrame, decodeCallFrame, encodeCallFrame, VERSION_BYTE } from './call-wire.ts'
+import { encodeFrame, FrameDecoder } from './frames.ts'
+import type { HostLimits } from './limits.ts'
+
+export type CallHandler = Parameters<Host['handle']>[1]
+
+export interface CallChannelOptions {
+  readonly peer: Peer
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly limits: HostLimits
+  handler(method: string): CallHandler | undefined
+  /** Anything arrived. */
+  onHeard(): void
+  onRoundTrip(roundTripMs: number): void
+  onCertificate(certificate: Uint8Array): void
+  /** The other side broke the protocol or does not read; its connection is to be closed. */
+  onViolation(reason: string): void
+  onEnded(): void
+}
+
+interface Pending {
+  resolve(value: unknown): void
+  reject(error: unknown): void
+  release(): void
+}
+
+interface Serving {
+  readonly controller: AbortController
+  readonly timer: Timer
+}
+
+/** Pings that are not answered yet; older ones are forgotten. */
+const MAX_PINGS = 32
+
+/** Calls in both directions, and pings, over one long-lived stream. */
+export class CallChannel {
+  readonly #stream: Stream
+  readonly #options: CallChannelOptions
+  readonly #decoder: FrameDecoder
+  readonly #pending = new Map<number, Pending>()
+  readonly #serving = new Map<number, Serving>()
+  readonly #pings = new Map<number, number>()
+  #nextId = 1
+  #nextPing = 1
+  #ended = false
+
+  constructor(stream: Stream, options: CallChannelOptions) {
+    this.#stream = stream
+    this.#options = options
+    // The version byte, and room for what frames a payload.
+    this.#decoder = new FrameDecoder(options.limits.maxCallBytes + 1024)
+    stream.addEventListener('message', (event) => {
+      options.onHeard()
+      this.#decoder.push(event.data)
+      this.#takeFrames()
+    })
+    stream.addEventListener('remoteCloseWrite', () => this.end('the other side closed the call stream'))
+    stream.addEventListener('close', () => this.end('the connection closed'))
+    if (stream.status !== 'open') queueMicrotask(() => this.end('the connection closed'))
+  }
+
+  call(method: string, payload: unknown, options: CallOptions): Promise<unknown> {
+    const { limits, peer } = this.#options
+    const { signal } = options
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    if (this.#ended) return Promise.reject(new AtollError('unavailable', `no connection to ${describe(peer)}`))
+    if (this.#pending.size >= limits.maxCallsOut || this.#stream.writeBufferLength > limits.maxCallBacklogBytes) {
+      return Promise.reject(new AtollError('overloaded', `too many calls to ${describe(peer)} wait for an answer`))
+    }
+    const deadlineMs = Math.min(options.deadlineMs, limits.maxCallMs)
+    if (!(deadlineMs > 0)) return Promise.reject(new AtollError('unavailable', `${method}: no time left to call`))
+    const id = this.#nextId++
+    let bytes: Uint8Array
+    try {
+      bytes = encodeCallFrame({ type: 'request', id, method, payload, deadlineMs })
+    } catch (error) {
+      return Promise.reject(new AtollError('invalid', `${method}: ${messageOf(error)}`, { field: 'payload' }))
+    }
+    if (bytes.byteLength > limits.maxCallBytes) {
+      const message = `${method}: a request of ${bytes.byteLength} bytes; at most ${limits.maxCallBytes} can be sent`
+      return Promise.reject(new AtollError('too-large', message, { field: 'payload' }))
+    }
+    return this.#request(id, method, bytes, deadlineMs, signal)
+  }
+
+  #request(id: number, method: string, bytes: Uint8Array, deadlineMs: number, signal?: AbortSignal): Promise<unknown> {
+    const { clock, peer } = this.#options
+    return new Promise((resolve, reject) => {
+      const giveUp = (reason: unknown): void => {
+        if (!this.#settle(id)) return
+        this.#send({ type: 'cancel', id })
+        reject(reason)
+      }
+      const timer = clock.after(deadlineMs, () =>
+        giveUp(
+          new AtollError('timeout', `${method}: no answer from ${describe(peer)} within ${Math.round(deadlineMs)} ms`),
+        ),
+      )
+      const onAbort = (): void => giveUp(signal!.reason)
+      signal?.addEventListener('abort', onAbort, { once: true })
+      const release = (): void => {
+        timer.cancel()
+        signal?.removeEventListener('abort', onAbort)
+      }
+      this.#pending.set(id, { resolve, reject, release })
+      if (!this.#sendBytes(bytes) && this.#settle(id)) {
+        reject(new AtollError('unavailable', `no connection to ${describe(peer)}`))
+      }
+    })
+  }
+
+  /** Asks for a pong; its time goes to `onRoundTrip`. */
+  ping(): void {
+    const sequence = this.#nextPing++
+    this.#pings.set(sequence, this.#options.clock.nowMs())
+    if (this.#pings.size > MAX_PINGS) this.#pings.delete(this.#pings.keys().next().value!)
+    this.#send({ type: 'ping', sequence })
+  }
+
+  tellCertificate(certificate: Uint8Array): void {
+    this.#send({ type: 'certificate', certificate })
+  }
+
+  /** Idempotent. What was asked and not answered may or may not have been done. */
+  end(reason: string): void {
+    if (this.#ended) return
+    this.#ended = true
+    for (const { controller, timer } of this.#serving.values()) {
+      timer.cancel()
+      controller.abort(new AtollError('unavailable', reason))
+    }
+    this.#serving.clear()
+    for (const [id, { reject }] of [...this.#pending]) {
+      this.#settle(id)
+      reject(new AtollError('unknown-outcome', `${describe(this.#options.peer)} did not answer: ${reason}`))
+    }
+    this.#options.onEnded()
+  }
+
+  #takeFrames(): void {
+    try {
+      while (!this.#ended) {
+        const frame = this.#decoder.next()
+        if (frame === undefined) return
+        this.#take(decodeCallFrame(frame))
+      }
+    } catch (error) {
+      this.#options.onViolation(messageOf(error))
+    }
+  }
+
+  #take(frame: CallFrame): void {
+    switch (frame.type) {
+      case 'request':
+        this.#serve(frame.id, frame.method, frame.payload, frame.deadlineMs)
+        return
+      case 'result':
+        this.#settle(frame.id)?.resolve(frame.payload)
+        return
+      case 'error':
+        this.#settle(frame.id)?.reject(frame.error)
+        return
+      case 'cancel':
+        this.#serving.get(frame.id)?.controller.abort(new AtollError('timeout', 'the caller gave up'))
+        return
+      case 'ping':
+        this.#send({ type: 'pong', sequence: frame.sequence })
+        return
+      case 'pong':
+        this.#onPong(frame.sequence)
+        return
+      case 'certificate':
+        this.#options.onCertificate(frame.certificate)
+        return
+    }
+  }
+
+  #onPong(sequence: number): void {
+    const sentMs = this.#pings.get(sequence)
+    if (sentMs === undefined) return
+    this.#pings.delete(sequence)
+    this.#options.onRoundTrip(this.#options.clock.nowMs() - sentMs)
+  }
+
+  #serve(id: number, method: string, payload: unknown, deadlineMs: number): void {
+    const { limits, clock, peer } = this.#options
+    if (this.#serving.has(id)) {
+      this.#options.onViolation(`call id ${id} is in use`)
+      return
+    }
+    const handler = this.#options.handler(method)
+    if (handler === undefined) {
+      this.#fail(id, new AtollError('unsupported', `this node answers no "${method}"`))
+      return
+    }
+    if (this.#serving.size >= limits.maxCallsIn) {
+      this.#fail(id, new AtollError('overloaded', `${limits.maxCallsIn} calls of this peer are being answered`))
+      return
+    }
+    const controller = new AbortController()
+    const timer = clock.after(Math.min(deadlineMs, limits.maxCallMs), () =>
+      controller.abort(new AtollError('timeout', `${method}: the caller's deadline has passed`)),
+    )
+    this.#serving.set(id, { controller, timer })
+    void this.#run(id, handler, payload, { peer, signal: controller.signal })
+  }
+
+  /** Never rejects. */
+  async #run(id: number, handler: CallHandler, payload: unknown, context: Parameters<CallHandler>[1]): Promise<void> {
+    try {
+      this.#answer(id, await handler(payload, context))
+    } catch (error) {
+      if (isAtollError(error)) return this.#fail(id, error)
+      if (!context.signal.aborted) {
+        this.#options.logger.error({ error, peer: context.peer.node }, 'a call handler failed')
+      }
+      this.#fail(id, new AtollError('internal', messageOf(error)))
+    } finally {
+      this.#serving.get(id)?.timer.cancel()
+      this.#serving.delete(id)
+    }
+  }
+
+  #answer(id: number, payload: unknown): void {
+    const { limits } = this.#options
+    const bytes = encodeCallFrame({ type: 'result', id, payload })
+    if (bytes.byteLength > limits.maxCallBytes) {
+      const message = `an answer of ${bytes.byteLength} bytes; at most ${limits.maxCallBytes} can be sent`
+      this.#fail(id, new AtollError('too-large', message))
+    } else if (this.#stream.writeBufferLength > limits.maxCallBacklogBytes) {
+      this.#fail(id, new AtollError('overloaded', 'answers to this peer wait to be sent'))
+    } else {
+      this.#sendBytes(bytes)
+    }
+  }
+
+  #fail(id: number, error: AtollError): void {
+    this.#send({ type: 'error', id, error })
+  }
+
+  #send(frame: CallFrame): void {
+    this.#sendBytes(encodeCallFrame(frame))
+  }
+
+  /** False when the stream is closed: nothing was sent. */
+  #sendBytes(bytes: Uint8Array): boolean {
+    if (this.#ended || this.#stream.writeStatus !== 'writable') return false
+    if (this.#stream.writeBufferLength > 2 * this.#options.limits.maxCallBacklogBytes) {
+      this.#options.onViolation('it does not read what it is sent')
+      return false
+    }
+    try {
+      this.#stream.send(encodeFrame(VERSION_BYTE, bytes))
+      return true
+    } catch {
+      // The stream's close event follows.
+      return false
+    }
+  }
+
+  #settle(id: number): Pending | undefined {
+    const pending = this.#pending.get(id)
+    if (pending === undefined) return undefined
+    this.#pending.delete(id)
+    pending.release()
+    return pending
+  }
+}
+
+const describe = (peer: Peer): string => `${peer.node} (${peer.datacenter})`

@@ -1,0 +1,414 @@
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { privateKeyFromRaw } from '@libp2p/crypto/keys'
+import type { GossipSubComponents } from '@libp2p/gossipsub'
+import type { ComponentLogger, Connection, Libp2p, Logger as Libp2pLogger, Stream } from '@libp2p/interface'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import { AtollError, isAtollError, messageOf } from '../../model/errors.ts'
+import type { Timer } from '../../runtime/ports.ts'
+import type { CallOptions, FrameStream, Host, Peer, PeerAddress, PeerIdentity } from '../host.ts'
+import { dialAddress, listenAddress, withoutPeer, withPeer } from './addresses.ts'
+import type { CallHandler } from './calls.ts'
+import { Credentials } from './credentials.ts'
+import { Dialler } from './dialler.ts'
+import { certifiedNoise, type DialAttempt, type Secured } from './encrypter.ts'
+import { StreamFrames } from './frames.ts'
+import { Gossip, type GossipHandler } from './gossip.ts'
+import type { HostOptions } from './host.ts'
+import { DEFAULT_LIMITS, type HostLimits } from './limits.ts'
+import { CALL_PROTOCOL, type Link, Links } from './links.ts'
+import { portableTcp } from './tcp.ts'
+
+type PeerListener = Parameters<Host['onPeer']>[0]
+
+/** libp2p's own, as far as it is used beyond its published interface. */
+interface Components extends GossipSubComponents {
+  readonly transportManager: { dial(address: unknown, options: unknown): Promise<Connection> }
+}
+
+const STREAM_PROTOCOL = '/atoll/stream/1/'
+/** Part of every handshake; what a node can do beyond the protocol's version. */
+const CAPABILITIES: readonly string[] = []
+/** Closing: for bytes on their way, and for all of it. */
+const FLUSH_MS = 300
+const CLOSE_MS = 1800
+
+export class Libp2pHost implements Host {
+  readonly #options: HostOptions
+  readonly #limits: HostLimits
+  readonly #credentials: Credentials
+  readonly #links: Links
+  readonly #dialler: Dialler
+  readonly #gossip: Gossip
+  readonly #handlers = new Map<string, CallHandler>()
+  readonly #listeners = new Set<PeerListener>()
+  #node!: Libp2p
+  #components!: Components
+  #addresses: readonly string[] = []
+  #ticker: Timer | undefined
+  #closing: Promise<void> | undefined
+
+  static async open(options: HostOptions): Promise<Libp2pHost> {
+    const { identity, authority, self, clock, logger } = options
+    const credentials = await Credentials.open({ identity, authority, facts: self, clock, logger })
+    const host = new Libp2pHost(options, credentials)
+    try {
+      await host.#start()
+      return host
+    } catch (error) {
+      await host.close()
+      throw error
+    }
+  }
+
+  private constructor(options: HostOptions, credentials: Credentials) {
+    const { clock, random, logger, self, authority } = options
+    const limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.#options = options
+    this.#limits = limits
+    this.#credentials = credentials
+    this.#links = new Links({
+      selfPeerId: credentials.peerId,
+      clock,
+      logger,
+      limits,
+      handler: (method) => this.#handlers.get(method),
+      certificateEnd: (certificate, secured) => this.#certificateEnd(certificate, secured),
+      onUp: (link) => this.#onUp(link),
+      onDown: (link) => this.#onDown(link),
+      onGone: (peerId) => this.#dialler.onDown(peerId),
+    })
+    this.#dialler = new Dialler({
+      selfPeerId: credentials.peerId,
+      selfRole: self.role,
+      clock,
+      random,
+      logger,
+      limits,
+      connected: (peerId) => this.#links.has(peerId),
+      dial: (address, peerId, attempt, signal) => this.#dial(address, peerId, attempt, signal),
+    })
+    this.#gossip = new Gossip({ mesh: authority.mesh, clock, logger, limits, links: this.#links })
+    credentials.onRenewed = (certificate) => this.#links.tellCertificate(certificate)
+  }
+
+  get self(): PeerIdentity {
+    return this.#credentials.self
+  }
+
+  get addresses(): readonly string[] {
+    return this.#addresses
+  }
+
+  get certificate(): Uint8Array {
+    return this.#credentials.certificate
+  }
+
+  peers(): readonly Peer[] {
+    return [...this.#links.up()].map((link) => link.peer)
+  }
+
+  peer(peerId: string): Peer | undefined {
+    return this.#links.get(peerId)?.peer
+  }
+
+  onPeer(listener: PeerListener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  want(peers: readonly PeerAddress[]): void {
+    if (this.#closing === undefined) this.#dialler.want(peers)
+  }
+
+  async join(address: string, options: { deadlineMs: number; signal?: AbortSignal }): Promise<Peer> {
+    if (this.#closing !== undefined) throw closed()
+    const target = dialAddress(address)
+    const deadline = this.#options.clock.deadline(options.deadlineMs, options.signal)
+    try {
+      const { attempt } = await this.#dialler.reach([target], undefined, deadline.signal)
+      return await this.#cameUp(attempt.peerId!, deadline.signal)
+    } catch (error) {
+      if (options.signal?.aborted) throw options.signal.reason
+      if (isAtollError(error) && error.code !== 'timeout') throw error
+      throw new AtollError('unavailable', `${address}: ${messageOf(error)}`, { cause: error })
+    } finally {
+      deadline.done()
+    }
+  }
+
+  async disconnect(peerId: string): Promise<void> {
+    const link = this.#links.get(peerId)
+    if (link !== undefined) await this.#closeGently(link)
+  }
+
+  call(peerId: string, method: string, payload: unknown, options: CallOptions): Promise<unknown> {
+    const channel = this.#links.get(peerId)?.channel
+    if (channel === undefined) return Promise.reject(notConnected(peerId))
+    return channel.call(method, payload, options)
+  }
+
+  handle(method: string, handler: CallHandler): void {
+    this.#handlers.set(method, handler)
+  }
+
+  async openStream(
+    peerId: string,
+    protocol: string,
+    options: { signal?: AbortSignal; deadlineMs: number },
+  ): Promise<FrameStream> {
+    const link = this.#links.get(peerId)
+    if (link === undefined) throw notConnected(peerId)
+    const deadline = this.#options.clock.deadline(options.deadlineMs, options.signal)
+    try {
+      const stream = await link.connection.newStream(STREAM_PROTOCOL + protocol, {
+        signal: deadline.signal,
+        maxOutboundStreams: this.#limits.maxStreamsPerProtocol,
+      })
+      return this.#frames(link, stream)
+    } catch (error) {
+      if (options.signal?.aborted) throw options.signal.reason
+      if ((error as Error).name === 'UnsupportedProtocolError') {
+        throw new AtollError('unsupported', `${link.peer.node} takes no "${protocol}" streams`)
+      }
+      throw new AtollError('unavailable', `no "${protocol}" stream to ${link.peer.node}: ${messageOf(error)}`)
+    } finally {
+      deadline.done()
+    }
+  }
+
+  handleStream(protocol: string, handler: (stream: FrameStream) => void): void {
+    const streams = this.#limits.maxStreamsPerProtocol
+    const handled = this.#node.handle(
+      STREAM_PROTOCOL + protocol,
+      async (stream, connection) => {
+        try {
+          handler(this.#frames(await this.#links.of(connection), stream))
+        } catch (error) {
+          stream.abort(error as Error)
+          this.#options.logger.debug({ protocol, reason: messageOf(error) }, 'a stream was not taken')
+        }
+      },
+      { maxInboundStreams: streams, maxOutboundStreams: streams, force: true },
+    )
+    handled.catch((error: unknown) => this.#options.logger.error({ error, protocol }, 'no streams are handled'))
+  }
+
+  publish(message: Uint8Array): void {
+    this.#gossip.publish(message)
+  }
+
+  onGossip(handler: GossipHandler): void {
+    this.#gossip.handler = handler
+  }
+
+  roundTripMs(peerId: string): number | undefined {
+    return this.#links.get(peerId)?.roundTrips.smallest(this.#options.clock.nowMs())
+  }
+
+  silentMs(peerId: string): number | undefined {
+    const link = this.#links.get(peerId)
+    return link === undefined ? undefined : this.#options.clock.nowMs() - link.heardMs
+  }
+
+  sign(bytes: Uint8Array): Uint8Array {
+    return this.#credentials.identity.sign(bytes)
+  }
+
+  verify(certificate: Uint8Array, bytes: Uint8Array, signature: Uint8Array): PeerIdentity | undefined {
+    return this.#credentials.verify(certificate, bytes, signature)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #start(): Promise<void> {
+    const { identity, announce, self, clock, random, listen, logger } = this.#options
+    const { peerId } = this.#credentials
+    const bootId = random.uuid()
+    const transport = this.#options.wrapTransport?.(portableTcp) ?? portableTcp
+    const node = await createLibp2p({
+      start: false,
+      privateKey: privateKeyFromRaw(Buffer.concat([identity.seed, identity.publicKey])),
+      addresses: { listen: [listenAddress(listen.host, listen.port)] },
+      transports: [transport],
+      connectionEncrypters: [
+        certifiedNoise({
+          selfPeerId: peerId,
+          bootId,
+          capabilities: CAPABILITIES,
+          clock,
+          random,
+          certificate: () => this.#credentials.certificate,
+          verify: (certificate) => this.#credentials.check(certificate),
+          wanted: (remote, direction) =>
+            this.#closing === undefined && (direction === 'inbound' || this.#links.get(remote) === undefined),
+          lost: (remote) => this.#links.lost(remote),
+          onSecured: (key, secured) => this.#links.secured(key, secured),
+          onRefused: (remote, reason) => logger.warn({ peerId: remote, reason }, 'a peer was refused'),
+        }),
+      ],
+      // The default window of 16 MB is above the read buffer of 4 MB: a reader that pauses would lose its stream.
+      streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1 << 20 } })],
+      connectionManager: {
+        maxConnections: this.#limits.maxConnections,
+        inboundConnectionThreshold: 1_000_000,
+        maxIncomingPendingConnections: this.#limits.maxPendingInbound,
+        inboundUpgradeTimeout: this.#limits.inboundHandshakeMs,
+      },
+      // The call stream's pings do that.
+      connectionMonitor: { enabled: false },
+      logger: quiet,
+      services: {
+        components: (components: unknown) => {
+          this.#components = components as Components
+          return {}
+        },
+      },
+    })
+    this.#node = node
+    node.addEventListener('connection:open', (event) => this.#links.opened(event.detail))
+    await node.handle(CALL_PROTOCOL, (stream, connection) => this.#links.offered(stream, connection), {
+      maxInboundStreams: 2,
+    })
+    if (self.role === 'server') await this.#gossip.start(this.#components)
+    try {
+      await node.start()
+    } catch (error) {
+      const message = `cannot listen on ${listen.host}, port ${listen.port}: ${messageOf(error)}`
+      throw new AtollError('unavailable', message, { field: 'federation.port', cause: error })
+    }
+    this.#addresses = (announce ?? node.getMultiaddrs().map((address) => withoutPeer(address.toString()))).map(
+      (address) => withPeer(address, peerId),
+    )
+    this.#ticker = clock.every(this.#limits.pingEveryMs, () => this.#tick())
+  }
+
+  #tick(): void {
+    this.#links.tick()
+    this.#gossip.watch()
+  }
+
+  async #dial(address: string, peerId: string | undefined, attempt: DialAttempt, signal: AbortSignal): Promise<void> {
+    // Past libp2p's dial queue, which tries addresses one after the other and keeps a book of its own.
+    await this.#components.transportManager.dial(multiaddr(withPeer(address, peerId)), { signal, attempt })
+  }
+
+  /** The connection just made may lose to one that crossed it; the peer comes up all the same. */
+  #cameUp(peerId: string, signal: AbortSignal): Promise<Peer> {
+    const peer = this.peer(peerId)
+    if (peer !== undefined) return Promise.resolve(peer)
+    return new Promise((resolve, reject) => {
+      const done = (): void => {
+        off()
+        signal.removeEventListener('abort', onAbort)
+      }
+      const onAbort = (): void => {
+        done()
+        reject(signal.reason)
+      }
+      const off = this.onPeer((event) => {
+        if (event.type !== 'up' || event.peer.peerId !== peerId) return
+        done()
+        resolve(event.peer)
+      })
+      signal.addEventListener('abort', onAbort, { once: true })
+      if (signal.aborted) onAbort()
+    })
+  }
+
+  #onUp(link: Link): void {
+    this.#dialler.onUp(link.peer.peerId)
+    if (link.peer.role === 'server' && this.self.role === 'server') this.#gossip.attach(link)
+    const { node, datacenter, address, direction } = link.peer
+    this.#options.logger.info({ node, datacenter, address, direction }, 'peer up')
+    this.#emit({ type: 'up', peer: link.peer })
+  }
+
+  #onDown(link: Link): void {
+    this.#gossip.detach(link)
+    const { node, datacenter, address } = link.peer
+    this.#options.logger.info({ node, datacenter, address }, 'peer down')
+    this.#emit({ type: 'down', peer: link.peer })
+    this.#dialler.onDown(link.peer.peerId)
+  }
+
+  #emit(event: Parameters<PeerListener>[0]): void {
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(event)
+      } catch (error) {
+        this.#options.logger.error({ error }, 'a listener for peers failed')
+      }
+    }
+  }
+
+  #frames(link: Link, stream: Stream): StreamFrames {
+    const { clock } = this.#options
+    if (link.state !== 'up') throw notConnected(link.peer.peerId)
+    const frames: StreamFrames = new StreamFrames(stream, {
+      peer: link.peer,
+      maxFrameBytes: this.#limits.maxFrameBytes,
+      clock,
+      onHeard: () => {
+        link.heardMs = clock.nowMs()
+      },
+      onViolation: (reason) => this.#links.violation(link, reason),
+      onClosed: () => link.streams.delete(frames),
+    })
+    link.streams.add(frames)
+    return frames
+  }
+
+  #certificateEnd(certificate: Uint8Array, secured: Secured): number | undefined {
+    const verdict = this.#credentials.check(certificate)
+    if (!verdict.ok) return undefined
+    const { publicKey, datacenterId, role, notAfter } = verdict.certificate
+    const same =
+      Buffer.compare(publicKey, secured.certificate.publicKey) === 0 &&
+      datacenterId === secured.identity.datacenterId &&
+      role === secured.identity.role
+    return same ? notAfter : undefined
+  }
+
+  async #closeGently(link: Link): Promise<void> {
+    const deadline = this.#options.clock.deadline(FLUSH_MS)
+    try {
+      await this.#links.dropGently(link, 'closed by this node', deadline.signal)
+    } finally {
+      deadline.done()
+    }
+  }
+
+  async #close(): Promise<void> {
+    const { clock, logger } = this.#options
+    this.#ticker?.cancel()
+    this.#credentials.close()
+    this.#dialler.close()
+    this.#links.refuse()
+    const stopping = (async () => {
+      await Promise.all(this.#links.all().map((link) => this.#closeGently(link)))
+      await this.#gossip.stop()
+      await this.#node?.stop()
+    })().catch((error: unknown) => logger.debug({ reason: messageOf(error) }, 'libp2p did not stop in order'))
+    const late = Promise.withResolvers<void>()
+    const timer = clock.after(CLOSE_MS, () => late.resolve())
+    await Promise.race([stopping, late.promise])
+    timer.cancel()
+    this.#listeners.clear()
+  }
+}
+
+const notConnected = (peerId: string): AtollError => new AtollError('unavailable', `not connected to peer ${peerId}`)
+const closed = (): AtollError => new AtollError('unavailable', 'this node is shutting down')
+
+/** libp2p's log lines cost time even when nobody reads them; what matters is logged by this folder. */
+const noLine = Object.assign(() => {}, {
+  error: () => {},
+  trace: () => {},
+  enabled: false,
+  newScope: (): Libp2pLogger => noLine,
+}) as Libp2pLogger
+const quiet: ComponentLogger = { forComponent: () => noLine }

@@ -1,0 +1,305 @@
+import type { Connection, Stream } from '@libp2p/interface'
+import { AtollError, messageOf } from '../../model/errors.ts'
+import type { Clock, Logger, Timer } from '../../runtime/ports.ts'
+import type { Peer } from '../host.ts'
+import { CallChannel, type CallHandler } from './calls.ts'
+import type { Secured } from './encrypter.ts'
+import type { StreamFrames } from './frames.ts'
+import type { HostLimits } from './limits.ts'
+import { RoundTrips } from './round-trips.ts'
+
+export const CALL_PROTOCOL = '/atoll/call/1'
+
+/** An authenticated connection. `up` once it is the one of its peer and its call stream is open. */
+export interface Link {
+  readonly connection: Connection
+  readonly secured: Secured
+  readonly peer: Peer
+  state: 'candidate' | 'opening' | 'up' | 'closed'
+  /** Set while up. */
+  channel: CallChannel | undefined
+  upSinceMs: number
+  heardMs: number
+  /** Milliseconds since 1970. */
+  certificateEndsMs: number
+  readonly roundTrips: RoundTrips
+  /** Streams that die with it. */
+  readonly streams: Set<StreamFrames>
+  readonly whenUp: PromiseWithResolvers<Link>
+  readonly opening: Timer
+}
+
+export interface LinksOptions {
+  readonly selfPeerId: string
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly limits: HostLimits
+  handler(method: string): CallHandler | undefined
+  /** Public key that a renewed certificate must have, and until when it is valid; undefined when it is not. */
+  certificateEnd(certificate: Uint8Array, secured: Secured): number | undefined
+  onUp(link: Link): void
+  onDown(link: Link): void
+  /** A connection that never came up, or was not needed. */
+  onGone(peerId: string): void
+}
+
+/** Peers whose last connection is remembered. */
+const MAX_LOST = 4096
+
+/**
+ * Keeps one connection per peer, whoever dialled and however many came about: of each pair the node with the smaller
+ * peer id elects, by opening the call stream on one connection; the other takes what it is given. What is not elected
+ * is closed. A second connection replaces the first when the other side is a new process, or when it says in its hello
+ * that it has given up just that first one; else it came of dials that crossed, and the first stays.
+ */
+export class Links {
+  readonly #options: LinksOptions
+  /** What the handshake learned, by the `timeline` object that a connection shares with its socket. */
+  readonly #secured = new WeakMap<object, Secured>()
+  readonly #all = new Map<Connection, Link>()
+  readonly #elected = new Map<string, Link>()
+  /** Connection id of the last elected connection of a peer that is gone. */
+  readonly #lost = new Map<string, string>()
+  #lastTickMs: number
+  #closed = false
+
+  constructor(options: LinksOptions) {
+    this.#options = options
+    this.#lastTickMs = options.clock.nowMs()
+  }
+
+  get(peerId: string): Link | undefined {
+    const link = this.#elected.get(peerId)
+    return link?.state === 'up' ? link : undefined
+  }
+
+  *up(): Iterable<Link> {
+    for (const link of this.#elected.values()) if (link.state === 'up') yield link
+  }
+
+  /** Connected, or about to be. */
+  has(peerId: string): boolean {
+    if (this.#elected.has(peerId)) return true
+    for (const link of this.#all.values()) if (link.peer.peerId === peerId) return true
+    return false
+  }
+
+  lost(peerId: string): string {
+    return this.#lost.get(peerId) ?? ''
+  }
+
+  secured(key: object, secured: Secured): void {
+    this.#secured.set(key, secured)
+  }
+
+  /** The link of a connection that a stream came in on: the stream may be ahead of the election. */
+  async of(connection: Connection): Promise<Link> {
+    const link = this.#all.get(connection)
+    if (link === undefined) throw new AtollError('unavailable', 'the connection is closed')
+    return link.state === 'up' ? link : link.whenUp.promise
+  }
+
+  /** libp2p has a new connection. */
+  opened(connection: Connection): void {
+    const secured = this.#secured.get(connection.timeline)
+    if (secured === undefined || this.#closed || connection.status !== 'open') {
+      connection.abort(new Error('not wanted'))
+      return
+    }
+    const link = this.#link(connection, secured)
+    this.#all.set(connection, link)
+    connection.addEventListener('close', () => this.drop(link, 'the connection closed'))
+    if (this.#elects(link)) this.#consider(link)
+  }
+
+  /** The other side elected this connection. */
+  offered(stream: Stream, connection: Connection): void {
+    const link = this.#all.get(connection)
+    if (link === undefined) {
+      stream.abort(new Error('the connection is closed'))
+      return
+    }
+    if (this.#elects(link) || link.state !== 'candidate') {
+      this.violation(link, 'it opened a call stream that is not its to open')
+      return
+    }
+    const current = this.#elected.get(link.peer.peerId)
+    if (current !== undefined) this.drop(current, 'the peer chose another connection')
+    this.#elected.set(link.peer.peerId, link)
+    this.#come(link, stream)
+  }
+
+  violation(link: Link, reason: string): void {
+    const { node, datacenter, address } = link.peer
+    this.#options.logger.warn({ node, datacenter, address, reason }, 'a peer broke the protocol; hung up')
+    this.drop(link, `protocol violation: ${reason}`)
+  }
+
+  /** Closes it at once, bytes on their way included. Idempotent. */
+  drop(link: Link, reason: string): void {
+    if (this.#release(link, reason)) link.connection.abort(new AtollError('unavailable', reason))
+  }
+
+  /** Closes it as soon as what was sent has gone out, and when `signal` aborts at the latest. */
+  async dropGently(link: Link, reason: string, signal: AbortSignal): Promise<void> {
+    if (!this.#release(link, reason)) return
+    try {
+      await link.connection.close({ signal })
+    } catch {
+      // It hangs, or is gone.
+    } finally {
+      link.connection.abort(new AtollError('unavailable', reason))
+    }
+  }
+
+  /** All of the end of a link but that of its connection. False when that was done before. */
+  #release(link: Link, reason: string): boolean {
+    if (link.state === 'closed') return false
+    const wasUp = link.state === 'up'
+    const wasElected = this.#elected.get(link.peer.peerId) === link
+    link.state = 'closed'
+    link.opening.cancel()
+    this.#all.delete(link.connection)
+    if (wasElected) {
+      this.#elected.delete(link.peer.peerId)
+      this.#remember(link)
+    }
+    const error = new AtollError('unavailable', reason)
+    link.whenUp.reject(error)
+    link.channel?.end(reason)
+    // Cut, so that nobody takes their end for an orderly one.
+    for (const stream of [...link.streams]) stream.abort(error)
+    const { node, datacenter, address } = link.peer
+    this.#options.logger.debug({ node, datacenter, address, reason, wasUp }, 'a connection ended')
+    if (wasUp) this.#options.onDown(link)
+    else this.#options.onGone(link.peer.peerId)
+    return true
+  }
+
+  /** Hangs up on those that are silent or whose certificate has expired, and pings the others. */
+  tick(): void {
+    const { clock, limits } = this.#options
+    const nowMs = clock.nowMs()
+    // A node that stalled itself has not listened: that is not its peers' silence.
+    const stallMs = nowMs - this.#lastTickMs - limits.pingEveryMs
+    this.#lastTickMs = nowMs
+    const wallMs = clock.wallMs()
+    for (const link of [...this.up()]) {
+      if (stallMs > limits.pingEveryMs) link.heardMs = Math.min(nowMs, link.heardMs + stallMs)
+      const silentMs = nowMs - link.heardMs
+      if (silentMs > limits.maxSilenceMs) this.drop(link, `silent for ${Math.round(silentMs)} ms`)
+      else if (wallMs > link.certificateEndsMs) this.violation(link, 'its certificate has expired')
+      else link.channel?.ping()
+    }
+  }
+
+  tellCertificate(certificate: Uint8Array): void {
+    for (const link of this.up()) link.channel?.tellCertificate(certificate)
+  }
+
+  /** No more connections; those that are there stay until they are dropped. */
+  refuse(): void {
+    this.#closed = true
+  }
+
+  all(): readonly Link[] {
+    return [...this.#all.values()]
+  }
+
+  #elects(link: Link): boolean {
+    return this.#options.selfPeerId < link.peer.peerId
+  }
+
+  #consider(link: Link): void {
+    const current = this.#elected.get(link.peer.peerId)
+    if (current !== undefined) {
+      const { bootId, connectionId } = current.secured
+      const replaced = bootId !== link.secured.bootId || connectionId === link.secured.lost
+      if (!replaced) {
+        this.drop(link, 'connected already')
+        return
+      }
+      this.drop(current, 'replaced by a newer connection')
+    }
+    link.state = 'opening'
+    this.#elected.set(link.peer.peerId, link)
+    this.#open(link).catch((error: unknown) =>
+      this.drop(link, `the call stream could not be opened: ${messageOf(error)}`),
+    )
+  }
+
+  async #open(link: Link): Promise<void> {
+    const { limits, clock } = this.#options
+    const deadline = clock.deadline(limits.dialMs)
+    try {
+      const stream = await link.connection.newStream(CALL_PROTOCOL, { signal: deadline.signal })
+      if (link.state === 'opening') this.#come(link, stream)
+      else stream.abort(new Error('too late'))
+    } finally {
+      deadline.done()
+    }
+  }
+
+  #come(link: Link, stream: Stream): void {
+    const { clock, limits, logger, handler } = this.#options
+    link.state = 'up'
+    link.opening.cancel()
+    link.upSinceMs = clock.nowMs()
+    link.heardMs = link.upSinceMs
+    link.channel = new CallChannel(stream, {
+      peer: link.peer,
+      clock,
+      logger,
+      limits,
+      handler,
+      onHeard: () => {
+        link.heardMs = clock.nowMs()
+      },
+      onRoundTrip: (roundTripMs) => link.roundTrips.add(clock.nowMs(), roundTripMs),
+      onCertificate: (certificate) => this.#onCertificate(link, certificate),
+      onViolation: (reason) => this.violation(link, reason),
+      onEnded: () => this.drop(link, 'the call stream ended'),
+    })
+    link.channel.ping()
+    link.whenUp.resolve(link)
+    this.#options.onUp(link)
+  }
+
+  #onCertificate(link: Link, certificate: Uint8Array): void {
+    const endsMs = this.#options.certificateEnd(certificate, link.secured)
+    if (endsMs === undefined) this.violation(link, 'its renewed certificate is not valid')
+    else link.certificateEndsMs = endsMs
+  }
+
+  #link(connection: Connection, secured: Secured): Link {
+    const { clock, limits } = this.#options
+    const whenUp = Promise.withResolvers<Link>()
+    whenUp.promise.catch(() => {})
+    const link: Link = {
+      connection,
+      secured,
+      peer: {
+        ...secured.identity,
+        direction: connection.direction,
+        address: connection.remoteAddr.toString().replace(/\/p2p\/[^/]+$/, ''),
+        bootId: secured.bootId,
+      },
+      state: 'candidate',
+      channel: undefined,
+      upSinceMs: 0,
+      heardMs: clock.nowMs(),
+      certificateEndsMs: secured.certificate.notAfter,
+      roundTrips: new RoundTrips(limits.roundTripWindowMs),
+      streams: new Set(),
+      whenUp,
+      opening: clock.after(limits.dialMs, () => this.drop(link, 'no call stream was opened in time')),
+    }
+    return link
+  }
+
+  #remember(link: Link): void {
+    this.#lost.delete(link.peer.peerId)
+    if (this.#lost.size >= MAX_LOST) this.#lost.delete(this.#lost.keys().next().value!)
+    this.#lost.set(link.peer.peerId, link.secured.connectionId)
+  }
+}
