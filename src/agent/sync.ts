@@ -243,10 +243,16 @@ export class Sync {
   /** What is under suspicion goes alone. */
   #nextChunk(): Chunk {
     const { source } = this.#options
-    for (const key of this.#suspects) {
-      const item = this.#dirty.get(key)
-      if (item) return { ...nextChunk(new Map([[key, item]]), source), last: false }
-      this.#suspects.delete(key)
+    for (const suspect of this.#suspects) {
+      const item = this.#dirty.get(suspect)
+      if (!item) {
+        this.#suspects.delete(suspect)
+        continue
+      }
+      // A check cannot be judged before its service is there.
+      const of = item.kind === 'check' ? itemKey({ kind: 'service', id: source.check(item.id)?.serviceId ?? '' }) : ''
+      const key = this.#dirty.has(of) ? of : suspect
+      return { ...nextChunk(new Map([[key, this.#dirty.get(key)!]]), source), last: false }
     }
     return nextChunk(this.#dirty, source, DEFAULT_BOUNDS)
   }
@@ -324,9 +330,17 @@ export class Sync {
       for (const key of seqs.keys()) this.#suspects.add(key)
       return
     }
+    if (this.#full === 0) {
+      // The catalog may have lost what the entry stands on: it gets all of it once more, and this one alone.
+      for (const key of seqs.keys()) this.#suspects.add(key)
+      this.#beginFull()
+      return
+    }
     for (const [key, seq] of seqs) {
       this.#suspects.delete(key)
-      if (this.#dirty.get(key)?.seq === seq) this.#dirty.delete(key)
+      // Changed since: what it is now was not refused.
+      if (this.#dirty.get(key)?.seq !== seq) continue
+      this.#dirty.delete(key)
       this.#refused.add(key)
       this.#options.logger.error({ entry: key, reason: messageOf(error) }, 'the catalog refuses an entry of this agent')
     }
