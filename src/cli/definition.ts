@@ -34,7 +34,7 @@ export function definitionFromFlags(command: string, name: string, flags: Defini
     const hint = 'here --address is the address of the service, without a port; name the node to ask with --http-addr'
     throw new UsageError(`--address: "${address}" is no host (${hint})`, command)
   }
-  const checks = checksFromFlags(command, flags)
+  const checks = checksFromFlags(command, flags.id || name, flags)
   const wan = flags['wan-address']
   return {
     Name: name,
@@ -49,7 +49,10 @@ export function definitionFromFlags(command: string, name: string, flags: Defini
   }
 }
 
-function checksFromFlags(command: string, flags: DefinitionValues): CheckDefinitionJson[] {
+/** A name of its own, so that whoever reports on it knows it. */
+export const ttlCheckId = (serviceId: string): string => `service:${serviceId}:ttl`
+
+function checksFromFlags(command: string, id: string, flags: DefinitionValues): CheckDefinitionJson[] {
   const common = flags['deregister-after'] ? { DeregisterCriticalServiceAfter: flags['deregister-after'] } : {}
   const timeout = flags['check-timeout'] ? { Timeout: flags['check-timeout'] } : {}
   const timed = { Interval: flags.interval!, ...timeout, ...common }
@@ -65,19 +68,20 @@ function checksFromFlags(command: string, flags: DefinitionValues): CheckDefinit
     }
     return { Name: `TCP ${target}`, TCP: target, ...timed }
   })
-  const ttl = flags.ttl ? [{ Name: `TTL ${flags.ttl}`, TTL: flags.ttl, ...common }] : []
+  const ttl = flags.ttl ? [{ CheckID: ttlCheckId(id), Name: `TTL ${flags.ttl}`, TTL: flags.ttl, ...common }] : []
   return [...http, ...tcp, ...ttl]
 }
 
 function wanAddress(command: string, text: string, servicePort: number): { Address: string; Port: number } {
-  const match = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(text) ?? /^([0-9a-fA-F:]+)$/.exec(text)
+  const match =
+    /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(text) ?? /^([0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*)$/.exec(text)
   if (!match) throw new UsageError(`--wan-address: "${text}" is no address; write it like 203.0.113.7:443`, command)
   return { Address: (match[1] ?? match[2])!, Port: match[3] === undefined ? servicePort : Number(match[3]) }
 }
 
 /**
- * Definitions in a file: one as the API takes it, or `service` and `services` as in Consul's configuration files.
- * Their fields are passed on as they are; the node judges them.
+ * Definitions in a file: one as the API takes it, or `service` and `services` as in Consul's configuration files,
+ * where names are written with underscores. What they say is passed on as it is; the node judges it.
  */
 export function definitionsFromText(text: string, file: string): ServiceDefinitionJson[] {
   let parsed: unknown
@@ -89,15 +93,29 @@ export function definitionsFromText(text: string, file: string): ServiceDefiniti
   const { service, services } = asObject(parsed, file)
   const several = Array.isArray(services) ? services : services === undefined ? [] : [services]
   const found = service === undefined && services === undefined ? [parsed] : [...(service ? [service] : []), ...several]
-  return found.map((one) => {
-    const definition = asObject(one, file)
-    const name = definition.Name ?? definition.name
-    if (typeof name !== 'string' || name === '') throw new UsageError(`${file}: a service definition has no Name`)
-    return definition as unknown as ServiceDefinitionJson
-  })
+  return found.map((one) => apiDefinition(asObject(one, file), file))
 }
 
-function asObject(value: unknown, file: string): Readonly<Record<string, unknown>> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+type Fields = Readonly<Record<string, unknown>>
+
+function apiDefinition(fields: Fields, file: string): ServiceDefinitionJson {
+  const definition = withoutUnderscores(fields)
+  for (const [key, value] of Object.entries(definition)) {
+    if (/^check$/i.test(key)) definition[key] = withoutUnderscores(asObject(value, file))
+    if (/^checks$/i.test(key) && Array.isArray(value)) {
+      definition[key] = value.map((check) => withoutUnderscores(asObject(check, file)))
+    }
+  }
+  const name = definition.Name ?? definition.name
+  if (typeof name !== 'string' || name === '') throw new UsageError(`${file}: a service definition has no Name`)
+  return definition as unknown as ServiceDefinitionJson
+}
+
+/** The API takes names in any case, but few of them with underscores. */
+const withoutUnderscores = (fields: Fields): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(fields).map(([key, value]) => [key.replaceAll('_', ''), value]))
+
+function asObject(value: unknown, file: string): Fields {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Fields
   throw new UsageError(`${file}: expected a service definition, like {"Name": "web", "Port": 8080}`)
 }

@@ -54,7 +54,7 @@ export function renderCommand(name: string, purpose: string, command: Command, p
   const usage = ['atoll', name, ...(command.arguments ?? []).map(argumentWord), '[flags]'].join(' ')
   const own = Object.keys(command.flags).length > 0
   return lines(
-    `${page.paint('bold', `atoll ${name}`)}: ${purpose}`,
+    ...title(name, purpose, page),
     '',
     ...section('Examples', renderExamples(command.examples, page), page),
     ...section('Usage', [`  ${usage}`], page),
@@ -80,12 +80,18 @@ export function renderGroup(name: string, purpose: string, group: Group, page: P
     one.purpose,
   ])
   return lines(
-    `${page.paint('bold', `atoll ${name}`)}: ${purpose}`,
+    ...title(name, purpose, page),
     '',
     ...section('Examples', renderExamples(group.examples, page), page),
     ...section('Commands', renderPairs(commands, page), page),
     `atoll ${name} <command> --help shows the page of a command.`,
   )
+}
+
+function title(name: string, purpose: string, { paint, width }: Page): string[] {
+  const command = `atoll ${name}`
+  const [first, ...rest] = wrap(`${command}: ${purpose}`, width)
+  return [paint('bold', command) + first!.slice(command.length), ...rest]
 }
 
 const lines = (...all: readonly string[]): string => all.join('\n')

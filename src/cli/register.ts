@@ -1,6 +1,6 @@
 import type { ServiceDefinitionJson } from '../client/client.ts'
 import { type Context, defineCommand, type Flags, UsageError } from './command.ts'
-import { DEFINITION_FLAGS, definitionFromFlags, definitionsFromText } from './definition.ts'
+import { DEFINITION_FLAGS, definitionFromFlags, definitionsFromText, ttlCheckId } from './definition.ts'
 import { readInput } from './input.ts'
 import { printable } from './style.ts'
 
@@ -34,7 +34,7 @@ export const command = defineCommand({
   ],
   async run(context) {
     const definitions = await readDefinitions(context)
-    const { agent } = context.client()
+    const { address, agent } = context.client()
     const done: { ID: string; Service: string }[] = []
     for (const definition of definitions) {
       await agent.register(definition, { replaceExistingChecks: true })
@@ -43,7 +43,8 @@ export const command = defineCommand({
     if (context.json) return context.printJson({ Registered: done })
     for (const { ID, Service } of done) context.print(`registered ${printable(Service)} with id ${printable(ID)}`)
     if (context.flags.ttl && done[0]) {
-      context.print(`keep it passing: curl -X PUT <node>/v1/agent/check/pass/service:${encodeURIComponent(done[0].ID)}`)
+      const path = `/v1/agent/check/pass/${encodeURIComponent(ttlCheckId(done[0].ID))}`
+      context.print(`critical until reported on: curl -X PUT ${address}${path}`)
     }
   },
 })
