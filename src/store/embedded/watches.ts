@@ -110,7 +110,8 @@ export class WatchHub {
   #onPage(watcher: Watcher, reply: Reply): void {
     if (watcher.over) return
     if (reply.kind === 'compacted') {
-      return this.#finish(watcher, () => watcher.handler.onCompacted(reply.oldest))
+      this.#finish(watcher, () => watcher.handler.onCompacted(reply.oldest))
+      return
     }
     if (reply.kind !== 'history') return
     const { through } = reply

@@ -23,7 +23,8 @@ function open(): void {
     database = new Database(options)
   } catch (error) {
     const { code, message } = storeErrorOf(error, false)
-    return send({ kind: 'not-opened', code, message })
+    send({ kind: 'not-opened', code, message })
+    return
   }
   const compaction = new Compaction(database, { revisions: options.historyRevisions, bytes: options.historyBytes })
   const worker = new StoreWorker(database, compaction)
