@@ -3,7 +3,7 @@ import type { Status } from '../model/entries.ts'
 import { AtollError, isAtollError, messageOf } from '../model/errors.ts'
 import type { LocalCheck, LocalCheckDefinition, LocalServiceDefinition } from '../model/local.ts'
 import { Checks } from './checks/checks.ts'
-import { DEFAULT_OUTPUT_BYTES, type Outcome, truncateOutput } from './checks/outcome.ts'
+import { type Outcome, truncateOutput } from './checks/outcome.ts'
 import type { Item } from './chunk.ts'
 import { withDeadline } from './deadline.ts'
 import { nodeEntry } from './entries.ts'
@@ -25,6 +25,9 @@ import { StatusFile } from './status-file.ts'
 import { Sync, type SyncStatus } from './sync.ts'
 import { unitsAfter } from './units.ts'
 import { assertAcceptable } from './validate.ts'
+
+export type { AgentCommand, AgentLimits, AgentNode, AgentOptions, ExecuteAgentCommand } from './options.ts'
+export type { SyncStatus } from './sync.ts'
 
 /** The local part of what a node's faces ask (`AgentDoor`), and what the node's composition needs besides. */
 export interface LocalAgent {
@@ -200,8 +203,7 @@ class Agent implements LocalAgent {
       const message = `CheckID ${JSON.stringify(checkId)} does not have associated TTL`
       throw new AtollError(check ? 'invalid' : 'not-found', message, { field: 'CheckID' })
     }
-    const maxBytes = check.definition.outputMaxBytes > 0 ? check.definition.outputMaxBytes : DEFAULT_OUTPUT_BYTES
-    const kept = truncateOutput(output, maxBytes)
+    const kept = truncateOutput(output, check.definition.outputMaxBytes)
     this.#checks.heard(checkId, kept)
     check.validUntilWallMs = this.#options.clock.wallMs() + check.definition.ttlMs
     const turned = this.#health.update(check, { status, output: kept })

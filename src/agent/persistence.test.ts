@@ -140,6 +140,30 @@ test('a check that moves to another service is kept once', async () => {
   expect(world.log.filter(({ level }) => level === 'warn')).toEqual([])
 })
 
+test('to register the same again writes no definition, but asks the catalog', async () => {
+  const { agent, catalog, clock, disk, run } = await startWorld()
+  const web = service('web', { checks: [ttl('a', { ttlMs: 1e9 })] })
+  await run(agent.registerService(web, KEEP))
+  await run(agent.registerCheck(ttl('b', { ttlMs: 1e9 })))
+  await clock.advance(5000)
+  const written: string[] = []
+  const writeAtomic = disk.writeAtomic.bind(disk)
+  disk.writeAtomic = (path, data) => {
+    written.push(path)
+    return writeAtomic(path, data)
+  }
+  const syncs = catalog.syncs.length
+  for (let i = 0; i < 5; i++) {
+    await run(agent.registerService(web, KEEP))
+    await run(agent.registerCheck(ttl('b', { ttlMs: 1e9 })))
+  }
+  await clock.advance(5000)
+  expect(new Set(written)).toEqual(new Set([`${FOLDER}/check-status.json`]))
+  expect(catalog.syncs.length - syncs).toBe(10)
+  await run(agent.registerService({ ...web, port: 81 }, KEEP))
+  expect(disk.text(`${FOLDER}/service-web.json`)).toContain('"port": 81')
+})
+
 test('health is written at most once a second, however often it is told', async () => {
   const { agent, clock, disk, run } = await startWorld()
   await run(agent.registerCheck(ttl('t')), 5000)

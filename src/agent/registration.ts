@@ -2,6 +2,7 @@
 import type { ServiceAddress } from '../model/entries.ts'
 import { AtollError } from '../model/errors.ts'
 import type { LocalCheckDefinition, LocalServiceDefinition } from '../model/local.ts'
+import { DEFAULT_OUTPUT_BYTES, MAX_OUTPUT_BYTES } from './checks/outcome.ts'
 import { MAINTENANCE_TYPE, maintenanceCheck } from './maintenance.ts'
 import { type CheckState, idKey, type Registry } from './registry.ts'
 
@@ -119,6 +120,8 @@ const normalizeCheck = (check: LocalCheckDefinition): LocalCheckDefinition => ({
   ...check,
   successBeforePassing: Math.max(1, check.successBeforePassing),
   failuresBeforeCritical: Math.max(1, check.failuresBeforeCritical),
+  outputMaxBytes:
+    check.outputMaxBytes > 0 ? Math.min(MAX_OUTPUT_BYTES, Math.floor(check.outputMaxBytes)) : DEFAULT_OUTPUT_BYTES,
   deregisterCriticalServiceAfterMs:
     check.deregisterCriticalServiceAfterMs > 0
       ? Math.max(MIN_DEREGISTER_AFTER_MS, check.deregisterCriticalServiceAfterMs)

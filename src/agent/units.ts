@@ -22,7 +22,19 @@ export function unitsAfter(registry: Registry, plan: Plan): ReadonlyMap<string, 
     else if (!units.has(checkUnitKey(id))) units.set(checkUnitKey(id), undefined)
   }
   if (plan.removeService !== undefined) units.set(serviceUnitKey(plan.removeService), undefined)
+  for (const [key, unit] of units) if (unit && isKept(registry, unit)) units.delete(key)
   return units
+}
+
+/** Whether it is on the disk as it is: many services register themselves again every few seconds. */
+function isKept(registry: Registry, unit: Unit): boolean {
+  if (unit.kind === 'check') {
+    return JSON.stringify(registry.check(unit.check.checkId)?.definition) === JSON.stringify(unit.check)
+  }
+  const before = registry.service(unit.service.id)
+  if (!before || JSON.stringify(before) !== JSON.stringify(unit.service)) return false
+  const checks = registry.checksOf(unit.service.id).map(({ definition }) => definition)
+  return JSON.stringify(checks) === JSON.stringify(unit.checks)
 }
 
 function addService(units: Map<string, Unit | undefined>, registry: Registry, plan: Plan, serviceId: string): void {

@@ -4,7 +4,7 @@ import type { Clock, HttpProbe, Random, TcpProbe } from '../../runtime/ports.ts'
 import { idKey } from '../registry.ts'
 import { httpTimedOut, runHttpCheck } from './http.ts'
 import { IntervalLoop, type IntervalOptions } from './interval.ts'
-import { DEFAULT_OUTPUT_BYTES, type Outcome } from './outcome.ts'
+import type { Outcome } from './outcome.ts'
 import { Slots } from './slots.ts'
 import { runTcpCheck, tcpTimedOut } from './tcp.ts'
 import { Threshold } from './threshold.ts'
@@ -68,9 +68,8 @@ export class Checks {
     const { clock, httpProbe, tcpProbe } = this.#options
     const { http, tcp, ttlMs, checkId } = definition
     if (http) {
-      const maxBytes = definition.outputMaxBytes > 0 ? definition.outputMaxBytes : DEFAULT_OUTPUT_BYTES
       return this.#loop(definition, spread, {
-        run: (signal) => runHttpCheck(http, maxBytes, httpProbe, signal),
+        run: (signal) => runHttpCheck(http, definition.outputMaxBytes, httpProbe, signal),
         timedOut: httpTimedOut(http),
       })
     }

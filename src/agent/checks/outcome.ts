@@ -7,8 +7,10 @@ export interface Outcome {
   readonly output: string
 }
 
-/** Consul's default, in bytes. */
+/** Consul's default for what is kept of an output, in bytes. */
 export const DEFAULT_OUTPUT_BYTES = 4096
+/** The most that is kept, whatever is asked: outputs are stored, and sent to the catalog. */
+export const MAX_OUTPUT_BYTES = 64 * 1024
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()

@@ -14,7 +14,8 @@ export async function runTcpCheck(
 ): Promise<Outcome> {
   const { host, port } = target
   try {
-    await probe({ host, port, timeoutMs, signal })
+    // ":80" means this machine, as in Go.
+    await probe({ host: host === '' ? 'localhost' : host, port, timeoutMs, signal })
     return { status: 'passing', output: `TCP connect ${address(host, port)}: Success` }
   } catch (error) {
     return { status: 'critical', output: dialReason(error, bracketed(host), port) }
