@@ -1,0 +1,327 @@
+/** One node: its parts in the order in which they start; they stop in reverse. No logic of its own. */
+import { hostname } from 'node:os'
+import { createAgent, type LocalAgent } from './agent/agent.ts'
+import type { NodeFacts } from './agent/members.ts'
+import { type Config, type ConfigInput, PRESETS, parseConfig } from './config.ts'
+import type { Federation } from './federation/federation.ts'
+import type { Host } from './federation/host.ts'
+import { openFederation } from './federation/open.ts'
+import { devAuthority } from './federation/transport/authority.ts'
+import { openHost } from './federation/transport/host.ts'
+import { freshIdentity, loadIdentity } from './federation/transport/identity.ts'
+import type { TransportFactory } from './federation/transport/tcp.ts'
+import { createApp } from './http/app.ts'
+import { agentDoorOf } from './node/agent-door.ts'
+import { announcedAddresses, catalogAddress } from './node/announce.ts'
+import { exportSourceOf } from './node/export-source.ts'
+import { loadKnownPeers, saveKnownPeers } from './node/known-peers.ts'
+import { clientHeartbeat, type LivenessFacts, serverHeartbeat } from './node/liveness.ts'
+import { loadNodeId } from './node/node-id.ts'
+import { Replicas } from './node/replicas.ts'
+import { openServerSide, registerServer, type ServerSide, startDuties } from './node/server-side.ts'
+import { StopStack } from './node/stop-stack.ts'
+import { VERSION } from './node/version.ts'
+import type { AgentSelf } from './resolver/agent-door.ts'
+import { createMesh, type RunningMesh } from './resolver/door.ts'
+import { anonymous } from './resolver/mesh.ts'
+import { pinoLogger } from './runtime/logger.ts'
+import type { Logger, Runtime } from './runtime/ports.ts'
+import { currentRuntime } from './runtime/runtime.ts'
+
+export interface NodeOptions {
+  /** Puts something around the TCP transport of libp2p: an emulated WAN. */
+  readonly wrapTransport?: (factory: TransportFactory) => TransportFactory
+  readonly logger?: Logger
+}
+
+export interface RunningNode {
+  readonly node: string
+  readonly datacenter: string
+  readonly peerId: string
+  /** Multiaddrs that others join by. */
+  readonly addresses: readonly string[]
+  readonly http: { readonly host: string; readonly port: number }
+  /** Base URL of the API. */
+  readonly httpAddress: string
+  /** Resolves once the node has ended, by `stop` or by itself (it left). */
+  readonly ended: Promise<void>
+  /** Idempotent. */
+  stop(): Promise<void>
+}
+
+/** What every part is made with. */
+interface Frame {
+  readonly config: Config
+  readonly runtime: Runtime
+  readonly logger: Logger
+  readonly name: string
+  readonly nodeId: string
+  readonly bootId: string
+  readonly parts: StopStack
+  /** Where this node listens; a port of 0 until it does. */
+  readonly ports: { http: number; libp2p: number }
+}
+
+/** Rejects with AtollError 'invalid' (naming the field) for what the configuration gets wrong, addresses in use among it. */
+export async function startNode(input: ConfigInput, options: NodeOptions = {}): Promise<RunningNode> {
+  const config = parseConfig(input)
+  const runtime = await currentRuntime()
+  const { clock, random, disk } = runtime
+  const name = config.node ?? hostname()
+  const logger =
+    options.logger ??
+    pinoLogger({ level: config.log.level, format: config.log.format === 'json' ? 'json' : 'line', name })
+  const parts = new StopStack(clock, logger)
+  try {
+    const nodeId = await loadNodeId(disk, random, config.dataDirectory)
+    const ports = { http: config.http.port, libp2p: config.federation.port }
+    const frame: Frame = { config, runtime, logger, name, nodeId, bootId: random.uuid(), parts, ports }
+    return await startParts(frame, options)
+  } catch (error) {
+    await parts.stop()
+    throw error
+  }
+}
+
+async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNode> {
+  const { config, runtime, logger, parts } = frame
+  const isServer = config.server || config.dev
+  const opening = isServer ? startServerSide(frame) : undefined
+  opening?.catch(() => {})
+  const host = await startHost(frame, options)
+  const server = await opening
+  const replicas = new Replicas(logger)
+  const federation = await startFederation(frame, host, server, replicas)
+  const self = selfOf(frame, host)
+  const mesh: { door?: RunningMesh } = {}
+  const agent = await startAgent(frame, self(), mesh)
+  const facts = new Map<string, NodeFacts>()
+  startLiveness(frame, { federation, server, agent, facts })
+  const stopped = Promise.withResolvers<void>()
+  const stop = (): Promise<void> => parts.stop().finally(stopped.resolve)
+  const door = agentDoorOf({
+    agent,
+    federation,
+    view: server?.catalog.view,
+    self,
+    factsOf: (nodeId) => facts.get(nodeId),
+    deregister: async (node) => void (await mesh.door!.execute({ kind: 'deregister', node }, { principal: anonymous })),
+    stop: async () => {
+      await agent.deregisterNode()
+      await federation.leave()
+      // After the answer to who asked for it.
+      runtime.clock.after(100, () => void stop())
+    },
+    reload: async () => agent.resync(),
+  })
+  mesh.door = createMesh({
+    datacenter: config.datacenter,
+    nodeName: frame.name,
+    runtime: runtime.name,
+    agent: door,
+    catalog: server?.catalog,
+    federation,
+    replica: (datacenter) => replicas.view(datacenter),
+    clock: runtime.clock,
+    random: runtime.random,
+    failover: config.federation.failover,
+    flatNetwork: config.federation.flatNetwork,
+    serverAddress: `${self().address}:${self().ports.libp2p}`,
+  })
+  parts.push('resolver', () => mesh.door!.close())
+  await agent.start()
+  if (server) await registerServer(server.catalog, self())
+  const http = await startHttp(frame, mesh.door)
+  logger.info({ http: http.port, addresses: host.addresses, server: isServer, version: VERSION }, 'ready')
+  return {
+    node: frame.name,
+    datacenter: config.datacenter,
+    peerId: host.self.peerId,
+    addresses: host.addresses,
+    http: { host: http.hostname, port: http.port },
+    httpAddress: `http://${http.hostname}:${http.port}`,
+    ended: stopped.promise,
+    stop,
+  }
+}
+
+async function startServerSide(frame: Frame): Promise<ServerSide> {
+  const { config, runtime, logger, parts } = frame
+  const server = await openServerSide({ config, ...runtime, logger })
+  parts.push('store', () => server.store.close())
+  parts.push('catalog', () => server.catalog.close())
+  return server
+}
+
+async function startHost(frame: Frame, { wrapTransport }: NodeOptions): Promise<Host> {
+  const { config, runtime, logger, parts } = frame
+  const { clock, random, disk } = runtime
+  const { federation, dataDirectory } = config
+  const identity =
+    dataDirectory === undefined ? freshIdentity(random) : await loadIdentity({ disk, directory: dataDirectory, random })
+  const host = await openHost({
+    identity,
+    authority: devAuthority(federation.mesh),
+    self: {
+      datacenter: config.datacenter,
+      node: frame.name,
+      nodeId: frame.nodeId,
+      role: config.server || config.dev ? 'server' : 'client',
+    },
+    listen: { host: federation.host, port: federation.port },
+    ...(federation.advertise.length > 0 && { announce: announcedAddresses(federation.advertise, federation.port) }),
+    clock,
+    random,
+    logger: logger.child({ part: 'libp2p' }),
+    wrapTransport,
+  })
+  parts.push('libp2p', () => host.close())
+  frame.ports.libp2p = Number(/\/tcp\/(\d+)/.exec(host.addresses[0] ?? '')?.[1] ?? federation.port)
+  return host
+}
+
+async function startFederation(
+  frame: Frame,
+  host: Host,
+  server: ServerSide | undefined,
+  replicas: Replicas,
+): Promise<Federation> {
+  const { config, runtime, logger, parts } = frame
+  const { clock, random, disk } = runtime
+  const knownPeers = await loadKnownPeers(disk, config.dataDirectory, logger)
+  const federation = await openFederation({
+    host,
+    clock,
+    random,
+    logger: logger.child({ part: 'federation' }),
+    ...(server && { source: exportSourceOf(server.store) }),
+    sinkFor: (datacenter) => replicas.sinkFor(datacenter),
+    joinAddresses: config.federation.join,
+    knownPeers,
+    onOwnDatacenterAhead: async ({ generation }) => {
+      if (server) await server.store.raiseGeneration(generation)
+    },
+  })
+  parts.push('federation', async () => {
+    if (config.dataDirectory !== undefined) await saveKnownPeers(disk, config.dataDirectory, federation.knownPeers())
+    await federation.close()
+  })
+  return federation
+}
+
+const selfOf = (frame: Frame, host: Host) => (): AgentSelf => {
+  const { config, runtime, name, nodeId } = frame
+  const address = catalogAddress(config.address, config.federation.advertise, config.federation.host)
+  return {
+    nodeId,
+    node: name,
+    datacenter: config.datacenter,
+    server: config.server || config.dev,
+    version: VERSION,
+    runtime: runtime.name,
+    address,
+    taggedAddresses: { lan: address, lan_ipv4: address, wan: address, wan_ipv4: address, ...config.taggedAddresses },
+    meta: { 'consul-network-segment': '', ...config.nodeMeta },
+    peerId: host.self.peerId,
+    addresses: host.addresses,
+    ports: { ...frame.ports },
+  }
+}
+
+async function startAgent(frame: Frame, self: AgentSelf, mesh: { door?: RunningMesh }): Promise<LocalAgent> {
+  const { config, runtime, logger, parts } = frame
+  const { clock, random, disk, tcpProbe, httpProbe } = runtime
+  const agent = createAgent({
+    node: {
+      id: self.nodeId,
+      node: self.node,
+      address: self.address,
+      taggedAddresses: self.taggedAddresses,
+      meta: self.meta,
+    },
+    clock,
+    random,
+    disk,
+    tcpProbe,
+    httpProbe,
+    logger: logger.child({ part: 'agent' }),
+    dataDirectory: config.dataDirectory === undefined ? undefined : disk.join(config.dataDirectory, 'agent'),
+    syncIntervalMs: PRESETS[config.preset ?? 'lan'].syncIntervalMs,
+    execute: (command, { signal }) => mesh.door!.execute(command, { principal: anonymous, signal }),
+  })
+  parts.push('agent', () => agent.stop())
+  return agent
+}
+
+function startLiveness(
+  frame: Frame,
+  {
+    federation,
+    server,
+    agent,
+    facts,
+  }: { federation: Federation; server: ServerSide | undefined; agent: LocalAgent; facts: Map<string, NodeFacts> },
+): void {
+  const { config, runtime, logger, parts } = frame
+  const { clock, random } = runtime
+  const times = PRESETS[config.preset ?? (config.dev ? 'dev' : 'lan')]
+  const self: LivenessFacts = {
+    nodeId: frame.nodeId,
+    node: frame.name,
+    bootId: frame.bootId,
+    runtime: runtime.name,
+    version: VERSION,
+  }
+  const common = {
+    federation,
+    clock,
+    random,
+    logger,
+    periodMs: times.renewMs,
+    self,
+    onServerChanged: () => agent.resync(),
+  }
+  if (server === undefined) {
+    const heartbeat = clientHeartbeat({ ...common, datacenter: config.datacenter })
+    parts.push('heartbeat', () => heartbeat.stop())
+    return
+  }
+  const duties = startDuties({
+    store: server.store,
+    catalog: server.catalog,
+    clock,
+    random,
+    logger: logger.child({ part: 'leader' }),
+    nodeLeaseMs: times.nodeLeaseMs,
+    connectionGraceMs: times.connectionGraceMs,
+  })
+  parts.push('duties', () => duties.close())
+  const heartbeat = serverHeartbeat({ ...common, liveness: duties.liveness, view: server.catalog.view, facts })
+  parts.push('heartbeat', () => heartbeat.stop())
+}
+
+async function startHttp(frame: Frame, mesh: RunningMesh): Promise<{ hostname: string; port: number }> {
+  const { config, runtime, logger, parts } = frame
+  const { clock, random } = runtime
+  const app = createApp({
+    mesh,
+    clock,
+    random,
+    logger: logger.child({ part: 'http' }),
+    version: VERSION,
+    limits: { maxBlockingQueries: config.http.maxBlockingQueries, maxWatchers: config.http.maxWatchStreams },
+  })
+  const http = await runtime.serveHttp({
+    hostname: config.http.host,
+    port: config.http.port,
+    fetch: (request, info) => app.fetch(request, info),
+    maxBodyBytes: 2 * 1024 * 1024,
+    headersTimeoutMs: 10_000,
+  })
+  parts.push('http', () => {
+    app.close()
+    return http.close(1_000)
+  })
+  frame.ports.http = http.port
+  return http
+}

@@ -1,0 +1,93 @@
+/** What only servers have: the store, the catalog over it, and the duties of the DC's leader. */
+import type { Catalog } from '../catalog/catalog.ts'
+import { type Duties, startDuties } from '../catalog/duties/duties.ts'
+import { openCatalog } from '../catalog/open.ts'
+import type { Config } from '../config.ts'
+import { AtollError } from '../model/errors.ts'
+import type { AgentSelf } from '../resolver/agent-door.ts'
+import type { Clock, Disk, Logger, Random } from '../runtime/ports.ts'
+import { openEmbedded } from '../store/embedded/embedded.ts'
+import { type Store, StoreError } from '../store/store.ts'
+
+export interface ServerSide {
+  readonly store: Store
+  readonly catalog: Catalog
+}
+
+export interface ServerSideOptions {
+  readonly config: Config
+  readonly clock: Clock
+  readonly random: Random
+  readonly disk: Disk
+  readonly logger: Logger
+}
+
+/** Opens the store and the catalog. Rejects with 'invalid' when another process has the data directory. */
+export async function openServerSide(options: ServerSideOptions): Promise<ServerSide> {
+  const { config, clock, random, disk, logger } = options
+  const path = config.dataDirectory === undefined ? ':memory:' : disk.join(config.dataDirectory, 'store')
+  const store = await openEmbedded({
+    path,
+    clock,
+    random,
+    logger: logger.child({ part: 'store' }),
+    limits: { historyRevisions: config.store.historyRevisions },
+  }).catch((error: unknown) => {
+    if (error instanceof StoreError && error.code === 'locked') {
+      throw new AtollError('invalid', `dataDirectory: ${error.message}`, { field: 'dataDirectory', cause: error })
+    }
+    throw error
+  })
+  try {
+    const catalog = await openCatalog({
+      store,
+      datacenter: config.datacenter,
+      clock,
+      random,
+      logger: logger.child({ part: 'catalog' }),
+    })
+    return { store, catalog }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+export { type Duties, startDuties }
+
+/** The entry by which Consul's clients find servers: service `consul` on the server's node. */
+export async function registerServer(catalog: Catalog, self: AgentSelf): Promise<void> {
+  await catalog.execute({
+    kind: 'register',
+    keepNode: true,
+    node: {
+      id: self.nodeId,
+      node: self.node,
+      address: self.address,
+      taggedAddresses: self.taggedAddresses,
+      meta: self.meta,
+      owner: 'agent',
+    },
+    services: [
+      {
+        node: self.node,
+        id: 'consul',
+        service: 'consul',
+        kind: '',
+        tags: [],
+        address: '',
+        taggedAddresses: null,
+        meta: { version: self.version, atoll: 'server', runtime: self.runtime },
+        port: self.ports.libp2p,
+        socketPath: '',
+        weights: { passing: 1, warning: 1 },
+        enableTagOverride: false,
+        proxy: null,
+        connect: null,
+        failover: false,
+        owner: 'catalog',
+      },
+    ],
+    checks: [],
+  })
+}
