@@ -166,7 +166,7 @@ function principalOf({ headers }: Request, query: Query): Principal {
 
 function requireFewHeaders({ headers }: Request, max: number): void {
   let count = 0
-  headers.forEach(() => count++)
+  for (const _ of headers.keys()) count++
   if (count > max) throw new HttpError(431, `the request has ${count} headers, at most ${max} are taken`)
 }
 
