@@ -1,11 +1,12 @@
-/** Hosts on loopback for the tests of this folder. */
-import { systemClock } from '../../runtime/clock.ts'
-import { silentLogger } from '../../runtime/logger.ts'
-import { systemRandom } from '../../runtime/random.ts'
-import type { Host } from '../host.ts'
-import { devAuthority } from './authority.ts'
-import { type HostOptions, openHost } from './host.ts'
-import { freshIdentity, type Identity } from './identity.ts'
+/** Federation hosts on loopback, for tests. */
+
+import type { Host } from '../../src/federation/host.ts'
+import { devAuthority } from '../../src/federation/transport/authority.ts'
+import { type HostOptions, openHost } from '../../src/federation/transport/host.ts'
+import { freshIdentity, type Identity } from '../../src/federation/transport/identity.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
+import { silentLogger } from '../../src/runtime/logger.ts'
+import { systemRandom } from '../../src/runtime/random.ts'
 
 export const MESH = 'test'
 
@@ -50,11 +51,28 @@ export const wanted = (host: Host): { peerId: string; addresses: string[] } => (
 
 /** Polls, since what is waited for happens in other parts and processes. */
 export async function until<T>(what: () => T, timeoutMs = 10_000): Promise<NonNullable<T>> {
-  const end = performance.now() + timeoutMs
+  const endMs = systemClock.nowMs() + timeoutMs
   for (;;) {
     const value = what()
     if (value) return value
-    if (performance.now() > end) throw new Error(`not within ${timeoutMs} ms: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 2))
+    if (systemClock.nowMs() > endMs) throw new Error(`not within ${timeoutMs} ms: ${what}`)
+    await systemClock.sleep(2)
+  }
+}
+
+/** Collects what nobody caught, from now on; for a test that says there was nothing. */
+export function trapUncaught(): { readonly errors: readonly unknown[]; release(): void } {
+  const errors: unknown[] = []
+  const trap = (error: unknown): void => {
+    errors.push(error)
+  }
+  process.on('unhandledRejection', trap)
+  process.on('uncaughtException', trap)
+  return {
+    errors,
+    release() {
+      process.off('unhandledRejection', trap)
+      process.off('uncaughtException', trap)
+    },
   }
 }
