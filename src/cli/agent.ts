@@ -1,5 +1,5 @@
 /** `atoll agent`: flags, environment and file to one configuration, a node from that, and its end in good order. */
-import type { ConfigInput } from '../config.ts'
+import type { RunningNode } from '../node.ts'
 import { type Context, defineCommand, type Flags, UsageError } from './command.ts'
 import { readInput } from './input.ts'
 
@@ -135,36 +135,20 @@ export const command = defineCommand({
   async run(context) {
     const file = context.flags.config === undefined ? {} : await readConfig(context.flags.config, context)
     const input = merge(file, configFromFlags(context))
-    const { startNode } = await loadNode()
-    const node = await startNode(input as ConfigInput).catch((error: unknown) => {
-      // What the schema refuses is a mistake in flags, environment or file.
-      if ((error as { code?: unknown }).code === 'invalid') throw new UsageError((error as Error).message, 'agent')
-      throw error
-    })
+    const { parseConfig } = await import('../config.ts')
+    try {
+      parseConfig(input)
+    } catch (error) {
+      throw new UsageError((error as Error).message, 'agent')
+    }
+    // Loaded only here: the other commands never pay for it.
+    const { startNode } = await import('../node.ts')
+    const node = await startNode(input)
     announce(context, node)
     await untilToldToEnd(node, context.io.signal)
     await node.stop()
   },
 })
-
-/** What this command needs of `src/node.ts`. */
-interface RunningNode {
-  readonly node: string
-  readonly datacenter: string
-  /** Base URL of the API. */
-  readonly httpAddress: string
-  /** Multiaddrs that others join by. */
-  readonly addresses: readonly string[]
-  /** Resolves when the node has ended by itself (it left, or cannot go on). */
-  readonly ended: Promise<void>
-  stop(): Promise<void>
-}
-
-/** Loaded only here: the other commands never pay for it. */
-async function loadNode(): Promise<{ startNode(input: ConfigInput): Promise<RunningNode> }> {
-  const path = '../node.ts'
-  return await import(path)
-}
 
 type Tree = { readonly [key: string]: unknown }
 

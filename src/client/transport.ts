@@ -256,8 +256,8 @@ function neverConnected(error: unknown): boolean {
   for (let at: unknown = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
     const code = (at as { code?: unknown }).code
     if (typeof code === 'string' && CONNECT_CODES.has(code)) return true
-    // Deno's fetch gives no code, only the phase that failed, in its message.
-    if (code === undefined && at.message.includes('client error (Connect)')) return true
+    // Deno's fetch gives no code; its words name the phase that failed.
+    if (code === undefined && String(at).includes('client error (Connect)')) return true
     if (at instanceof AggregateError && at.errors.length > 0 && at.errors.every(neverConnected)) return true
   }
   return false

@@ -52,18 +52,15 @@ export interface HealthEntryJson {
   readonly Node: NodeJson
   readonly Service: ServiceJson
   readonly Checks: readonly CheckJson[]
-  /** Set when the instance is of another datacenter than the node that was asked. */
-  readonly Remote?: RemoteJson
+  /** Set on answers that may come from several datacenters (failover, `nearest`, `*`); Service then has the address to use from here. */
+  readonly Atoll?: OriginJson
 }
 
-export interface RemoteJson {
+export interface OriginJson {
   readonly Datacenter: string
   /** Round-trip time to that datacenter, null while unmeasured. */
   readonly DistanceMs: number | null
   readonly AgeMs: number
-  /** Where to reach the instance from here. */
-  readonly Address: string
-  readonly Port: number
 }
 
 /** An instance as `/v1/catalog/service` gives it. */
