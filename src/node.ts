@@ -24,6 +24,7 @@ import { VERSION } from './node/version.ts'
 import type { AgentSelf } from './resolver/agent-door.ts'
 import { createMesh, type RunningMesh } from './resolver/door.ts'
 import { anonymous } from './resolver/mesh.ts'
+import { httpProbe } from './runtime/http-probe.ts'
 import { pinoLogger } from './runtime/logger.ts'
 import type { Logger, Runtime } from './runtime/ports.ts'
 import { currentRuntime } from './runtime/runtime.ts'
@@ -230,7 +231,7 @@ const selfOf = (frame: Frame, host: Host) => (): AgentSelf => {
 
 async function startAgent(frame: Frame, self: AgentSelf, mesh: { door?: RunningMesh }): Promise<LocalAgent> {
   const { config, runtime, logger, parts } = frame
-  const { clock, random, disk, tcpProbe, httpProbe } = runtime
+  const { clock, random, disk, tcpProbe } = runtime
   const agent = createAgent({
     node: {
       id: self.nodeId,

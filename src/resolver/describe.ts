@@ -22,7 +22,7 @@ export function describeMesh(options: DescribeOptions): MeshStatus {
   }
 }
 
-function datacentersOf({ datacenter, federation, catalog }: DescribeOptions): DatacenterStatus[] {
+function datacentersOf({ datacenter, nodeName, federation, catalog }: DescribeOptions): DatacenterStatus[] {
   const own: DatacenterStatus = {
     datacenter,
     own: true,
@@ -32,7 +32,7 @@ function datacentersOf({ datacenter, federation, catalog }: DescribeOptions): Da
       federation.peers().some((peer) => peer.datacenter === datacenter && peer.role === 'server'),
     roundTripMs: 0,
     gateways: catalog
-      ? [{ node: 'self', peerId: federation.peerId, addresses: federation.addresses, connected: true }]
+      ? [{ node: nodeName, peerId: federation.peerId, addresses: federation.addresses, connected: true }]
       : [],
     replica: undefined,
   }

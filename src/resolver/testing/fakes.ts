@@ -198,6 +198,7 @@ export class FakeFederation implements Federation {
     this.handlers.set(method, handler)
   }
   join = (): Promise<number> => Promise.resolve(1)
+  saveReplica = (): undefined => undefined
   knownPeers = (): readonly never[] => []
   leave = (): Promise<void> => Promise.resolve()
   close = (): Promise<void> => Promise.resolve()
