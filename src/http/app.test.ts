@@ -160,7 +160,6 @@ describe('reads', () => {
   })
 
   test('what is missing: null, [], {} and 404 as Consul has them', async () => {
-    mesh.answers.checks = undefined as never
     mesh.answers.services = []
     mesh.answers['kv-prefix'] = []
     mesh.answers['kv-keys'] = []
@@ -393,7 +392,9 @@ describe('registrations', () => {
       },
     ])
     expect(
-      Object.keys((mesh.commands[0]!.command as { checks: { definition: object }[] }).checks[0]!.definition)[0],
+      Object.keys(
+        (mesh.commands[0]!.command as unknown as { checks: { definition: object }[] }).checks[0]!.definition,
+      )[0],
     ).toBe('Interval')
   })
 

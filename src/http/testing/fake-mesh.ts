@@ -53,7 +53,6 @@ export function fakeMesh(): FakeMesh {
       mesh.asked.push({ question: question as Question, options })
       if (options.datacenter === 'dc9') throw new AtollError('no-path', 'dc9 is not known', { field: 'dc' })
       const answer = (): Answer<AnswerValue<K>> => ({
-        value: mesh.answers[question.kind] as AnswerValue<K>,
         index: 7,
         datacenter: 'dc1',
         source: 'catalog',
@@ -61,6 +60,7 @@ export function fakeMesh(): FakeMesh {
         knownLeader: true,
         consistency: options.consistency === 'default' ? 'leader' : options.consistency,
         ...mesh.meta,
+        value: mesh.answers[question.kind] as AnswerValue<K>,
       })
       return {
         now: () => (mesh.immediate ? answer() : undefined),
