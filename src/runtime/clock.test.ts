@@ -111,6 +111,18 @@ describe('VirtualClock', () => {
   })
 })
 
+describe('VirtualClock.stall', () => {
+  test('makes timers late', async () => {
+    const clock = new VirtualClock()
+    const at: number[] = []
+    clock.after(100, () => at.push(clock.nowMs()))
+    clock.stall(5000)
+    expect(at).toEqual([])
+    await clock.advance(0)
+    expect(at).toEqual([5000])
+  })
+})
+
 describe('random', () => {
   test('bytes of any length, floats in [0, 1), UUIDs of version 4', () => {
     for (const random of [systemRandom, new SeededRandom(7)]) {

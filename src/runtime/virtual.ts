@@ -76,6 +76,11 @@ export class VirtualClock implements Clock {
     this.#nowMs = endMs
   }
 
+  /** As when the process was stopped: time goes by and no timer fires; those that fell due do so, late, with the next advance. */
+  stall(ms: number): void {
+    this.#nowMs += ms
+  }
+
   #next(): Pending | undefined {
     let first: Pending | undefined
     for (const pending of this.#pending) {
