@@ -53,6 +53,8 @@ async function start(settings: NodeSettings, table: DialledLinks): Promise<void>
     starting = startNode(configOf(settings), { wrapTransport: (factory) => wan(factory, table.to) })
     const node = await starting
     report({ topology: 'ready', peerId: node.peerId, addresses: node.addresses, version: runtimeVersion() })
+    // It left, or cannot go on.
+    void node.ended.then(() => process.exit(0))
   } catch (error) {
     report({ topology: 'failed', message: messageOf(error) })
     console.error(error)
