@@ -32,7 +32,10 @@ export interface PeerAddress {
 }
 
 export interface CallOptions {
-  /** From now, at most 60,000 unless the caller says `longPoll`; the call rejects with AtollError 'timeout' (or 'unavailable' when it was surely not sent). */
+  /**
+   * From now, at most 660,000 (a blocking query waits up to ten minutes). The call rejects with AtollError 'timeout',
+   * also when the connection is lost on the way: it may have been done; with 'unavailable' when it was surely not sent.
+   */
   readonly deadlineMs: number
   readonly signal?: AbortSignal
 }

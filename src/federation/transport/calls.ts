@@ -137,7 +137,7 @@ export class CallChannel {
     this.#serving.clear()
     for (const [id, { reject }] of [...this.#pending]) {
       this.#settle(id)
-      reject(new AtollError('unknown-outcome', `${describe(this.#options.peer)} did not answer: ${reason}`))
+      reject(new AtollError('timeout', `${describe(this.#options.peer)} did not answer: ${reason}`))
     }
     this.#options.onEnded()
   }
