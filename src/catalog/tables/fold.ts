@@ -90,12 +90,15 @@ export class Fold {
       delete: () => {},
     }
     const bulkDeletion: Family = {
-      put: (_, kv, { mod }) => {
-        for (const [name, revision] of codec.decodeBulkDeletion(kv.value)) {
-          registry.raiseService(name, revision === 0 ? mod : this.#indexOf(revision), false)
-        }
+      put: (rest, kv, { mod }) => {
+        const lost = codec.decodeBulkDeletion(kv.value)
+        registry.putBulkDeletion(
+          rest,
+          mod,
+          lost.map(([service, revision]) => [service, revision === 0 ? mod : this.#indexOf(revision)]),
+        )
       },
-      delete: () => {},
+      delete: (rest) => registry.deleteBulkDeletion(rest),
     }
     const failover: Family = {
       put: (rest, kv, { mod }) => registry.putFailover(rest, { service: codec.decodeFailover(kv.value), since: mod }),
@@ -181,6 +184,7 @@ export class Fold {
       if (service.recordIndex > 0) found.set(`e/i/${service.part}`, service.recordIndex - offset)
       if (service.failover) found.set(`e/f/${service.part}`, service.failover.since - offset)
     }
+    for (const part of this.#registry.bulkDeletions.keys()) found.set(`e/d/${part}`, 0)
     for (const key of this.#registry.coordinateKeys()) {
       found.set(`x/${key}`, this.#registry.coordinateIndex(key) - offset)
     }

@@ -47,6 +47,10 @@ export class KvTable {
     return this.#rows.valuesIn(prefix, prefixEnd(prefix))
   }
 
+  isEmptyUnder(prefix: string): boolean {
+    return !this.#rows.keyFrom(prefix)?.startsWith(prefix)
+  }
+
   *all(): Iterable<KvRow> {
     for (const [, row] of this.#rows.range()) yield row
   }

@@ -25,6 +25,8 @@ export type WholeName = Table | 'coordinates'
  */
 export class Registry {
   readonly #waiters: Waiters
+  /** Services that lost something in a large deletion (e/d), each with the index, by node. */
+  readonly bulkDeletions = new Map<string, readonly (readonly [service: string, index: number])[]>()
   readonly nodeStates = new Map<string, NodeState>()
   readonly serviceStates = new Map<string, ServiceState>()
   readonly #nodes = new SortedMap<NodeState>()
@@ -190,6 +192,15 @@ export class Registry {
     const service = this.#service(part)
     if (ofRecord) service.recordIndex = index
     if (service.index < index) this.#raise(service, index)
+  }
+
+  putBulkDeletion(node: string, index: number, lost: readonly (readonly [service: string, index: number])[]): void {
+    this.bulkDeletions.set(node, lost)
+    for (const [service, at] of lost) this.raiseService(service, Math.min(at, index), false)
+  }
+
+  deleteBulkDeletion(node: string): void {
+    this.bulkDeletions.delete(node)
   }
 
   raiseWhole(name: WholeName, index: number): void {

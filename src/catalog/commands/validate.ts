@@ -1,0 +1,81 @@
+import { AtollError } from '../../model/errors.ts'
+import { keys } from '../../model/keys.ts'
+import { MAX_KEY_BYTES } from '../../store/store.ts'
+import { type Command, MAX_KV_VALUE_BYTES } from '../catalog.ts'
+import { MAX_FLAGS } from '../codec.ts'
+
+/** Throws AtollError 'invalid' or 'too-large' for what no state of the catalog would take; `field` as the API spells it. */
+export function validate(command: Command): void {
+  switch (command.kind) {
+    case 'register':
+    case 'agent-sync':
+      validateEntries(command)
+      break
+    case 'deregister':
+      required(command.node, 'Node', 'Must provide node')
+      storable(keys.check(command.node, command.serviceId || command.checkId || ''), 'Node')
+      break
+    case 'check-status':
+      required(command.node, 'Node', 'Must provide node')
+      storable(keys.check(command.node, command.checkId), 'CheckID')
+      break
+    case 'coordinate-update':
+      required(command.node, 'Node', 'Must provide node')
+      storable(keys.coordinate(command.node, command.segment), 'Segment')
+      break
+    case 'failover-return':
+      storable(keys.failover(command.service), 'Service')
+      break
+    case 'kv-put':
+      validatePut(command)
+      break
+    case 'kv-delete':
+      if (!command.recurse) required(command.key, 'Key', 'Missing key name')
+      storable(keys.kv(command.key), 'Key')
+  }
+}
+
+function validateEntries(command: Extract<Command, { kind: 'register' | 'agent-sync' }>): void {
+  const { node } = command.node
+  required(node, 'Node', 'Must provide node')
+  storable(keys.node(node), 'Node')
+  for (const service of command.services) {
+    required(service.service, 'Service.Service', 'Must provide service name with ID')
+    storable(keys.service(node, service.id || service.service), 'Service.ID')
+    storable(keys.serviceIndex(service.service), 'Service.Service')
+  }
+  for (const check of command.checks) {
+    const message = `failed inserting check: failed health check lookup: index error: object is missing a value for this index on node ${JSON.stringify(node)}`
+    required(check.checkId || check.name, 'Check.CheckID', message)
+    storable(keys.check(node, check.checkId || check.name), 'Check.CheckID')
+  }
+}
+
+function validatePut({ key, value, flags }: Extract<Command, { kind: 'kv-put' }>): void {
+  required(key, 'Key', 'Missing key name')
+  storable(keys.kv(key), 'Key')
+  if (flags < 0n || flags > MAX_FLAGS) {
+    throw new AtollError('invalid', `flags: ${flags} is no number of 64 bits without a sign`, { field: 'flags' })
+  }
+  if (value.length > MAX_KV_VALUE_BYTES) {
+    const message = `value: ${value.length} bytes; a key takes at most ${MAX_KV_VALUE_BYTES}`
+    throw new AtollError('too-large', message, { field: 'Value' })
+  }
+}
+
+function required(value: string, field: string, message: string): void {
+  if (value === '') throw new AtollError('invalid', message, { field })
+}
+
+function storable(key: string, field: string): void {
+  if (!key.isWellFormed()) throw new AtollError('invalid', `${field}: holds half of a surrogate pair`, { field })
+  if (key.length * 3 <= MAX_KEY_BYTES) return
+  const bytes = encoder.encode(key).length
+  if (bytes > MAX_KEY_BYTES) {
+    throw new AtollError('invalid', `${field}: its key takes ${bytes} bytes; at most ${MAX_KEY_BYTES} are stored`, {
+      field,
+    })
+  }
+}
+
+const encoder = new TextEncoder()

@@ -1,0 +1,181 @@
+import { AtollError } from '../model/errors.ts'
+import { keyPart, keys } from '../model/keys.ts'
+import type { Clock, Random } from '../runtime/ports.ts'
+import type { Compare, KeyValue, OperationResult, Store, TxnResult } from '../store/store.ts'
+import type { Command, CommandResult, ExecuteOptions } from './catalog.ts'
+import * as codec from './codec.ts'
+import { judge, lanesOf } from './commands/judge.ts'
+import type { Plan } from './commands/plan.ts'
+import { validate } from './commands/validate.ts'
+import { toAtollError } from './errors.ts'
+import { Lanes } from './lanes.ts'
+import type { Tables } from './tables.ts'
+
+/** How a command is executed on behalf of a duty. */
+export interface GuardedOptions extends ExecuteOptions {
+  /** Must hold too, or nothing is done and the command rejects with 'conflict'. At most four. */
+  readonly guard?: readonly Compare[]
+}
+
+export interface ExecutorOptions {
+  readonly store: Store
+  readonly tables: Tables
+  readonly clock: Clock
+  readonly random: Random
+  /** The tables hold everything acknowledged before the call; undefined when they do now. */
+  readonly current: () => Promise<void> | undefined
+  /** Resolves when the tables hold that revision. */
+  readonly reach: (revision: number) => Promise<void> | undefined
+  /** Commands that may be under way at once; more are refused as 'overloaded'. Default 16,384. */
+  readonly maxInFlight?: number
+}
+
+/** Attempts of one transaction against writers of other processes. */
+const MAX_CONFLICTS = 64
+/** Transactions that one command may be divided into. */
+const MAX_PARTS = 10_000
+const MAX_PAUSE_MS = 50
+
+/**
+ * Makes transactions of commands: judges a command by the tables, compares in the store what it judged, and judges again
+ * when that had changed meanwhile. Commands of this process that touch the same things take turns.
+ */
+export class Executor {
+  readonly #o: ExecutorOptions
+  readonly #lanes = new Lanes()
+  readonly #maxInFlight: number
+  #inFlight = 0
+
+  constructor(options: ExecutorOptions) {
+    this.#o = options
+    this.#maxInFlight = options.maxInFlight ?? 16_384
+  }
+
+  get inFlight(): number {
+    return this.#inFlight
+  }
+
+  async execute(command: Command, options: GuardedOptions = {}): Promise<CommandResult> {
+    validate(command)
+    if (this.#inFlight >= this.#maxInFlight) {
+      throw new AtollError('overloaded', `${this.#inFlight} commands are under way; try again later`)
+    }
+    this.#inFlight++
+    const names = [...lanesOf(this.#o.tables, command)]
+    if (options.requestId !== undefined) names.push(`r/${options.requestId}`)
+    const turn = this.#lanes.acquire(names)
+    const turns = [turn]
+    try {
+      if (turn.granted) await turn.granted
+      return await this.#run(command, options, (lanes) => {
+        const next = this.#lanes.acquire(lanes)
+        turns.push(next)
+        return next.granted
+      })
+    } catch (error) {
+      throw toAtollError(error)
+    } finally {
+      this.#inFlight--
+      for (const each of turns) each.release()
+    }
+  }
+
+  /** `takeTurns` is asked at most once, for the services that lose a passing instance. */
+  async #run(
+    command: Command,
+    options: GuardedOptions,
+    takeTurns: (lanes: readonly string[]) => Promise<void> | undefined,
+  ): Promise<CommandResult> {
+    const { tables } = this.#o
+    let current = false
+    let tookTurns = false
+    let conflicts = 0
+    for (let part = 0; part < MAX_PARTS; part++) {
+      const outcome = this.#outcomeOf(options.requestId)
+      if (outcome) return outcome
+      let plan: Plan
+      try {
+        plan = judge(tables, command)
+      } catch (error) {
+        // The tables of a distributed store may be behind: nothing is refused by old ones.
+        const wait = current ? undefined : this.#o.current()
+        if (!wait) throw error
+        await wait
+        current = true
+        continue
+      }
+      if (plan.then.length === 0) {
+        const wait = current ? undefined : this.#o.current()
+        if (wait) {
+          await wait
+          current = true
+          continue
+        }
+        if (options.requestId === undefined) return { index: tables.index, applied: plan.applied }
+      }
+      if (!tookTurns && plan.lowered && plan.lowered.length > 0) {
+        tookTurns = true
+        const wait = takeTurns(plan.lowered.map((service) => `s/${service}`))
+        if (wait) {
+          await wait
+          continue
+        }
+      }
+      const result = await this.#commit(plan, options)
+      if (result.succeeded && !plan.partial) return { index: tables.indexOf(result.revision), applied: plan.applied }
+      if (!result.succeeded) await this.#afterConflict(++conflicts, result, options)
+      const behind = this.#o.reach(result.revision)
+      if (behind) await behind
+    }
+    throw new AtollError('internal', `${command.kind}: more than ${MAX_PARTS} transactions`)
+  }
+
+  #outcomeOf(requestId: string | undefined): CommandResult | undefined {
+    if (requestId === undefined) return undefined
+    const { tables } = this.#o
+    const outcome = tables.signals.outcomes.get(keyPart(requestId))
+    return outcome && { index: tables.indexOf(outcome.modRevision), applied: outcome.applied }
+  }
+
+  #commit(plan: Plan, { requestId, guard = [] }: GuardedOptions): Promise<TxnResult> {
+    const compares = guard.length > 0 ? [...plan.if, ...guard] : plan.if
+    // What failed is read back, to tell a guard that fell from a plan that is old.
+    const others = guard.map(({ key }) => ({ range: [key, `${key}\0`] as const }))
+    if (requestId === undefined || plan.partial) {
+      return this.#o.store.txn({ if: compares, then: plan.then, else: others })
+    }
+    const key = keys.request(requestId)
+    return this.#o.store.txn({
+      if: [...compares, { key, target: 'create', op: '=', to: 0 }],
+      then: [...plan.then, { put: key, value: codec.encodeOutcome(plan.applied) }],
+      else: others,
+    })
+  }
+
+  async #afterConflict(conflicts: number, result: TxnResult, { guard = [] }: GuardedOptions): Promise<void> {
+    for (const [i, compare] of guard.entries()) {
+      if (!holds(compare, result.results[i])) {
+        throw new AtollError(
+          'conflict',
+          `${compare.key} is not what this command rests on any more; nothing was changed`,
+        )
+      }
+    }
+    if (conflicts >= MAX_CONFLICTS) {
+      throw new AtollError('overloaded', `other writers changed the same entries ${conflicts} times; try again later`)
+    }
+    if (conflicts > 2) {
+      await this.#o.clock.sleep(this.#o.random.float() * Math.min(MAX_PAUSE_MS, 2 ** (conflicts - 2)))
+    }
+  }
+}
+
+function holds(compare: Compare, result: OperationResult | undefined): boolean {
+  const kv: KeyValue | undefined = result?.kind === 'range' ? result.kvs[0] : undefined
+  if (compare.target === 'value') throw new AtollError('internal', 'a guard compares revisions')
+  const found = { version: kv?.version ?? 0, create: kv?.createRevision ?? 0, mod: kv?.modRevision ?? 0 }
+  const value = found[compare.target]
+  if (compare.op === '=') return value === compare.to
+  if (compare.op === '!=') return value !== compare.to
+  return compare.op === '<' ? value < compare.to : value > compare.to
+}
