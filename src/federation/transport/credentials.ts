@@ -26,6 +26,7 @@ interface Known {
 /** Parsed certificates of others. */
 const MAX_KNOWN = 4096
 const RETRY_MS = 60_000
+const MIN_RENEWAL_MS = 100
 
 const peerIdOf = (publicKey: Uint8Array): string => peerIdFromPublicKey(publicKeyFromRaw(publicKey)).toString()
 
@@ -105,7 +106,7 @@ export class Credentials {
   /** Half of what is left of its life from now, so that a renewal may fail for long. */
   #scheduleRenewal(): void {
     const leftMs = this.#parsed.notAfter - this.#options.clock.wallMs()
-    this.#renewal = this.#options.clock.after(Math.max(leftMs / 2, 1000), () => void this.#renew())
+    this.#renewal = this.#options.clock.after(Math.max(leftMs / 2, MIN_RENEWAL_MS), () => void this.#renew())
   }
 
   /** Never rejects. */

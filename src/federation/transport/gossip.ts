@@ -58,6 +58,7 @@ export class Gossip {
   #router: Router | undefined
   #topology: Topology | undefined
   #publishing = false
+  #burst = 0
   #closed = false
   #lastWarnedMs = Number.NEGATIVE_INFINITY
   #suppressed = 0
@@ -230,11 +231,13 @@ export class Gossip {
   async #drain(): Promise<void> {
     this.#publishing = true
     try {
-      for (let sent = 1; ; sent++) {
+      for (;;) {
+        if (this.#burst >= BURST) await this.#pause()
         const message = this.#queue.shift()
         if (message === undefined) return
+        // Counted per turn of the event loop, whoever publishes in it.
+        if (this.#burst++ === 0) this.#options.clock.after(0, () => (this.#burst = 0))
         this.#send(message)
-        if (sent % BURST === 0) await this.#pause()
       }
     } finally {
       this.#publishing = false
@@ -256,6 +259,7 @@ export class Gossip {
     const untilMs = clock.nowMs() + MAX_WAIT_MS
     do await clock.sleep(0)
     while (this.#largestBacklog() > SLOW_BYTES && clock.nowMs() < untilMs)
+    this.#burst = 0
   }
 
   #largestBacklog(): number {
