@@ -19,7 +19,7 @@ export type ExportedEntry = ExportedChange & { readonly value: Uint8Array }
 /** Where the publisher of this DC reads what is exported; node.ts connects the store (servers only). */
 export interface ExportSource {
   readonly epoch: Epoch
-  /** Revision of the store, exported or not. */
+  /** Revision of the store, exported or not; every exported change up to it has been handed to the subscribers. */
   revision(): number
   /** Everything exported, at one revision. */
   snapshot(): Promise<{ readonly revision: number; readonly entries: readonly ExportedEntry[] }>
@@ -45,7 +45,7 @@ export interface ReplicaSink {
   reset(epoch: Epoch, revision: number, entries: readonly ExportedEntry[]): void
 }
 
-/** What is known here of one other DC. */
+/** What is known here of one other DC. One object per DC for as long as it is known. */
 export interface RemoteDatacenter {
   readonly datacenter: string
   readonly state: 'live' | 'lost' | 'quarantined'
@@ -77,6 +77,20 @@ export interface RemoteDatacenter {
     readonly addresses: readonly string[]
     readonly connected: boolean
   }[]
+}
+
+/** A replica as it is kept on disk, so that a node which restarts while the WAN is cut still answers (`saved.ts`). */
+export interface SavedReplica {
+  readonly datacenter: string
+  readonly datacenterId: string
+  readonly epoch: Epoch
+  readonly revision: number
+  readonly entries: readonly ExportedEntry[]
+  /** The signed head at which it stood. */
+  readonly head: Uint8Array | undefined
+  /** Its age when it was saved, and the wall clock then. */
+  readonly ageMs: number
+  readonly savedWallMs: number
 }
 
 export interface CallTarget {
@@ -117,6 +131,8 @@ export interface Federation {
 
   /** Multiaddrs or host:port. Resolves with the number reached; rejects 'unavailable' with every reason when none was. */
   join(addresses: readonly string[]): Promise<number>
+  /** What to keep on disk of the replica of a DC; undefined while there is nothing complete. Cheap: copies no value. */
+  saveReplica(datacenter: string): SavedReplica | undefined
   /** Gateways known, to be kept across restarts. */
   knownPeers(): readonly (PeerAddress & { readonly datacenter: string })[]
   /** Tells the mesh that this node goes for good, then closes. */

@@ -6,6 +6,7 @@
 import type { Epoch } from '../../model/epoch.ts'
 import type { ExportedChange } from '../federation.ts'
 import { hashEntry, KeyedDigest } from './digest.ts'
+import { isNewer, type Stamp } from './head.ts'
 import { MAX_CHANGES_PER_DELTA, MAX_GOSSIP_DELTA_BYTES, MAX_LIVE_DELTA_BYTES } from './limits.ts'
 import {
   type BeaconMessage,
@@ -93,21 +94,22 @@ export class Publisher {
   setSpeaking(speaking: boolean): void {
     this.#speaking = speaking
   }
-  /** A former life of this gateway was seen with a boot that is not lower: the clock went back in between. */
-  raiseBoot(above: number): void {
-    if (above >= this.#boot) {
-      this.#boot = above + 1
-      this.#sequence = 0
-    }
+  /** A message of this gateway was seen. One that it never said is of a former life, since when the clock went back. */
+  seen(stamp: Stamp): void {
+    if (!isNewer(stamp, { boot: this.#boot, sequence: this.#sequence })) return
+    this.#boot = stamp.boot + 1
+    this.#sequence = 0
   }
 
-  /** Starts over with the whole content at `revision`. Nothing is told before `start`. */
-  load(epoch: Epoch, revision: number, digest: KeyedDigest): void {
+  /**
+   * Starts over with the whole content at `revision`; `lastExported` is the highest modify revision in it. (Should a
+   * deletion have come after that, replicas see it by the digest, and repair.) Nothing is told before `start`.
+   */
+  load(epoch: Epoch, revision: number, lastExported: number, digest: KeyedDigest): void {
     this.#epoch = epoch
     this.#digest = digest
     this.#revision = revision
-    // What was last exported is not known of a snapshot; nothing was after it.
-    this.#lastExported = revision
+    this.#lastExported = lastExported
     this.#pending = []
     if (this.started) this.#nextBeaconMs = Number.NEGATIVE_INFINITY
   }

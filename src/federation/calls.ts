@@ -1,0 +1,180 @@
+/** Calls to a DC: the nearest of its gateways that can answer, the next when it surely got nothing, and fast failure. */
+import { AtollError, isAtollError } from '../model/errors.ts'
+import type { Clock } from '../runtime/ports.ts'
+import type { CallTarget } from './federation.ts'
+import type { Host, Peer } from './host.ts'
+import { Breaker } from './protocol/breaker.ts'
+
+export interface CallsOptions {
+  readonly clock: Clock
+  readonly host: Host
+  readonly datacenter: string
+  /** Whether the DC was ever heard of. */
+  readonly isKnown: (datacenter: string) => boolean
+  /** Peers that were silent for longer get no calls, and those in flight to them fail. */
+  readonly silentMs: number
+  /** Calls in flight to one peer. */
+  readonly maxInFlight: number
+}
+
+interface Line {
+  readonly breaker: Breaker
+  inFlight: number
+}
+
+/** Aborted by us, as the peer fell silent. */
+class Silence extends Error {}
+
+export class Calls {
+  readonly #options: CallsOptions
+  readonly #lines = new Map<string, Line>()
+  readonly #inFlight = new Map<AbortController, string>()
+
+  constructor(options: CallsOptions) {
+    this.#options = options
+  }
+
+  async call(
+    target: CallTarget,
+    method: string,
+    payload: unknown,
+    options: { deadlineMs: number; signal?: AbortSignal },
+  ): Promise<unknown> {
+    const { clock } = this.#options
+    const untilMs = clock.nowMs() + options.deadlineMs
+    let failure: AtollError | undefined
+    for (const peer of this.#candidates(target)) {
+      const leftMs = untilMs - clock.nowMs()
+      if (leftMs <= 0) break
+      try {
+        return await this.#callPeer(peer, method, payload, leftMs, options.signal)
+      } catch (error) {
+        // Only what was surely not carried out may be tried elsewhere.
+        if (!isAtollError(error) || (error.code !== 'unavailable' && error.code !== 'overloaded')) throw error
+        if (options.signal?.aborted) throw error
+        failure = error
+      }
+    }
+    throw failure ?? this.#nobody(target)
+  }
+
+  /** Who may answer, nearest first. AtollError when there is nobody. */
+  #candidates(target: CallTarget): Peer[] {
+    const { host, clock } = this.#options
+    const nowMs = clock.nowMs()
+    const peers = host
+      .peers()
+      .filter((peer) =>
+        target.peerId === undefined
+          ? peer.datacenter === target.datacenter && peer.role === 'server'
+          : peer.peerId === target.peerId,
+      )
+      .filter((peer) => !this.#isSilent(peer.peerId) && this.#line(peer.peerId).breaker.allows(nowMs))
+    if (peers.length === 0) throw this.#nobody(target)
+    return peers.sort((a, b) => this.#distance(a) - this.#distance(b))
+  }
+
+  #distance(peer: Peer): number {
+    return this.#options.host.roundTripMs(peer.peerId) ?? Number.MAX_VALUE
+  }
+
+  #isSilent(peerId: string): boolean {
+    return (this.#options.host.silentMs(peerId) ?? Number.POSITIVE_INFINITY) > this.#options.silentMs
+  }
+
+  #nobody(target: CallTarget): AtollError {
+    const { host, datacenter: own, isKnown } = this.#options
+    const { datacenter, peerId } = target
+    if (datacenter === undefined)
+      return new AtollError('unavailable', `peer ${peerId ?? '(none named)'} is not connected or does not answer`)
+    if (datacenter !== own && !isKnown(datacenter))
+      return new AtollError('no-path', `no datacenter "${datacenter}" is known here`)
+    const connected = host.peers().filter((peer) => peer.datacenter === datacenter && peer.role === 'server')
+    const reason = connected.length === 0 ? 'no server of it is connected' : 'its servers do not answer'
+    return new AtollError('unavailable', `datacenter "${datacenter}" cannot be reached: ${reason}`)
+  }
+
+  async #callPeer(
+    peer: Peer,
+    method: string,
+    payload: unknown,
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<unknown> {
+    const line = this.#line(peer.peerId)
+    if (line.inFlight >= this.#options.maxInFlight)
+      throw new AtollError('overloaded', `${peer.datacenter}: ${line.inFlight} calls to ${peer.node} are in flight`)
+    const controller = new AbortController()
+    const onAbort = (): void => controller.abort(signal?.reason)
+    if (signal?.aborted) onAbort()
+    else signal?.addEventListener('abort', onAbort, { once: true })
+    line.inFlight++
+    line.breaker.begin()
+    this.#inFlight.set(controller, peer.peerId)
+    try {
+      const answer = await this.#options.host.call(peer.peerId, method, payload, {
+        deadlineMs,
+        signal: controller.signal,
+      })
+      line.breaker.succeeded()
+      return answer
+    } catch (error) {
+      throw this.#judge(error, peer, method, deadlineMs, line, controller.signal)
+    } finally {
+      line.inFlight--
+      this.#inFlight.delete(controller)
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** What a failure says about the peer, and the error that names the DC. */
+  #judge(error: unknown, peer: Peer, method: string, deadlineMs: number, line: Line, signal: AbortSignal): unknown {
+    const nowMs = this.#options.clock.nowMs()
+    if (signal.aborted && signal.reason instanceof Silence) {
+      line.breaker.timedOut(nowMs)
+      const text = `datacenter "${peer.datacenter}" fell silent while ${peer.node} was asked (${method})`
+      return new AtollError('timeout', text, { cause: error })
+    }
+    if (signal.aborted) {
+      line.breaker.withdrawn()
+      return error
+    }
+    if (isAtollError(error) && error.code === 'timeout') {
+      line.breaker.timedOut(nowMs)
+      const text = `datacenter "${peer.datacenter}" did not answer within ${Math.round(deadlineMs)} ms (${method}, ${peer.node})`
+      return new AtollError('timeout', text, { cause: error })
+    }
+    // An error is an answer too, unless there was nobody to give it.
+    if (isAtollError(error) && error.code !== 'unavailable') line.breaker.succeeded()
+    else line.breaker.withdrawn()
+    if (isAtollError(error) && error.code === 'unavailable')
+      return new AtollError('unavailable', `datacenter "${peer.datacenter}": ${error.message}`, { cause: error })
+    return error
+  }
+
+  #line(peerId: string): Line {
+    let line = this.#lines.get(peerId)
+    if (!line) {
+      line = { breaker: new Breaker(), inFlight: 0 }
+      this.#lines.set(peerId, line)
+    }
+    return line
+  }
+
+  /** Call every few hundred milliseconds: fails what is in flight to peers that fell silent. */
+  tick(): void {
+    for (const [controller, peerId] of this.#inFlight) {
+      if (this.#isSilent(peerId)) controller.abort(new Silence('silent'))
+    }
+  }
+
+  /** A new connection is a new start. */
+  forget(peerId: string): void {
+    if (this.#line(peerId).inFlight === 0) this.#lines.delete(peerId)
+  }
+
+  close(): void {
+    for (const controller of this.#inFlight.keys())
+      controller.abort(new AtollError('unavailable', 'this node is closing'))
+  }
+}

@@ -1,0 +1,136 @@
+/** Nodes begin a connection by telling each other where every DC stands and which gateways there are. */
+import { messageOf } from '../model/errors.ts'
+import type { Clock, Logger } from '../runtime/ports.ts'
+import type { Host, Peer } from './host.ts'
+import type { Intake } from './intake.ts'
+import { pace } from './pace.ts'
+import { isProtocolError } from './protocol/codec.ts'
+import type { Directory } from './protocol/directory.ts'
+import { decodeHello, encodeHello, type Hello } from './protocol/hello.ts'
+import { MAX_GOSSIP_BYTES } from './protocol/limits.ts'
+
+export const HELLO = 'mesh.hello'
+const DEADLINE_MS = 3000
+const RETRY_MS = 500
+/** Clients have no gossip: they ask anew. */
+const CLIENT_PERIOD_MS = 3000
+
+export interface GreetingOptions {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly host: Host
+  readonly directory: Directory
+  readonly intake: Intake
+  /** The own DC's position, undefined without a store. */
+  readonly ownPosition: () => Hello['positions'][number] | undefined
+  /** Signed record of this node; undefined on clients. */
+  readonly ownRecord: () => Uint8Array | undefined
+  /** Passes a record of a gateway that nobody may know yet on at once. */
+  readonly passOn: (record: Uint8Array) => void
+  /** After the first answer of a peer. */
+  readonly onGreeted: () => void
+}
+
+export class Greeting {
+  readonly #options: GreetingOptions
+  /** Peers whose answer is awaited. */
+  readonly #pending = new Set<string>()
+  #closed = new AbortController()
+  #greeted = 0
+
+  constructor(options: GreetingOptions) {
+    this.#options = options
+    options.host.handle(HELLO, (payload, { peer }) => this.#answer(payload, peer))
+  }
+
+  /** At least one peer told what it knows, and no answer is awaited. */
+  get settled(): boolean {
+    return this.#greeted > 0 && this.#pending.size === 0
+  }
+
+  /** A peer connected. */
+  greet(peer: Peer): void {
+    const { self } = this.#options.host
+    if (peer.role !== 'server' || (self.role === 'client' && peer.datacenter !== self.datacenter)) return
+    if (this.#pending.has(peer.peerId)) return
+    this.#pending.add(peer.peerId)
+    void this.#greet(peer)
+      .catch((error) => this.#options.logger.debug({ peer: peer.node, reason: messageOf(error) }, 'greeting failed'))
+      .finally(() => {
+        this.#pending.delete(peer.peerId)
+        if (!this.#closed.signal.aborted) this.#options.onGreeted()
+      })
+  }
+
+  async #greet(peer: Peer): Promise<void> {
+    const { host, clock } = this.#options
+    const { signal } = this.#closed
+    let again = true
+    while (again && !signal.aborted && host.peer(peer.peerId)?.bootId === peer.bootId) {
+      const startMs = clock.nowMs()
+      try {
+        const answer = await host.call(peer.peerId, HELLO, this.#payload(peer), { deadlineMs: DEADLINE_MS, signal })
+        await this.#absorb(decodeHello(answer), peer)
+        this.#greeted++
+        again = host.self.role === 'client'
+        if (again) this.#options.onGreeted()
+      } catch (error) {
+        if (isProtocolError(error)) throw error
+      }
+      if (again)
+        await clock.sleep(Math.max(RETRY_MS, startMs + (this.#greeted ? CLIENT_PERIOD_MS : 0) - clock.nowMs()), signal)
+    }
+  }
+
+  async #answer(payload: unknown, peer: Peer): Promise<Uint8Array> {
+    const hello = decodeHello(payload)
+    if (peer.role === 'server') await this.#absorb(hello, peer)
+    return this.#payload(peer)
+  }
+
+  #payload(to: Peer): Uint8Array {
+    const { host, directory, intake } = this.#options
+    if (host.self.role === 'client') return encodeHello({ positions: [], records: [], proof: null })
+    const positions = intake.remotes().map((remote) => remote.position())
+    const own = this.#options.ownPosition()
+    if (own) positions.unshift(own)
+    const records = to.role === 'client' ? this.#recordsFor(to) : directory.records()
+    const ownRecord = this.#options.ownRecord()
+    const proof = intake.replica(to.datacenter)?.top?.envelope
+    return encodeHello({
+      positions,
+      records: ownRecord ? [ownRecord, ...records] : records,
+      proof: proof && proof.length <= MAX_GOSSIP_BYTES ? proof : null,
+    })
+  }
+
+  /** Clients need only the servers of their DC. */
+  #recordsFor(to: Peer): Uint8Array[] {
+    return this.#options.directory.gateways(to.datacenter).map(({ record }) => record)
+  }
+
+  async #absorb(hello: Hello, peer: Peer): Promise<void> {
+    const { intake, clock, host, directory } = this.#options
+    const breathe = pace(clock)
+    for (const record of hello.proof ? [hello.proof, ...hello.records] : hello.records) {
+      try {
+        const known = directory.gateway(peer.datacenter, peer.peerId) !== undefined
+        const { opened } = intake.hear(record, 'hearsay', peer.peerId)
+        if (!known && opened?.identity.peerId === peer.peerId && host.self.role === 'server')
+          this.#options.passOn(record)
+      } catch (error) {
+        if (!isProtocolError(error)) throw error
+        // One that has lapsed, or of a version that is not understood, must not hide the others.
+        this.#options.logger.debug({ peer: peer.node, reason: error.message }, 'a record was refused')
+      }
+      await breathe()
+    }
+    if (host.self.role !== 'client') return
+    for (const position of hello.positions)
+      if (position.datacenter !== host.self.datacenter) intake.remoteFor(position.datacenter).told(position)
+  }
+
+  close(): void {
+    this.#closed.abort(new Error('this node is closing'))
+  }
+}

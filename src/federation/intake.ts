@@ -1,0 +1,290 @@
+/**
+ * Where every signed message ends up, however it came: opened once, noted in the directory, given to the replica of its
+ * DC, and judged for gossip. Owns the remotes.
+ */
+
+import { compareEpoch } from '../model/epoch.ts'
+import { messageOf } from '../model/errors.ts'
+import type { Clock, Logger } from '../runtime/ports.ts'
+import type { ReplicaSink, SavedReplica } from './federation.ts'
+import type { GossipVerdict, Host } from './host.ts'
+import { pace } from './pace.ts'
+import { Content } from './protocol/content.ts'
+import type { Directory, Via } from './protocol/directory.ts'
+import { type Opened, Opener, type Stamp } from './protocol/head.ts'
+import { MAX_GOSSIP_BYTES } from './protocol/limits.ts'
+import type { Head, Message } from './protocol/messages.ts'
+import { Replica, type ReplicaEffect, type ReplicaOptions } from './protocol/replica.ts'
+import { Remote } from './remotes.ts'
+import { TailClient } from './tail-client.ts'
+import { Wakeup } from './wakeup.ts'
+
+export interface IntakeOptions {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly host: Host
+  readonly directory: Directory
+  /** Undefined: this node holds no replicas. */
+  readonly sinkFor: ((datacenter: string) => ReplicaSink) | undefined
+  readonly silentMs: number
+  readonly replica?: Omit<ReplicaOptions, 'datacenter'>
+  /** Gateways came, went or moved. */
+  readonly onGateways: () => void
+  /** Something that `onChange` may be about. */
+  readonly onMaybeChanged: () => void
+  /** A signed head of this node's own DC. */
+  readonly onOwnHead: (head: Head, signer: string) => void
+  /** A message that this very node signed, in this life or a former one. */
+  readonly onOwnEcho: (stamp: Stamp) => void
+}
+
+interface Entry {
+  readonly remote: Remote
+  readonly replica: Replica | undefined
+  readonly sink: ReplicaSink | undefined
+  readonly tail: TailClient | undefined
+  readonly wakeup: Wakeup | undefined
+}
+
+const IGNORED = { verdict: 'ignore', fresh: false, opened: undefined } as const
+
+export class Intake {
+  readonly #options: IntakeOptions
+  readonly #opener: Opener
+  readonly #entries = new Map<string, Entry>()
+  /** Kept for good, as a DC may go and come back. */
+  readonly #sinks = new Map<string, ReplicaSink>()
+  #closed = false
+
+  constructor(options: IntakeOptions) {
+    this.#options = options
+    this.#opener = new Opener(options.host)
+  }
+
+  remote(datacenter: string): Remote | undefined {
+    return this.#entries.get(datacenter)?.remote
+  }
+  remotes(): Remote[] {
+    return [...this.#entries.values()].map(({ remote }) => remote)
+  }
+  replica(datacenter: string): Replica | undefined {
+    return this.#entries.get(datacenter)?.replica
+  }
+
+  /** Verdict for gossip; whatever is wrong with a message is its sender's fault, and logged at debug. */
+  gossip(bytes: Uint8Array): GossipVerdict {
+    if (bytes.length > MAX_GOSSIP_BYTES) return 'reject'
+    try {
+      return this.hear(bytes, 'gossip').verdict
+    } catch (error) {
+      this.#options.logger.debug({ reason: messageOf(error) }, 'gossip was refused')
+      return 'reject'
+    }
+  }
+
+  /** ProtocolError when the envelope is not good. */
+  hear(bytes: Uint8Array, via: Via, directPeer?: string): { verdict: GossipVerdict; fresh: boolean; opened?: Opened } {
+    const opened = this.#opener.open(bytes)
+    const { message, identity } = opened
+    if (this.#closed) return IGNORED
+    if (message.type === 'unknown') return { verdict: 'accept', fresh: false, opened }
+    const stamp = 'head' in message ? message.head : message
+    const own = message.datacenter === this.#options.host.self.datacenter
+    if (own && 'head' in message && message.datacenterId === this.#options.host.self.datacenterId)
+      this.#options.onOwnHead(message.head, identity.peerId)
+    if (identity.peerId === this.#options.host.self.peerId) {
+      this.#options.onOwnEcho(stamp)
+      return IGNORED
+    }
+    const from = directPeer === identity.peerId ? 'direct' : via
+    const fresh = this.#note(opened, from, own)
+    if ('head' in message && !own) this.#feed(message, bytes, fresh)
+    // A delta that comes late may still be what somebody lacks.
+    return {
+      verdict: fresh || message.type === 'delta' || message.type === 'leave' ? 'accept' : 'ignore',
+      fresh,
+      opened,
+    }
+  }
+
+  /** What this node itself says: it too is in the directory. */
+  said(message: Message, envelope: Uint8Array): void {
+    const { directory, host, clock } = this.#options
+    directory.hear({ message, identity: host.self, bytes: envelope }, 'direct', clock.nowMs())
+  }
+
+  #note(opened: Opened, via: Via, own: boolean): boolean {
+    const { directory, clock, logger } = this.#options
+    const { message, identity } = opened
+    const nowMs = clock.nowMs()
+    const heard = directory.hear(opened, via, nowMs)
+    switch (heard.type) {
+      case 'conflict':
+        if (own)
+          logger.error({ node: identity.node }, `another datacenter is called ${message.datacenter}, as this one is`)
+        this.#entries.get(message.datacenter)?.replica?.conflict(nowMs)
+        this.#options.onMaybeChanged()
+        return false
+      case 'left':
+        if (heard.datacenterGone && !own) this.forget(message.datacenter)
+        if (heard.gone) {
+          logger.info({ datacenter: message.datacenter, node: identity.node }, 'gateway left')
+          this.#options.onGateways()
+        }
+        return heard.gone
+      case 'heard':
+        if (!own && !this.#entries.has(message.datacenter)) this.#add(message.datacenter)
+        if (heard.newGateway || heard.moved) this.#options.onGateways()
+        if (heard.newDatacenter) logger.info({ datacenter: message.datacenter, node: identity.node }, 'new datacenter')
+        if (heard.fresh && 'head' in message) this.#entries.get(message.datacenter)?.remote.headHeard()
+        return heard.fresh
+      case 'ignored':
+        return false
+    }
+  }
+
+  #feed(message: Extract<Message, { head: Head }>, bytes: Uint8Array, fresh: boolean): void {
+    const entry = this.#entries.get(message.datacenter)
+    const { directory, clock } = this.#options
+    if (!entry?.replica || directory.datacenterId(message.datacenter) !== message.datacenterId) return
+    this.#run(entry, entry.replica.hear(message, bytes, fresh, clock.nowMs()))
+  }
+
+  /** A DC that servers tell of, on a node that holds no replicas. */
+  remoteFor(datacenter: string): Remote {
+    return (this.#entries.get(datacenter) ?? this.#add(datacenter)).remote
+  }
+
+  #add(datacenter: string): Entry {
+    const { clock, host, directory, silentMs, sinkFor, replica: replicaOptions, logger } = this.#options
+    const replica = sinkFor && new Replica({ ...replicaOptions, datacenter }, clock.nowMs())
+    const remote = new Remote(datacenter, replica, { clock, host, directory, silentMs })
+    let sink = this.#sinks.get(datacenter)
+    if (!sink && sinkFor) {
+      sink = sinkFor(datacenter)
+      this.#sinks.set(datacenter, sink)
+    }
+    const wakeup = replica && new Wakeup(clock, () => this.#run(entry, replica.tick(clock.nowMs())))
+    const tail =
+      replica &&
+      new TailClient({
+        clock,
+        logger,
+        host,
+        remote,
+        replica,
+        silentMs,
+        onLive: (envelope) => this.hear(envelope, 'gossip'),
+        open: (envelope, hearsay) => this.#openEnd(envelope, hearsay),
+        run: (effects) => this.#run(entry, effects),
+      })
+    const entry: Entry = { remote, replica, sink, tail, wakeup }
+    this.#entries.set(datacenter, entry)
+    tail?.start()
+    this.#options.onMaybeChanged()
+    return entry
+  }
+
+  #openEnd(envelope: Uint8Array, hearsay: boolean): { opened: Opened; fresh: boolean } {
+    const { directory, clock } = this.#options
+    const opened = this.#opener.open(envelope)
+    const heard = directory.hear(opened, hearsay ? 'hearsay' : 'gossip', clock.nowMs())
+    const fresh = heard.type === 'heard' && heard.fresh
+    if (fresh) this.#entries.get(opened.message.datacenter)?.remote.headHeard()
+    return { opened, fresh }
+  }
+
+  #run(entry: Entry, effects: readonly ReplicaEffect[]): void {
+    const { logger } = this.#options
+    if (this.#closed) return
+    for (const effect of effects) {
+      switch (effect.type) {
+        case 'apply':
+        case 'reset':
+          this.#toSink(entry, effect)
+          break
+        case 'ask':
+          entry.tail?.ask()
+          break
+        case 'abandon':
+          entry.tail?.abandon(effect.reason)
+          break
+        case 'rejected':
+          logger.warn({ datacenter: entry.remote.datacenter, reason: effect.reason }, 'the replica took nothing')
+      }
+    }
+    if (entry.replica) entry.wakeup?.at(entry.replica.wakeAtMs())
+  }
+
+  #toSink(entry: Entry, effect: Extract<ReplicaEffect, { type: 'apply' | 'reset' }>): void {
+    try {
+      if (effect.type === 'apply') entry.sink?.apply(effect.revision, effect.changes)
+      else entry.sink?.reset(effect.epoch, effect.revision, effect.entries)
+    } catch (error) {
+      const { datacenter } = entry.remote
+      this.#options.logger.error({ datacenter, error: messageOf(error) }, 'the tables of a replica refused a change')
+    }
+    if (effect.type === 'reset') this.#options.onMaybeChanged()
+  }
+
+  /** Takes up replicas that a former run saved; long ones in slices. */
+  async restore(saved: readonly SavedReplica[]): Promise<void> {
+    const { clock, directory, host } = this.#options
+    const breathe = pace(clock)
+    for (const one of saved) {
+      if (one.datacenter === host.self.datacenter || !this.#options.sinkFor) continue
+      const content = new Content()
+      for (const entry of one.entries) {
+        content.put(entry)
+        await breathe()
+      }
+      const nowMs = clock.nowMs()
+      directory.pin(one.datacenter, one.datacenterId)
+      if (this.#entries.has(one.datacenter)) continue
+      const entry = this.#add(one.datacenter)
+      const ageMs = one.ageMs + Math.max(0, clock.wallMs() - one.savedWallMs)
+      const proven = this.#provenOf(one)
+      this.#run(
+        entry,
+        entry.replica!.restore({ epoch: one.epoch, revision: one.revision, content, proven, ageMs }, nowMs),
+      )
+    }
+  }
+
+  /** The signed head that was saved with a replica, when it still verifies and is of the same epoch. */
+  #provenOf(saved: SavedReplica): { head: Head; envelope: Uint8Array } | undefined {
+    if (!saved.head) return undefined
+    try {
+      const { message } = this.#opener.open(saved.head)
+      if (!('head' in message) || message.datacenterId !== saved.datacenterId) return undefined
+      if (message.datacenter !== saved.datacenter || compareEpoch(message.head.epoch, saved.epoch) !== 'same')
+        return undefined
+      return message.head.revision === saved.revision ? { head: message.head, envelope: saved.head } : undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  /** A gateway of the DC connected. */
+  connected(datacenter: string): void {
+    this.#entries.get(datacenter)?.tail?.look()
+  }
+
+  forget(datacenter: string): void {
+    const entry = this.#entries.get(datacenter)
+    if (!entry) return
+    this.#entries.delete(datacenter)
+    entry.tail?.close()
+    entry.wakeup?.close()
+    this.#options.logger.info({ datacenter }, 'datacenter is gone')
+    this.#options.onMaybeChanged()
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const { tail, wakeup } of this.#entries.values()) {
+      tail?.close()
+      wakeup?.close()
+    }
+  }
+}

@@ -1,0 +1,335 @@
+/** The federation of one node: the state machines of `protocol/` around a Host, a clock and a store. */
+import { AtollError } from '../model/errors.ts'
+import type { Clock, Logger, Random, Timer } from '../runtime/ports.ts'
+import { type OnOwnDatacenterAhead, OwnPosition } from './ahead.ts'
+import { Calls } from './calls.ts'
+import { Changes } from './changes.ts'
+import type { CallTarget, ExportSource, Federation, RemoteDatacenter, ReplicaSink, SavedReplica } from './federation.ts'
+import { Greeting } from './greeting.ts'
+import type { Host, Peer } from './host.ts'
+import { Intake } from './intake.ts'
+import { fnv, type KnownPeer, Membership } from './membership.ts'
+import { Directory, type DirectoryOptions } from './protocol/directory.ts'
+import { seal } from './protocol/head.ts'
+import type { Position } from './protocol/hello.ts'
+import { Publisher } from './protocol/publisher.ts'
+import type { Replica, ReplicaOptions } from './protocol/replica.ts'
+import { TAIL_PROTOCOL } from './protocol/tail.ts'
+import { Publishing } from './publishing.ts'
+import { TailServer } from './tail-server.ts'
+
+export interface FederationLimits {
+  /** Calls in flight to one peer. Default 1,024. */
+  readonly maxInFlightPerPeer?: number
+  /** A peer that says nothing for so long counts as cut off. Default 2,000. */
+  readonly silentMs?: number
+  /** How long to wait for the first answers of peers before publishing. Default 1,000. */
+  readonly publishAfterMs?: number
+  readonly directory?: DirectoryOptions
+  readonly replica?: Omit<ReplicaOptions, 'datacenter'>
+}
+
+export interface FederationOptions {
+  /** Says who this node is: `host.self`. Closed with the federation. */
+  readonly host: Host
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  /** What this DC exports; servers only. */
+  readonly source?: ExportSource
+  /** Called once for each DC that is heard of; servers only. */
+  readonly sinkFor?: (datacenter: string) => ReplicaSink
+  /** Replicas that a former run kept. */
+  readonly savedReplicas?: readonly SavedReplica[]
+  readonly joinAddresses?: readonly string[]
+  readonly knownPeers?: readonly KnownPeer[]
+  readonly limits?: FederationLimits
+  /**
+   * The mesh has seen this DC further than its store is. Raise the store's generation above `generation`; nothing is
+   * published before the promise resolves. Resolve with a new source when the store was opened anew.
+   */
+  readonly onOwnDatacenterAhead?: OnOwnDatacenterAhead
+}
+
+const TICK_MS = 200
+/** A gateway of the own DC that was silent for so long leaves speaking to the next. */
+const SPEAKER_SILENT_MS = 1500
+const LEAVE_MS = 100
+
+/** Resolves once this node can be called; finding the mesh goes on for as long as it takes. */
+export async function openFederation(options: FederationOptions): Promise<Federation> {
+  const federation = new OpenFederation(options)
+  await federation.start(options.savedReplicas ?? [])
+  return federation
+}
+
+class OpenFederation implements Federation {
+  readonly #options: FederationOptions
+  readonly #host: Host
+  readonly #clock: Clock
+  readonly #directory: Directory
+  readonly #publisher: Publisher
+  readonly #publishing: Publishing | undefined
+  readonly #ownPosition: OwnPosition | undefined
+  readonly #intake: Intake
+  readonly #tails: TailServer
+  readonly #calls: Calls
+  readonly #membership: Membership
+  readonly #greeting: Greeting
+  readonly #changes: Changes
+  readonly #ownPeerListeners = new Set<(event: { readonly type: 'up' | 'down'; readonly peer: Peer }) => void>()
+  readonly #timers: Timer[] = []
+  #offPeers: (() => void) | undefined
+  #record: Uint8Array | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(options: FederationOptions) {
+    const { host, clock, logger, limits = {} } = options
+    const { silentMs = 2000, maxInFlightPerPeer: maxInFlight = 1024 } = limits
+    const { datacenter, role, peerId } = host.self
+    const directory = new Directory(limits.directory)
+    const common = { clock, logger, host, directory, datacenter, silentMs }
+    this.#options = options
+    this.#host = host
+    this.#clock = clock
+    this.#directory = directory
+    this.#publisher = publisherOf(options)
+    this.#publishing = options.source && this.#openPublishing(options.source)
+    this.#ownPosition =
+      this.#publishing &&
+      new OwnPosition({
+        ...common,
+        selfPeerId: peerId,
+        publishing: this.#publishing,
+        onOwnDatacenterAhead: options.onOwnDatacenterAhead,
+      })
+    this.#intake = new Intake({
+      ...common,
+      sinkFor: role === 'server' ? options.sinkFor : undefined,
+      replica: limits.replica,
+      onGateways: () => this.#onGateways(),
+      onMaybeChanged: () => this.#changes.soon(),
+      onOwnHead: (head, signer) => this.#ownPosition?.heard(head, signer),
+      onOwnEcho: (stamp) => this.#publisher.seen(stamp),
+    })
+    this.#changes = new Changes(clock, logger, () => this.#intake.remotes(), datacenter)
+    const replica = (name: string): Replica | undefined => this.#intake.replica(name)
+    this.#tails = new TailServer({ ...common, publishing: this.#publishing, replica })
+    const isKnown = (name: string): boolean => this.#intake.remote(name) !== undefined
+    this.#calls = new Calls({ ...common, maxInFlight, isKnown })
+    const { random, joinAddresses = [], knownPeers = [] } = options
+    this.#membership = new Membership({ ...common, random, joinAddresses, knownPeers })
+    this.#greeting = new Greeting({
+      ...common,
+      intake: this.#intake,
+      ownPosition: () => this.#position(),
+      ownRecord: () => this.#ownRecord(),
+      passOn: (record) => host.publish(record),
+      onGreeted: () => this.#onGreeted(),
+    })
+  }
+
+  get peerId(): string {
+    return this.#host.self.peerId
+  }
+  get addresses(): readonly string[] {
+    return this.#host.addresses
+  }
+
+  async start(saved: readonly SavedReplica[]): Promise<void> {
+    const { host, joinAddresses = [], knownPeers = [], limits = {} } = this.#options
+    await this.#intake.restore(saved)
+    host.handleStream(TAIL_PROTOCOL, (stream) => this.#tails.accept(stream))
+    if (host.self.role === 'server') host.onGossip((message) => this.#intake.gossip(message))
+    this.#offPeers = host.onPeer((event) => this.#onPeer(event))
+    for (const peer of host.peers()) this.#onPeer({ type: 'up', peer })
+    this.#timers.push(this.#clock.every(TICK_MS, () => this.#tick()))
+    this.#timers.push(this.#clock.every(1000, () => this.#sweep()))
+    this.#publishing?.load()
+    // Nobody can know better where there is nobody to ask.
+    if (joinAddresses.length === 0 && knownPeers.length === 0) this.#publishing?.start()
+    else this.#timers.push(this.#clock.after(limits.publishAfterMs ?? 1000, () => this.#publishing?.start()))
+    this.#membership.start()
+  }
+
+  #openPublishing(source: ExportSource): Publishing {
+    return new Publishing({
+      clock: this.#clock,
+      logger: this.#options.logger,
+      signer: this.#host,
+      publisher: this.#publisher,
+      source,
+      onSealed: (message, envelope, gossip) => {
+        if (gossip) this.#host.publish(envelope)
+        this.#tails.live(envelope)
+        if (message.type === 'beacon') this.#record = envelope
+        this.#intake.said(message, envelope)
+      },
+    })
+  }
+
+  /** The signed record of this node, for those that it meets. */
+  #ownRecord(): Uint8Array | undefined {
+    if (this.#host.self.role !== 'server') return undefined
+    this.#record ??= seal(this.#host, this.#publisher.gateway())
+    return this.#record
+  }
+
+  #position(): Position | undefined {
+    const publishing = this.#publishing
+    if (!publishing) return undefined
+    const { datacenter, datacenterId } = this.#host.self
+    const { epoch } = publishing.source
+    const revision = publishing.source.revision()
+    return { datacenter, datacenterId, epoch, revision, state: 'live', ageMs: 0, roundTripMs: undefined }
+  }
+
+  #onPeer(event: { readonly type: 'up' | 'down'; readonly peer: Peer }): void {
+    const { peer, type } = event
+    if (type === 'up') {
+      this.#calls.forget(peer.peerId)
+      this.#greeting.greet(peer)
+      this.#intake.connected(peer.datacenter)
+    } else {
+      this.#membership.lookForMesh()
+    }
+    this.#membership.refresh()
+    if (peer.datacenter === this.#host.self.datacenter) {
+      this.#speak()
+      for (const listener of this.#ownPeerListeners) listener(event)
+    }
+    this.#changes.soon()
+  }
+
+  #onGateways(): void {
+    this.#membership.refresh()
+    this.#changes.soon()
+  }
+
+  #onGreeted(): void {
+    if (this.#greeting.settled) this.#publishing?.start()
+    this.#membership.refresh()
+    this.#changes.soon()
+  }
+
+  #tick(): void {
+    for (const datacenter of this.#directory.tick(this.#clock.nowMs())) this.#intake.forget(datacenter)
+    this.#calls.tick()
+    this.#speak()
+    this.#changes.check()
+  }
+
+  #sweep(): void {
+    this.#tails.sweep()
+    this.#publishing?.sweep()
+    this.#publisher.setAddresses(this.#host.addresses.map(withoutPeerId))
+    this.#membership.lookForMesh()
+  }
+
+  /** One gateway of a DC speaks in gossip: of those that live, the first in an order that differs from DC to DC. */
+  #speak(): void {
+    const { self } = this.#host
+    const nowMs = this.#clock.nowMs()
+    const rank = (peerId: string): number => fnv(`${self.datacenter} ${peerId}`)
+    const others = this.#directory
+      .gateways(self.datacenter)
+      .filter(({ peerId, heardMs }) => peerId !== self.peerId && nowMs - (heardMs ?? -Infinity) < SPEAKER_SILENT_MS)
+    this.#publisher.setSpeaking(others.every(({ peerId }) => rank(peerId) > rank(self.peerId)))
+  }
+
+  datacenters(): readonly string[] {
+    return this.#changes.datacenters()
+  }
+  remote(datacenter: string): RemoteDatacenter | undefined {
+    return this.#intake.remote(datacenter)
+  }
+  remotes(): readonly RemoteDatacenter[] {
+    return this.#intake.remotes()
+  }
+  peers(): readonly Peer[] {
+    return this.#host.peers()
+  }
+  roundTripMs(peerId: string): number | undefined {
+    return this.#host.roundTripMs(peerId)
+  }
+  onChange(listener: () => void): () => void {
+    return this.#changes.listen(listener)
+  }
+  onOwnPeer(listener: (event: { readonly type: 'up' | 'down'; readonly peer: Peer }) => void): () => void {
+    this.#ownPeerListeners.add(listener)
+    return () => this.#ownPeerListeners.delete(listener)
+  }
+
+  async call(
+    target: CallTarget,
+    method: string,
+    payload: unknown,
+    options: { deadlineMs: number; signal?: AbortSignal },
+  ): Promise<unknown> {
+    if (this.#closing) throw new AtollError('unavailable', 'this node is closing')
+    return this.#calls.call(target, method, payload, options)
+  }
+  handle(
+    method: string,
+    handler: (payload: unknown, context: { readonly peer: Peer; readonly signal: AbortSignal }) => Promise<unknown>,
+  ): void {
+    this.#host.handle(method, handler)
+  }
+
+  async join(addresses: readonly string[]): Promise<number> {
+    return this.#membership.join(addresses)
+  }
+  saveReplica(datacenter: string): SavedReplica | undefined {
+    return this.#intake.remote(datacenter)?.saved()
+  }
+  knownPeers(): readonly KnownPeer[] {
+    return this.#membership.all().filter(({ peerId }) => peerId !== this.peerId)
+  }
+
+  async leave(): Promise<void> {
+    if (this.#host.self.role === 'server' && !this.#closing) {
+      const envelope = seal(this.#host, this.#publisher.leave())
+      this.#publishing?.close()
+      this.#host.publish(envelope)
+      this.#tails.live(envelope)
+      // Gossip and tails need a moment to carry it.
+      await this.#clock.sleep(LEAVE_MS)
+    }
+    await this.close()
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#offPeers?.()
+    for (const timer of this.#timers) timer.cancel()
+    this.#greeting.close()
+    this.#membership.close()
+    this.#ownPosition?.close()
+    this.#publishing?.close()
+    this.#intake.close()
+    this.#tails.close()
+    this.#calls.close()
+    this.#changes.close()
+    await this.#host.close()
+  }
+}
+
+function publisherOf({ host, clock, random }: FederationOptions): Publisher {
+  const { datacenter, datacenterId } = host.self
+  const publisher = new Publisher({ datacenter, datacenterId, boot: bootOf(clock, random) })
+  publisher.setAddresses(host.addresses.map(withoutPeerId))
+  return publisher
+}
+
+/**
+ * Orders the lives of one gateway: wall-clock milliseconds at its start, then ten random bits. Where the clock went back in
+ * between, the gateway learns of its former boot from the first peer that it meets, and goes above it.
+ */
+const bootOf = (clock: Clock, random: Random): number =>
+  Math.floor(clock.wallMs()) * 1024 + Math.floor(random.float() * 1024)
+
+const withoutPeerId = (address: string): string => address.replace(/\/p2p\/[^/]+$/, '')

@@ -1,0 +1,151 @@
+/** What is known of one other DC: its replica (on a server) or what servers told (on a client), and how it is reached. */
+import type { Epoch } from '../model/epoch.ts'
+import type { Clock } from '../runtime/ports.ts'
+import type { RemoteDatacenter, SavedReplica } from './federation.ts'
+import type { Host, Peer } from './host.ts'
+import type { Directory } from './protocol/directory.ts'
+import type { Position } from './protocol/hello.ts'
+import type { Replica } from './protocol/replica.ts'
+
+const NO_EPOCH: Epoch = { generation: 0, random: '' }
+const NO_COUNTERS = { deltas: 0, snapshots: 0, repairs: 0, rejected: 0 }
+
+export interface RemoteContext {
+  readonly clock: Clock
+  readonly host: Host
+  readonly directory: Directory
+  /** A peer that says nothing for so long answers nobody. */
+  readonly silentMs: number
+}
+
+export class Remote implements RemoteDatacenter {
+  readonly datacenter: string
+  readonly replica: Replica | undefined
+  readonly #context: RemoteContext
+  #position: { readonly told: Position; readonly atMs: number } | undefined
+  #roundTripMs: number | undefined
+  /** A fresh head was heard since this node began. */
+  #headHeard = false
+
+  constructor(datacenter: string, replica: Replica | undefined, context: RemoteContext) {
+    this.datacenter = datacenter
+    this.replica = replica
+    this.#context = context
+  }
+
+  /** What a server of this node's own DC says of it. */
+  told(position: Position): void {
+    this.#position = { told: position, atMs: this.#context.clock.nowMs() }
+  }
+  headHeard(): void {
+    this.#headHeard = true
+  }
+
+  get state(): 'live' | 'lost' | 'quarantined' {
+    const nowMs = this.#context.clock.nowMs()
+    if (this.replica) {
+      if (this.replica.isQuarantined(nowMs)) return 'quarantined'
+      return this.#context.directory.isLive(this.datacenter, nowMs) ? 'live' : 'lost'
+    }
+    // Hearsay is worth little once it is old.
+    return this.#position && nowMs - this.#position.atMs < 10_000 ? this.#position.told.state : 'lost'
+  }
+  get loaded(): boolean {
+    return this.replica?.loaded ?? false
+  }
+  get fit(): boolean {
+    return this.loaded && this.#headHeard && this.state === 'live'
+  }
+  get epoch(): Epoch | undefined {
+    return this.replica ? this.replica.epoch : this.#position?.told.epoch
+  }
+  get revision(): number {
+    return this.replica?.revision ?? this.#position?.told.revision ?? 0
+  }
+  get headRevision(): number {
+    return this.replica?.headRevision ?? this.revision
+  }
+  /** How many. */
+  get entries(): number {
+    return this.replica?.size ?? 0
+  }
+  get digest(): string {
+    return this.replica?.loaded ? Buffer.from(this.replica.digest()).toString('hex') : ''
+  }
+  get counters(): RemoteDatacenter['counters'] {
+    return this.replica?.counters ?? NO_COUNTERS
+  }
+
+  ageMs(): number {
+    const nowMs = this.#context.clock.nowMs()
+    if (this.replica) return this.replica.ageMs(nowMs)
+    return this.#position ? this.#position.told.ageMs + nowMs - this.#position.atMs : 0
+  }
+
+  /** Gateways of it that are connected and not silent, nearest first. */
+  reachableGateways(): Peer[] {
+    const { host, silentMs } = this.#context
+    return host
+      .peers()
+      .filter((peer) => peer.datacenter === this.datacenter && peer.role === 'server')
+      .filter((peer) => (host.silentMs(peer.peerId) ?? Number.POSITIVE_INFINITY) <= silentMs)
+      .sort((a, b) => distance(host, a) - distance(host, b))
+  }
+  reachable(): boolean {
+    return this.reachableGateways().length > 0
+  }
+
+  roundTripMs(): number | undefined {
+    const nearest = this.reachableGateways()[0]
+    const measured = nearest && this.#context.host.roundTripMs(nearest.peerId)
+    if (measured !== undefined) this.#roundTripMs = measured
+    return this.#roundTripMs ?? this.#position?.told.roundTripMs
+  }
+
+  gateways(): ReturnType<RemoteDatacenter['gateways']> {
+    const { directory, host } = this.#context
+    return directory.gateways(this.datacenter).map(({ node, peerId, addresses }) => ({
+      node,
+      peerId,
+      addresses,
+      connected: host.peer(peerId) !== undefined,
+    }))
+  }
+
+  position(): Position {
+    return {
+      datacenter: this.datacenter,
+      datacenterId: this.#context.directory.datacenterId(this.datacenter) ?? '',
+      epoch: this.epoch ?? NO_EPOCH,
+      revision: this.revision,
+      state: this.state,
+      ageMs: this.ageMs(),
+      roundTripMs: this.roundTripMs(),
+    }
+  }
+
+  saved(): SavedReplica | undefined {
+    const { replica } = this
+    const { clock, directory } = this.#context
+    const datacenterId = directory.datacenterId(this.datacenter)
+    if (!replica?.epoch || datacenterId === undefined) return undefined
+    return {
+      datacenter: this.datacenter,
+      datacenterId,
+      epoch: replica.epoch,
+      revision: replica.revision,
+      entries: replica.entries(),
+      head: replica.proven?.envelope,
+      ageMs: this.ageMs(),
+      savedWallMs: clock.wallMs(),
+    }
+  }
+
+  /** Changes whenever a listener of `onChange` should look again. */
+  signature(): string {
+    const connected = this.gateways().map(({ peerId, connected: on }) => (on ? `+${peerId}` : peerId))
+    return [this.datacenter, this.state, this.loaded, this.fit, this.reachable(), ...connected].join(' ')
+  }
+}
+
+const distance = (host: Host, peer: Peer): number => host.roundTripMs(peer.peerId) ?? Number.MAX_VALUE

@@ -1,0 +1,195 @@
+/** Keeps one replica fed: a tail to the nearest gateway of its DC, and to others who know more while that is out of reach. */
+import { messageOf } from '../model/errors.ts'
+import type { Clock, Logger } from '../runtime/ports.ts'
+import type { FrameStream, Host, Peer } from './host.ts'
+import { pace } from './pace.ts'
+import { isProtocolError } from './protocol/codec.ts'
+import type { Opened } from './protocol/head.ts'
+import type { Replica, ReplicaEffect } from './protocol/replica.ts'
+import { decodeFrame, type EndFrame, encodeFrame, TAIL_PROTOCOL, type TailFrame } from './protocol/tail.ts'
+import type { Remote } from './remotes.ts'
+
+export interface TailClientOptions {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly host: Host
+  readonly remote: Remote
+  readonly replica: Replica
+  readonly silentMs: number
+  /** A signed message that came on the tail, as if by gossip. */
+  readonly onLive: (envelope: Uint8Array) => void
+  /** Verifies; `fresh` as the directory has it. Throws ProtocolError. */
+  readonly open: (envelope: Uint8Array, hearsay: boolean) => { opened: Opened; fresh: boolean }
+  readonly run: (effects: readonly ReplicaEffect[]) => void
+}
+
+const OPEN_TIMEOUT_MS = 5000
+const FIRST_BACKOFF_MS = 250
+const MAX_BACKOFF_MS = 5000
+/** Between two streams, also when the first ended well. */
+const AGAIN_MS = 20
+/** When there is nobody to ask, look again after so long. */
+const IDLE_MS = 1000
+
+export class TailClient {
+  readonly #options: TailClientOptions
+  #stream: { readonly stream: FrameStream; readonly thirdParty: boolean } | undefined
+  #wake: (() => void) | undefined
+  #closed = false
+  #backoffMs = 0
+  /** Third parties take turns. */
+  #turn = 0
+  #asked = false
+
+  constructor(options: TailClientOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    void this.#loop()
+  }
+
+  /** Something is missing: asks on the open stream, or finds one to ask. */
+  ask(): void {
+    const { host, silentMs } = this.#options
+    const current = this.#stream
+    if (!current) {
+      this.#asked = true
+      this.#wake?.()
+    } else if ((host.silentMs(current.stream.peer.peerId) ?? Number.POSITIVE_INFINITY) > silentMs) {
+      this.abandon('its peer fell silent')
+    } else if (!current.thirdParty) {
+      void this.#send(current.stream, false).catch((error) => this.abandon(messageOf(error)))
+    }
+  }
+
+  /** The stream is of no use any more. */
+  abandon(reason: string): void {
+    this.#stream?.stream.abort(new Error(`tail abandoned: ${reason}`))
+  }
+
+  /** A gateway of the DC connected: what failed before says nothing of it. */
+  look(): void {
+    this.#backoffMs = 0
+    this.#wake?.()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.abandon('closing')
+    this.#wake?.()
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#closed) {
+      const target = this.#pick()
+      if (target) {
+        this.#asked = false
+        const ok = await this.#follow(target.peer, target.thirdParty)
+        this.#backoffMs = ok ? 0 : Math.min(MAX_BACKOFF_MS, this.#backoffMs * 2 || FIRST_BACKOFF_MS)
+      }
+      if (this.#closed) return
+      await this.#pause(target ? Math.max(AGAIN_MS, this.#backoffMs) : IDLE_MS)
+    }
+  }
+
+  /** Ends early when there is somebody new to ask, unless that is what just failed. */
+  async #pause(ms: number): Promise<void> {
+    const { clock } = this.#options
+    await new Promise<void>((resolve) => {
+      const timer = clock.after(ms, resolve)
+      this.#wake = () => {
+        if (this.#backoffMs > 0 && !this.#closed) return
+        timer.cancel()
+        resolve()
+      }
+    })
+    this.#wake = undefined
+  }
+
+  #pick(): { peer: Peer; thirdParty: boolean } | undefined {
+    const { host, remote, replica, silentMs } = this.#options
+    const nearest = remote.reachableGateways()[0]
+    if (nearest) return { peer: nearest, thirdParty: false }
+    if (!replica.need() || !this.#asked) return undefined
+    const others = host
+      .peers()
+      .filter((peer) => peer.role === 'server' && peer.datacenter !== remote.datacenter)
+      .filter((peer) => (host.silentMs(peer.peerId) ?? Number.POSITIVE_INFINITY) <= silentMs)
+      .sort((a, b) => (host.roundTripMs(a.peerId) ?? 1e9) - (host.roundTripMs(b.peerId) ?? 1e9))
+    const peer = others[this.#turn++ % Math.max(1, others.length)]
+    return peer && { peer, thirdParty: true }
+  }
+
+  /** Whether anything complete came. */
+  async #follow(peer: Peer, thirdParty: boolean): Promise<boolean> {
+    const { host, clock, replica, logger, remote } = this.#options
+    let complete = false
+    try {
+      const stream = await host.openStream(peer.peerId, TAIL_PROTOCOL, { deadlineMs: OPEN_TIMEOUT_MS })
+      if (this.#closed) {
+        stream.abort(new Error('closing'))
+        return false
+      }
+      this.#stream = { stream, thirdParty }
+      await this.#send(stream, thirdParty)
+      const breathe = pace(clock)
+      for await (const bytes of stream.frames()) {
+        const type = this.#frame(decodeFrame(bytes), thirdParty)
+        if (type === 'end') {
+          complete = true
+          this.#backoffMs = 0
+        }
+        if (thirdParty && (type === 'end' || type === 'refuse')) break
+        await breathe()
+      }
+    } catch (error) {
+      logger.debug({ datacenter: remote.datacenter, peer: peer.node, reason: messageOf(error) }, 'tail ended')
+      if (isProtocolError(error)) this.abandon(error.message)
+    } finally {
+      replica.streamLost(clock.nowMs())
+      const current = this.#stream
+      this.#stream = undefined
+      if (current) await current.stream.close().catch(() => {})
+      this.#options.run([])
+    }
+    return complete
+  }
+
+  async #send(stream: FrameStream, thirdParty: boolean): Promise<void> {
+    const ask = this.#options.replica.beginAttempt(this.#options.clock.nowMs(), thirdParty)
+    await stream.send(encodeFrame(ask))
+  }
+
+  #frame(frame: TailFrame, thirdParty: boolean): TailFrame['type'] {
+    const { clock, replica, run, onLive } = this.#options
+    const nowMs = clock.nowMs()
+    switch (frame.type) {
+      case 'live':
+        onLive(frame.envelope)
+        break
+      case 'begin':
+        run(replica.begin(frame, nowMs))
+        break
+      case 'chunk':
+        run(replica.chunk(frame, nowMs))
+        break
+      case 'end':
+        this.#end(frame, thirdParty)
+        break
+      case 'refuse':
+        replica.refused(frame.attempt, nowMs)
+        run([])
+    }
+    return frame.type
+  }
+
+  #end(frame: EndFrame, thirdParty: boolean): void {
+    const { clock, replica, run, open, remote } = this.#options
+    if (!replica.awaits(frame.attempt)) return
+    const { opened, fresh } = open(frame.envelope, thirdParty)
+    const { message } = opened
+    if (message.datacenter !== remote.datacenter || (message.type !== 'beacon' && message.type !== 'delta')) return
+    run(replica.end(frame, message, fresh, clock.nowMs()))
+  }
+}
