@@ -1,6 +1,7 @@
 /** `atoll agent`: flags, environment and file to one configuration, a node from that, and its end in good order. */
 import type { RunningNode } from '../node.ts'
 import { type Context, defineCommand, type Flags, UsageError } from './command.ts'
+import { defaultDataDirectory, withFreePorts } from './defaults.ts'
 import { readInput } from './input.ts'
 
 const flags = {
@@ -21,7 +22,7 @@ const flags = {
     type: 'string',
     value: 'path',
     env: ['ATOLL_DATA_DIR'],
-    purpose: 'where identity, store and registrations are kept; needed unless --dev',
+    purpose: 'where identity, store and registrations are kept; .atoll/<dc> unless given',
   },
   'http-host': {
     type: 'string',
@@ -33,7 +34,7 @@ const flags = {
     type: 'number',
     value: 'port',
     env: ['ATOLL_HTTP_PORT'],
-    purpose: 'its port, 0 for a free one; 8500 unless given',
+    purpose: 'its port, 0 for a free one; 8500, or a free one if that is taken, unless given',
   },
   bind: {
     type: 'string',
@@ -45,7 +46,7 @@ const flags = {
     type: 'number',
     value: 'port',
     env: ['ATOLL_PORT'],
-    purpose: 'its port, 0 for a free one; 8300 unless given',
+    purpose: 'its port, 0 for a free one; 8300, or a free one, unless given',
   },
   advertise: {
     type: 'list',
@@ -134,13 +135,7 @@ export const command = defineCommand({
   local: true,
   async run(context) {
     const file = context.flags.config === undefined ? {} : await readConfig(context.flags.config, context)
-    const input = merge(file, configFromFlags(context))
-    const { parseConfig } = await import('../config.ts')
-    try {
-      parseConfig(input)
-    } catch (error) {
-      throw new UsageError((error as Error).message, 'agent')
-    }
+    const input = await completed(merge(file, configFromFlags(context)), context.note)
     // Loaded only here: the other commands never pay for it.
     const { startNode } = await import('../node.ts')
     const node = await startNode(input)
@@ -151,6 +146,21 @@ export const command = defineCommand({
 })
 
 type Tree = { readonly [key: string]: unknown }
+
+/** With what was left out. What the schema refuses is a mistake of who called: it never comes to start a node. */
+async function completed(given: Tree, note: (line: string) => void): Promise<Tree> {
+  const { parseConfig } = await import('../config.ts')
+  const saysWhere = given.dev === true || given.dataDirectory !== undefined
+  const parse = () => {
+    try {
+      return parseConfig(saysWhere ? given : { ...given, dataDirectory: '.' })
+    } catch (error) {
+      throw new UsageError((error as Error).message, 'agent')
+    }
+  }
+  const dataDirectory = defaultDataDirectory(parse().datacenter)
+  return withFreePorts(saysWhere ? given : { ...given, dataDirectory }, note)
+}
 
 /** Only what was given, in the shape of the configuration's schema. */
 export function configFromFlags({ flags: values, given }: Pick<Context<typeof flags>, 'flags' | 'given'>): Tree {

@@ -61,6 +61,6 @@ it('ends a watch when it is interrupted', async () => {
 it('refuses to run an agent that is not told enough', async () => {
   const { code, err } = await runAtoll(['agent'])
   expect(code).toBe(2)
-  expect(err).toContain('--data-dir')
+  expect(err).toContain('give --join, or --server to be one')
   expect(err).toContain('see atoll agent --help')
 })
