@@ -1,37 +1,35 @@
-import { createServer, type Server } from 'node:net'
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Server } from 'node:net'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { withFreePorts } from './defaults.ts'
 
-/** Holds both default ports, unless somebody else on this machine does. */
-let holders: Server[]
+let holder: Server
+let taken: number
 beforeEach(async () => {
-  holders = await Promise.all(
-    [8500, 8300].map(
-      (port) =>
-        new Promise<Server>((resolve) => {
-          const server = createServer()
-          server.once('error', () => resolve(server))
-          server.listen({ host: '127.0.0.1', port, exclusive: true }, () => resolve(server))
-        }),
-    ),
-  )
+  holder = createServer().listen({ host: '127.0.0.1', port: 0, exclusive: true })
+  await once(holder, 'listening')
+  taken = (holder.address() as AddressInfo).port
 })
-afterEach(() => Promise.all(holders.map((server) => new Promise((resolve) => server.close(resolve)))))
+afterEach(() => new Promise<void>((resolve) => holder.close(() => resolve())))
 
-it('takes a free port where a default one is taken, and says so', async () => {
+it('takes a free port where the default one is taken, and says so', async () => {
   const notes: string[] = []
-  expect(await withFreePorts({ http: { host: '127.0.0.1' }, dev: true }, (line) => notes.push(line))).toEqual({
+  const ports = [
+    { part: 'http', port: taken, what: 'HTTP' },
+    { part: 'federation', port: 0, what: 'libp2p' },
+  ]
+  const given = { http: { host: '127.0.0.1' }, dev: true }
+  expect(await withFreePorts(given, (line) => notes.push(line), ports)).toEqual({
     dev: true,
     http: { host: '127.0.0.1', port: 0 },
-    federation: { port: 0 },
   })
-  expect(notes).toHaveLength(2)
-  expect(notes[0]).toContain('8500')
+  expect(notes).toEqual([`HTTP port ${taken} is taken by another process: taking a free one`])
 })
 
 it('leaves alone what was given', async () => {
   const notes: string[] = []
-  const given = { http: { port: 8500 }, federation: { port: 8300 } }
-  expect(await withFreePorts(given, (line) => notes.push(line))).toEqual(given)
+  const given = { http: { port: taken } }
+  const ports = [{ part: 'http', port: taken, what: 'HTTP' }]
+  expect(await withFreePorts(given, (line) => notes.push(line), ports)).toEqual(given)
   expect(notes).toEqual([])
 })

@@ -17,9 +17,13 @@ const PORTS = [
 export const defaultDataDirectory = (datacenter: string): string => resolve('.atoll', datacenter)
 
 /** `input`, with a free port in place of each default one that is taken; each such change is told to `note`. */
-export async function withFreePorts(input: Tree, note: (line: string) => void): Promise<Tree> {
+export async function withFreePorts(
+  input: Tree,
+  note: (line: string) => void,
+  ports: readonly { readonly part: string; readonly port: number; readonly what: string }[] = PORTS,
+): Promise<Tree> {
   const changed: Record<string, unknown> = { ...input }
-  for (const { part, port, what } of PORTS) {
+  for (const { part, port, what } of ports) {
     const section = (input[part] ?? {}) as Tree
     if (section.port !== undefined) continue
     const host = typeof section.host === 'string' ? section.host : '127.0.0.1'
