@@ -1,0 +1,136 @@
+/** A store in memory that exports, and a sink that checks what it is given. */
+import type { Epoch } from '../../model/epoch.ts'
+import type { ExportedChange, ExportedEntry, ExportSource, ReplicaSink } from '../federation.ts'
+
+interface Revision {
+  readonly revision: number
+  readonly changes: readonly ExportedChange[]
+}
+type Handler = Parameters<ExportSource['subscribe']>[1]
+
+export class MemorySource implements ExportSource {
+  epoch: Epoch
+  #revision = 0
+  #compacted = 0
+  readonly #history: Revision[] = []
+  readonly #entries = new Map<string, ExportedEntry>()
+  readonly #subscribers = new Set<Handler>()
+  readonly counters = { snapshots: 0, subscriptions: 0 }
+
+  constructor(epoch: Epoch = { generation: 0, random: '0000000000000000' }) {
+    this.epoch = epoch
+  }
+
+  revision(): number {
+    return this.#revision
+  }
+  get entries(): ReadonlyMap<string, ExportedEntry> {
+    return this.#entries
+  }
+  get history(): readonly Revision[] {
+    return this.#history
+  }
+
+  /** One transaction; null deletes. With nothing in it, a change that is not exported. */
+  write(values: Readonly<Record<string, string | Uint8Array | null>>): number {
+    const revision = ++this.#revision
+    const changes: ExportedChange[] = []
+    for (const [key, given] of Object.entries(values)) {
+      if (given === null) {
+        if (this.#entries.delete(key)) changes.push({ key, value: null, createRevision: 0, modRevision: revision })
+        continue
+      }
+      const value = typeof given === 'string' ? new TextEncoder().encode(given) : given
+      const createRevision = this.#entries.get(key)?.createRevision ?? revision
+      const entry = { key, value, createRevision, modRevision: revision }
+      this.#entries.set(key, entry)
+      changes.push(entry)
+    }
+    if (changes.length === 0) return revision
+    const entry = { revision, changes }
+    this.#history.push(entry)
+    for (const handler of [...this.#subscribers]) handler.onRevisions([entry])
+    return revision
+  }
+
+  /** Forgets history up to `revision`. */
+  compact(revision = this.#revision): void {
+    this.#compacted = revision
+  }
+
+  /** A copy of the store as it was at `revision`, as a backup would bring it back. */
+  copyAt(revision: number, epoch: Epoch = this.epoch): MemorySource {
+    const copy = new MemorySource(epoch)
+    for (const entry of this.#history) {
+      if (entry.revision > revision) break
+      for (const change of entry.changes) {
+        if (change.value === null) copy.#entries.delete(change.key)
+        else copy.#entries.set(change.key, change as ExportedEntry)
+      }
+      copy.#history.push(entry)
+    }
+    copy.#revision = revision
+    return copy
+  }
+
+  async snapshot(): Promise<{ revision: number; entries: ExportedEntry[] }> {
+    this.counters.snapshots++
+    return { revision: this.#revision, entries: [...this.#entries.values()] }
+  }
+
+  subscribe(sinceRevision: number, handler: Handler): { cancel(): void } {
+    this.counters.subscriptions++
+    let cancelled = false
+    const missed = this.#history.filter(({ revision }) => revision > sinceRevision)
+    queueMicrotask(() => {
+      if (cancelled) return
+      if (sinceRevision < this.#compacted) handler.onCompacted()
+      else if (missed.length > 0) handler.onRevisions(missed)
+    })
+    this.#subscribers.add(handler)
+    return {
+      cancel: () => {
+        cancelled = true
+        this.#subscribers.delete(handler)
+      },
+    }
+  }
+}
+
+export class MemorySink implements ReplicaSink {
+  epoch: Epoch | undefined
+  revision = 0
+  readonly entries = new Map<string, ExportedEntry>()
+  readonly counters = { applies: 0, resets: 0 }
+  onChange: () => void = () => {}
+
+  apply(revision: number, changes: readonly ExportedChange[]): void {
+    if (revision <= this.revision && changes.length > 0)
+      throw new Error(`changes up to ${revision} at revision ${this.revision}`)
+    for (const change of changes) {
+      if (change.modRevision <= this.revision) throw new Error(`an old change of ${change.key}`)
+      if (change.value === null) this.entries.delete(change.key)
+      else this.entries.set(change.key, change as ExportedEntry)
+    }
+    this.counters.applies++
+    this.revision = revision
+    this.onChange()
+  }
+
+  reset(epoch: Epoch, revision: number, entries: readonly ExportedEntry[]): void {
+    this.epoch = epoch
+    this.revision = revision
+    this.entries.clear()
+    for (const entry of entries) this.entries.set(entry.key, entry)
+    this.counters.resets++
+    this.onChange()
+  }
+}
+
+/** What two contents are compared by. */
+export const contentOf = (entries: ReadonlyMap<string, ExportedEntry>): string[] =>
+  [...entries.values()]
+    .map(({ key, value, createRevision, modRevision }) =>
+      JSON.stringify([key, createRevision, modRevision, Buffer.from(value).toString('base64')]),
+    )
+    .sort()
