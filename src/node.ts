@@ -18,7 +18,7 @@ import { loadKnownPeers, saveKnownPeers } from './node/known-peers.ts'
 import { clientHeartbeat, type LivenessFacts, serverHeartbeat } from './node/liveness.ts'
 import { loadNodeId } from './node/node-id.ts'
 import { Replicas } from './node/replicas.ts'
-import { openServerSide, registerServer, type ServerSide, startDuties } from './node/server-side.ts'
+import { createLiveness, openServerSide, registerServer, type ServerSide, startDuties } from './node/server-side.ts'
 import { StopStack } from './node/stop-stack.ts'
 import { VERSION } from './node/version.ts'
 import type { AgentSelf } from './resolver/agent-door.ts'
@@ -127,7 +127,7 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
     random: runtime.random,
     failover: config.federation.failover,
     flatNetwork: config.federation.flatNetwork,
-    serverAddress: `${self().address}:${self().ports.libp2p}`,
+    serverAddress: serverAddressOf(frame),
   })
   parts.push('resolver', () => mesh.door!.close())
   await agent.start()
@@ -200,7 +200,7 @@ async function startFederation(
     joinAddresses: config.federation.join,
     knownPeers,
     onOwnDatacenterAhead: async ({ generation }) => {
-      if (server) await server.store.raiseGeneration(generation)
+      if (server) await server.catalog.raiseGeneration(generation + 1)
     },
   })
   parts.push('federation', async () => {
@@ -210,9 +210,14 @@ async function startFederation(
   return federation
 }
 
+const addressOf = ({ config }: Frame): string =>
+  catalogAddress(config.address, config.federation.advertise, config.federation.host)
+
+const serverAddressOf = (frame: Frame): string => `${addressOf(frame)}:${frame.ports.libp2p}`
+
 const selfOf = (frame: Frame, host: Host) => (): AgentSelf => {
   const { config, runtime, name, nodeId } = frame
-  const address = catalogAddress(config.address, config.federation.advertise, config.federation.host)
+  const address = addressOf(frame)
   return {
     nodeId,
     node: name,
@@ -287,17 +292,30 @@ function startLiveness(
     parts.push('heartbeat', () => heartbeat.stop())
     return
   }
+  const { store, catalog } = server
+  const leaseMs = times.nodeLeaseMs
+  const leader = logger.child({ part: 'leader' })
   const duties = startDuties({
-    store: server.store,
-    catalog: server.catalog,
+    store,
+    catalog,
     clock,
     random,
-    logger: logger.child({ part: 'leader' }),
-    nodeLeaseMs: times.nodeLeaseMs,
-    connectionGraceMs: times.connectionGraceMs,
+    logger: leader,
+    leaseMs,
+    self: { serverId: frame.nodeId, address: serverAddressOf(frame) },
   })
   parts.push('duties', () => duties.close())
-  const heartbeat = serverHeartbeat({ ...common, liveness: duties.liveness, view: server.catalog.view, facts })
+  const liveness = createLiveness({
+    store,
+    catalog,
+    clock,
+    logger: leader,
+    leaseMs,
+    renewEveryMs: times.renewMs,
+    goneGraceMs: times.connectionGraceMs,
+  })
+  parts.push('liveness', () => liveness.close())
+  const heartbeat = serverHeartbeat({ ...common, liveness, view: catalog.view, facts })
   parts.push('heartbeat', () => heartbeat.stop())
 }
 

@@ -15,8 +15,8 @@ export interface LivenessFacts extends NodeFacts {
 
 /** The leader's side: leases. */
 export interface Liveness {
-  alive(nodeId: string, node: string, bootId: string): Promise<void>
-  gone(nodeId: string): void
+  alive(nodeId: string, node: string, bootId: string): Promise<boolean>
+  gone(nodeId: string, bootId: string): void
 }
 
 interface Common {
@@ -57,11 +57,11 @@ export function serverHeartbeat(options: ServerLivenessOptions): Heartbeat {
       ...from,
       runtime: String(from.runtime),
       version: String(from.version),
-      bootId: String(from.bootId),
+      bootId: peer.bootId,
     })
   })
   const stopListening = federation.onOwnPeer(({ type, peer }) => {
-    if (type === 'down') liveness.gone(peer.nodeId)
+    if (type === 'down') liveness.gone(peer.nodeId, peer.bootId)
   })
   const heartbeat = startHeartbeat({ ...options, renew: () => renew(self) })
   return {

@@ -1,7 +1,8 @@
 /** What only servers have: the store, the catalog over it, and the duties of the DC's leader. */
 import type { Catalog } from '../catalog/catalog.ts'
 import { type Duties, startDuties } from '../catalog/duties/duties.ts'
-import { openCatalog } from '../catalog/open.ts'
+import { createLiveness } from '../catalog/duties/liveness.ts'
+import { type OpenCatalog, openCatalog } from '../catalog/open.ts'
 import type { Config } from '../config.ts'
 import { AtollError } from '../model/errors.ts'
 import type { AgentSelf } from '../resolver/agent-door.ts'
@@ -11,7 +12,7 @@ import { type Store, StoreError } from '../store/store.ts'
 
 export interface ServerSide {
   readonly store: Store
-  readonly catalog: Catalog
+  readonly catalog: OpenCatalog
 }
 
 export interface ServerSideOptions {
@@ -53,7 +54,7 @@ export async function openServerSide(options: ServerSideOptions): Promise<Server
   }
 }
 
-export { type Duties, startDuties }
+export { createLiveness, type Duties, startDuties }
 
 /** The entry by which Consul's clients find servers: service `consul` on the server's node. */
 export async function registerServer(catalog: Catalog, self: AgentSelf): Promise<void> {
