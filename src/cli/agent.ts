@@ -136,12 +136,18 @@ export const command = defineCommand({
   async run(context) {
     const file = context.flags.config === undefined ? {} : await readConfig(context.flags.config, context)
     const input = await completed(merge(file, configFromFlags(context)), context.note)
-    // Loaded only here: the other commands never pay for it.
-    const { startNode } = await import('../node.ts')
-    const node = await startNode(input)
-    announce(context, node)
-    await untilToldToEnd(node, context.io.signal)
-    await node.stop()
+    // From here on, so that a signal while it starts ends it in good order too.
+    const end = listenForEnd(context.io.signal)
+    try {
+      // Loaded only here: the other commands never pay for it.
+      const { startNode } = await import('../node.ts')
+      const node = await startNode(input)
+      announce(context, node)
+      await Promise.race([end.told, node.ended])
+      await node.stop()
+    } finally {
+      end.close()
+    }
   },
 })
 
@@ -235,16 +241,20 @@ function announce(
   for (const address of addresses) print(`  libp2p  ${address}`)
 }
 
-/** The first signal ends it in good order; the second finds no handler any more and ends the process. */
-async function untilToldToEnd(node: RunningNode, signal: AbortSignal | undefined): Promise<void> {
+/** The first signal ends it in good order; the second of its kind finds no handler any more and ends the process. */
+function listenForEnd(signal: AbortSignal | undefined): { readonly told: Promise<void>; close(): void } {
   const { promise, resolve } = Promise.withResolvers<void>()
   const end = () => resolve()
   process.once('SIGINT', end)
   process.once('SIGTERM', end)
   if (signal?.aborted) end()
   signal?.addEventListener('abort', end)
-  await Promise.race([promise, node.ended])
-  process.off('SIGINT', end)
-  process.off('SIGTERM', end)
-  signal?.removeEventListener('abort', end)
+  return {
+    told: promise,
+    close() {
+      process.off('SIGINT', end)
+      process.off('SIGTERM', end)
+      signal?.removeEventListener('abort', end)
+    },
+  }
 }
