@@ -15,7 +15,8 @@ export const systemClock: Clock = {
     let timer = after(periodMs, tick)
     function tick(): void {
       const nowMs = performance.now()
-      dueMs = Math.max(dueMs + periodMs, nowMs)
+      dueMs += periodMs
+      if (dueMs <= nowMs) dueMs = nowMs + periodMs
       timer = after(dueMs - nowMs, tick)
       fn()
     }

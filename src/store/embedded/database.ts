@@ -167,7 +167,10 @@ function prepareFile(path: string): string {
     fsyncSync(parent)
     closeSync(parent)
   }
-  return join(path, 'store.db')
+  const file = join(path, 'store.db')
+  // What is in it is nobody else's to read; SQLite gives its log the same mode.
+  closeSync(openSync(file, 'a', 0o600))
+  return file
 }
 
 function openFile(file: string): DatabaseSync {

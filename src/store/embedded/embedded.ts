@@ -212,7 +212,7 @@ class EmbeddedStore implements Store {
     this.#reads.fail(this.#failure)
     this.#watches.end(this.#failure)
     this.#onDrained?.()
-    void this.#link.terminate()
+    void this.#link.terminate().catch(() => {})
   }
 
   #assertOpen(): void {
