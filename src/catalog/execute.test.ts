@@ -24,7 +24,11 @@ describe('kv commands', () => {
     expect(catalog.view.kv('a')).toMatchObject({ createIndex: first.index, modifyIndex: first.index })
     expect(woken).toBe(0)
     const flagged = await catalog.execute(kvPut('a', 'hello', { flags: 2n ** 64n - 1n }))
-    expect(catalog.view.kv('a')).toMatchObject({ flags: 2n ** 64n - 1n, modifyIndex: flagged.index, createIndex: first.index })
+    expect(catalog.view.kv('a')).toMatchObject({
+      flags: 2n ** 64n - 1n,
+      modifyIndex: flagged.index,
+      createIndex: first.index,
+    })
     expect(woken).toBe(1)
   })
 
@@ -34,11 +38,15 @@ describe('kv commands', () => {
     expect(await catalog.execute(kvPut('c', '2', { cas: 0 }))).toMatchObject({ applied: false })
     expect(await catalog.execute(kvPut('c', '3', { cas: 1 }))).toMatchObject({ applied: false })
     expect(await catalog.execute(kvPut('other', '3', { cas: 1 }))).toMatchObject({ applied: false })
-    expect(await catalog.execute(kvPut('c', '4', { cas: catalog.view.kv('c')!.modifyIndex }))).toMatchObject({ applied: true })
+    expect(await catalog.execute(kvPut('c', '4', { cas: catalog.view.kv('c')!.modifyIndex }))).toMatchObject({
+      applied: true,
+    })
     expect(text(catalog.view.kv('c'))).toBe('4')
     expect(await catalog.execute(kvDelete('c', { cas: 0 }))).toMatchObject({ applied: false })
     expect(await catalog.execute(kvDelete('c', { cas: 1 }))).toMatchObject({ applied: false })
-    expect(await catalog.execute(kvDelete('c', { cas: catalog.view.kv('c')!.modifyIndex }))).toMatchObject({ applied: true })
+    expect(await catalog.execute(kvDelete('c', { cas: catalog.view.kv('c')!.modifyIndex }))).toMatchObject({
+      applied: true,
+    })
     expect(await catalog.execute(kvDelete('c'))).toMatchObject({ applied: true })
     expect(await catalog.execute(kvDelete('c', { cas: 3 }))).toMatchObject({ applied: true })
     expect(catalog.view.kv('c')).toBeUndefined()
@@ -49,7 +57,14 @@ describe('kv commands', () => {
     for (const key of ['a', 'b', 'dir', 'dir/one', 'dir/two', 'dir/sub/three', 'dir/sub/four', 'dirt', 'web/x']) {
       await catalog.execute(kvPut(key, key))
     }
-    expect(catalog.view.kvKeys('dir', '')).toEqual(['dir', 'dir/one', 'dir/sub/four', 'dir/sub/three', 'dir/two', 'dirt'])
+    expect(catalog.view.kvKeys('dir', '')).toEqual([
+      'dir',
+      'dir/one',
+      'dir/sub/four',
+      'dir/sub/three',
+      'dir/two',
+      'dirt',
+    ])
     expect(catalog.view.kvKeys('dir/', '/')).toEqual(['dir/one', 'dir/sub/', 'dir/two'])
     expect(catalog.view.kvKeys('', '/')).toEqual(['a', 'b', 'dir', 'dir/', 'dirt', 'web/'])
     expect(catalog.view.kvKeys('dir', 'o')).toEqual(['dir', 'dir/o', 'dir/sub/fo', 'dir/sub/three', 'dir/two', 'dirt'])
@@ -75,7 +90,9 @@ describe('kv commands', () => {
     await expect(catalog.execute(kvPut('k'.repeat(5000), 'x'))).rejects.toMatchObject({ code: 'invalid' })
     await expect(catalog.execute(kvPut('\ud800', 'x'))).rejects.toMatchObject({ code: 'invalid' })
     await expect(catalog.execute(kvPut('k', 'x', { flags: -1n }))).rejects.toMatchObject({ field: 'flags' })
-    expect(await catalog.execute({ ...large, value: new Uint8Array(MAX_KV_VALUE_BYTES) })).toMatchObject({ applied: true })
+    expect(await catalog.execute({ ...large, value: new Uint8Array(MAX_KV_VALUE_BYTES) })).toMatchObject({
+      applied: true,
+    })
   })
 
   it('takes one transaction for an uncontended key', async () => {
@@ -123,7 +140,10 @@ describe('register', () => {
     const command = register(
       nodeEntry('node-a', { meta: { rack: 'r1' } }),
       [serviceEntry('node-a', 'web', { tags: ['v1'] })],
-      [checkEntry('node-a', 'alive'), checkEntry('node-a', 'web-c', { serviceId: 'web', output: 'out', status: 'critical' })],
+      [
+        checkEntry('node-a', 'alive'),
+        checkEntry('node-a', 'web-c', { serviceId: 'web', output: 'out', status: 'critical' }),
+      ],
     )
     const before = store.revision
     const { index } = await catalog.execute(command)
@@ -151,7 +171,9 @@ describe('register', () => {
   it('defaults ids to names, and refuses what rests on nothing', async () => {
     const { catalog } = await open()
     const node = nodeEntry('node-a')
-    await catalog.execute(register(node, [serviceEntry('', 'web', { id: '' })], [checkEntry('', '', { name: 'no id' })]))
+    await catalog.execute(
+      register(node, [serviceEntry('', 'web', { id: '' })], [checkEntry('', '', { name: 'no id' })]),
+    )
     expect(catalog.view.servicesOf('node-a')[0]).toMatchObject({ id: 'web', node: 'node-a' })
     expect(catalog.view.checksOf('node-a')[0]).toMatchObject({ checkId: 'no id', node: 'node-a' })
     const refused = (command: ReturnType<typeof register>) => expect(catalog.execute(command)).rejects
@@ -163,7 +185,9 @@ describe('register', () => {
       message: 'check node "node-z" does not match node "node-a"',
     })
     await refused(register(node, [], [checkEntry('', '', { name: '' })])).toMatchObject({ field: 'Check.CheckID' })
-    await refused(register(node, [serviceEntry('', '')])).toMatchObject({ message: 'Must provide service name with ID' })
+    await refused(register(node, [serviceEntry('', '')])).toMatchObject({
+      message: 'Must provide service name with ID',
+    })
     await refused(register(nodeEntry(''))).toMatchObject({ message: 'Must provide node' })
   })
 
@@ -179,7 +203,9 @@ describe('register', () => {
       code: 'conflict',
       message: `Node name c is reserved by node ${one} with name c (10.0.0.1)`,
     })
-    await catalog.execute(register(nodeEntry('c', { id: one }), [], [checkEntry('c', 'serfHealth', { status: 'critical' })]))
+    await catalog.execute(
+      register(nodeEntry('c', { id: one }), [], [checkEntry('c', 'serfHealth', { status: 'critical' })]),
+    )
     await catalog.execute(register(nodeEntry('c', { id: two })))
     expect(catalog.view.node('c')).toMatchObject({ id: two })
     expect(catalog.view.nodeById(one)).toBeUndefined()
@@ -193,7 +219,9 @@ describe('register', () => {
   it('splits a registration that one transaction cannot take', async () => {
     const { catalog, store } = await open()
     const services = Array.from({ length: 100 }, (_, i) => serviceEntry('n', `s${i}`))
-    const checks = Array.from({ length: 200 }, (_, i) => checkEntry('n', `c${i}`, { serviceId: `s${i % 100}`, output: 'o' }))
+    const checks = Array.from({ length: 200 }, (_, i) =>
+      checkEntry('n', `c${i}`, { serviceId: `s${i % 100}`, output: 'o' }),
+    )
     await catalog.execute(register(nodeEntry('n'), services, checks))
     expect(catalog.view.servicesOf('n')).toHaveLength(100)
     expect(catalog.view.checksOf('n')).toHaveLength(200)
@@ -280,7 +308,11 @@ describe('agent-sync', () => {
 
   it('writes nothing when nothing differs', async () => {
     const { catalog, store } = await open()
-    const sync = agentSync(node, { services: [serviceEntry('n', 'web')], checks: [checkEntry('n', 'c', { serviceId: 'web' })], complete: true })
+    const sync = agentSync(node, {
+      services: [serviceEntry('n', 'web')],
+      checks: [checkEntry('n', 'c', { serviceId: 'web' })],
+      complete: true,
+    })
     await catalog.execute(sync)
     const { revision } = store
     await catalog.execute(sync)
@@ -294,12 +326,20 @@ describe('agent-sync', () => {
     await catalog.execute(agentSync(node))
     const other = agentSync(nodeEntry('n', { id: 'bbbbbbbb-0000-0000-0000-00000000000b' }))
     await expect(catalog.execute(other)).rejects.toMatchObject({ code: 'conflict' })
-    const status = { kind: 'check-status', node: 'n', checkId: 'serfHealth', status: 'critical', output: 'gone' } as const
+    const status = {
+      kind: 'check-status',
+      node: 'n',
+      checkId: 'serfHealth',
+      status: 'critical',
+      output: 'gone',
+    } as const
     expect(await catalog.execute({ ...status, ifNodeId: 'other' })).toMatchObject({ applied: true })
     expect(catalog.view.checksOf('n')[0]).toMatchObject({ status: 'passing' })
     await catalog.execute(status)
     const lease = await store.grantLease(8000)
-    await store.txn({ then: [{ put: `l/${id}`, value: new Uint8Array([0x93, 1, 0xa1, 0x6e, 0xa1, 0x62]), lease: lease.id }] })
+    await store.txn({
+      then: [{ put: `l/${id}`, value: new Uint8Array([0x93, 1, 0xa1, 0x6e, 0xa1, 0x62]), lease: lease.id }],
+    })
     await expect(catalog.execute(other)).rejects.toMatchObject({ code: 'conflict' })
     await store.revokeLease(lease.id)
     await catalog.execute(other)
@@ -364,7 +404,9 @@ describe('failover records', () => {
     expect(store.revision).toBe(before + 1)
     const reloaded = await h.reloaded()
     for (const { service } of services) {
-      expect(reloaded.topic({ kind: 'service', service }).index).toBe(catalog.view.topic({ kind: 'service', service }).index)
+      expect(reloaded.topic({ kind: 'service', service }).index).toBe(
+        catalog.view.topic({ kind: 'service', service }).index,
+      )
     }
   })
 })

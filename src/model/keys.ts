@@ -16,7 +16,7 @@
  *   l/<node id>             bound to a lease: the node is alive
  *   r/<request id>          outcome of a forwarded write
  *   a/...                   reserved: ACLs      u/...  reserved: sessions
- *   sys/...                 the store's own: head, leader, storage version
+ *   sys/...                 the store's own: head, leader, ages (what the leader knows of the past), storage version
  *
  * Names match in any case, so keys hold them in lower case; entries keep the spelling.
  */
@@ -49,6 +49,7 @@ export const keys = {
   lease: (nodeId: string): string => `l/${part(nodeId)}`,
   request: (requestId: string): string => `r/${part(requestId)}`,
   leader: 'sys/leader',
+  ages: 'sys/ages',
 } as const
 
 /** The first key after all that begin with `prefix`: ranges are half open, [prefix, end). '' is the end of everything. */

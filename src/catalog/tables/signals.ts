@@ -19,6 +19,9 @@ export interface LeaderState extends LeaderRecord {
   readonly modRevision: number
 }
 
+/** `id` is the part of a key; undefined: the lease lapsed or was revoked. */
+export type LeaseListener = (id: string, lease: NodeLeaseState | undefined) => void
+
 interface Stored {
   readonly value: Uint8Array
   readonly createRevision: number
@@ -32,22 +35,24 @@ export class Signals {
   readonly leases = new Map<string, NodeLeaseState>()
   readonly outcomes = new Map<string, OutcomeState>()
   leader: LeaderState | undefined
-  /** Told of each change of a node's lease; set by the duties of the leader. */
-  onLease: ((id: string, lease: NodeLeaseState | undefined, before: NodeLeaseState | undefined) => void) | undefined
+  readonly #listeners = new Set<LeaseListener>()
+
+  /** Told of each change of a node's lease, before the tables are whole: it may only take notes. */
+  onLease(listener: LeaseListener): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
 
   putLease(id: string, kv: Stored): void {
     const { createRevision, modRevision } = kv
     const state = { id, ...decodeNodeLease(kv.value), lease: kv.lease ?? 0, createRevision, modRevision }
-    const before = this.leases.get(id)
     this.leases.set(id, state)
-    this.onLease?.(id, state, before)
+    for (const listener of this.#listeners) listener(id, state)
   }
 
   deleteLease(id: string): void {
-    const before = this.leases.get(id)
-    if (!before) return
-    this.leases.delete(id)
-    this.onLease?.(id, undefined, before)
+    if (!this.leases.delete(id)) return
+    for (const listener of this.#listeners) listener(id, undefined)
   }
 
   putOutcome(id: string, kv: Stored): void {

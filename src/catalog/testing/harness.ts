@@ -24,7 +24,9 @@ export interface Harness {
   close(): Promise<void>
 }
 
-export async function openHarness(options: { remote?: boolean; epoch?: Epoch; store?: MemoryStore } = {}): Promise<Harness> {
+export async function openHarness(
+  options: { remote?: boolean; epoch?: Epoch; store?: MemoryStore } = {},
+): Promise<Harness> {
   const clock = new VirtualClock()
   const random = new SeededRandom(1)
   const store = options.store ?? new MemoryStore({ clock, ...options })
