@@ -115,7 +115,10 @@ describe('a mesh that runs', () => {
     expect(shown).toContain('80.4')
     expect(shown).toContain(join('state', 'test-mesh', 'logs'))
     expect(await (await fetch(`http://127.0.0.1:${base + 1}/registered`)).json()).toEqual(['web-1', 'web-2'])
-    expect(await (await fetch(`http://127.0.0.1:${base}/settings`)).json()).toMatchObject({ mesh: 'atoll', join: [] })
+    expect(await (await fetch(`http://127.0.0.1:${base}/settings`)).json()).toMatchObject({
+      mesh: 'atoll',
+      join: [`/ip4/127.0.0.1/tcp/${base + 12}`],
+    })
 
     expect((await command('cut', 'a', 'b')).output).toBe('a <-> b: cut\n')
     const view = (await (await fetch(`http://127.0.0.1:${base}/view`)).json()) as { links: unknown }

@@ -29,6 +29,8 @@ export interface LauncherOptions {
 
 const REGISTER_MS = 15_000
 const TOGETHER_MS = 20_000
+/** Round-trip times are given so long to come down to what they are. */
+const SETTLE_MS = 4000
 const POLL_MS = 150
 
 export class Launcher {
@@ -94,13 +96,16 @@ export class Launcher {
   /** Waits until all datacenters know of each other and every instance passes, or too long; `true` when it is so. */
   async comeTogether(onProgress: (progress: Progress) => void): Promise<{ complete: boolean; seen: Seen }> {
     const deadline = performance.now() + TOGETHER_MS
+    let completeAt: number | undefined
     for (;;) {
       const status = this.status()
       const seen = await observe(status)
       const progress = progressOf(status, seen)
       onProgress(progress)
       const complete = progress.links === progress.allLinks && progress.passing === progress.instances
-      if (complete || performance.now() > deadline || this.#stopped !== undefined) {
+      completeAt ??= complete ? performance.now() : undefined
+      const settled = progress.settled === progress.allLinks || performance.now() - (completeAt ?? Infinity) > SETTLE_MS
+      if ((complete && settled) || performance.now() > deadline || this.#stopped !== undefined) {
         if (this.#stopped === undefined) this.#phase = 'running'
         return { complete, seen }
       }

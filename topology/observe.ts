@@ -29,6 +29,8 @@ export interface Progress {
   /** Ordered pairs of datacenters that know of each other, of all there are. */
   readonly links: number
   readonly allLinks: number
+  /** Those that measure about what is set: the first times are taken while everything starts, and are too long. */
+  readonly settled: number
   /** Instances that pass, of all there are. */
   readonly passing: number
   readonly instances: number
@@ -37,8 +39,14 @@ export interface Progress {
 export function progressOf(status: LauncherStatus, seen: Seen): Progress {
   const datacenters = datacentersOf(status)
   let links = 0
-  for (const from of datacenters) {
-    for (const to of datacenters) if (from !== to && seen.roundTrips[from]?.[to] !== undefined) links++
+  let settled = 0
+  for (const row of status.links) {
+    const [a, b] = row.between
+    for (const measured of [seen.roundTrips[a]?.[b], seen.roundTrips[b]?.[a]]) {
+      if (measured === undefined) continue
+      links++
+      if (measured <= row.rttMs * 1.1 + 5) settled++
+    }
   }
   let passing = 0
   let instances = 0
@@ -46,5 +54,5 @@ export function progressOf(status: LauncherStatus, seen: Seen): Progress {
     instances += each.ports.length
     passing += Math.min(each.ports.length, seen.passing[each.service]?.[each.datacenter] ?? 0)
   }
-  return { links, allLinks: datacenters.length * (datacenters.length - 1), passing, instances }
+  return { links, allLinks: datacenters.length * (datacenters.length - 1), settled, passing, instances }
 }

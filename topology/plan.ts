@@ -58,28 +58,21 @@ export const HOST = '127.0.0.1'
 /** Throws TopologyError when two things would have the same port, or one would be above 65535. */
 export function planMesh(topology: Topology, options: PlanOptions): MeshPlan {
   const ports = options.ports ?? portsOf(topology)
-  const earlierServers: string[] = []
-  const nodes = topology.datacenters.flatMap((dc) => {
-    const servers: string[] = []
-    // Servers join the servers of earlier datacenters only: one dial for each pair, not two that cross.
-    const joinServers = [...earlierServers]
-    return rolesOf(dc).map(({ role, name }, index): NodePlan => {
-      const libp2pPort = ports.libp2p()
-      if (role === 'server') {
-        servers.push(multiaddrOf(libp2pPort))
-        earlierServers.push(multiaddrOf(libp2pPort))
-      }
-      return {
-        name,
-        datacenter: dc.name,
-        role,
-        runtime: runtimeAt(dc.runtime, index),
-        httpPort: ports.http(),
-        libp2pPort,
-        dataDirectory: join(options.dataDirectory, name),
-        join: role === 'server' ? joinServers : [...servers],
-      }
-    })
+  const placed = topology.datacenters.flatMap((dc) =>
+    rolesOf(dc).map((node, index) => ({
+      ...node,
+      datacenter: dc.name,
+      runtime: runtimeAt(dc.runtime, index),
+      libp2pPort: ports.libp2p(),
+      httpPort: ports.http(),
+      dataDirectory: join(options.dataDirectory, node.name),
+    })),
+  )
+  const servers = placed.filter((node) => node.role === 'server')
+  const nodes = placed.map((node): NodePlan => {
+    // Servers join those of all others: whoever comes up last finds the rest, in whatever order they start.
+    const peers = servers.filter((other) => (other.datacenter === node.datacenter) === (node.role === 'client'))
+    return { ...node, join: peers.map((other) => multiaddrOf(other.libp2pPort)) }
   })
   const backends = topology.datacenters.map((dc) => planBackend(topology, dc.name, nodes, ports))
   const plan = { topology, nodes, backends: backends.filter((each) => each.instances.length > 0) }

@@ -51,7 +51,13 @@ describe('tables', () => {
 
   it('counts what passes', () => {
     expect(serviceTable(status, seen, plain)[1]).toMatch(/^web +1 of 2 +-$/)
-    expect(progressOf(status, seen)).toEqual({ links: 2, allLinks: 2, passing: 1, instances: 2 })
+    expect(progressOf(status, seen)).toEqual({
+      links: 2,
+      allLinks: 2,
+      settled: 1,
+      passing: 1,
+      instances: 2,
+    })
   })
 
   it('pads columns by what is seen, not by escape sequences', () => {
@@ -70,5 +76,5 @@ it('suggests commands of this very mesh', () => {
   expect(commands).toContain('npm run topology -- cut a b')
   expect(suggestionLines(suggestions(status), plain, 200)).toHaveLength(commands.length)
   expect(suggestionLines(suggestions(status), plain, 60)).toHaveLength(2 * commands.length)
-  expect(joinCommand(status)).toContain('--http-port 8520 --port 8320 --join /ip4/127.0.0.1/tcp/8300/p2p/12D3KooW')
+  expect(joinCommand(status)).toContain('--join /ip4/127.0.0.1/tcp/8300/p2p/12D3KooW')
 })

@@ -128,13 +128,7 @@ export function suggestionLines(list: readonly Suggestion[], style: Style, colum
 }
 
 /** A further datacenter, joined to the running mesh from another terminal; undefined before a server is ready. */
-export function joinCommand(status: LauncherStatus, flatNetwork = false): string | undefined {
+export function joinCommand(status: LauncherStatus): string | undefined {
   const server = status.nodes.find((node) => node.role === 'server' && node.libp2p.includes('/p2p/'))
-  if (server === undefined) return undefined
-  const ports = status.nodes.map((node) => Number(new URL(node.http).port))
-  const libp2pPorts = status.nodes.map((node) => Number(/\/tcp\/(\d+)/.exec(node.libp2p)?.[1] ?? 0))
-  const http = Math.max(...ports) + 10
-  const libp2p = Math.max(...libp2pPorts) + 10
-  const flat = flatNetwork ? '--flat-network ' : ''
-  return `npx atoll agent --dev --dc sa-1 --server ${flat}--http-port ${http} --port ${libp2p} --join ${server.libp2p}`
+  return server && `npx atoll agent --dc sa-1 --server --join ${server.libp2p}`
 }

@@ -90,12 +90,13 @@ async function bringUp(launcher: Launcher, topology: Topology, steps: Steps, sty
     steps.set('services', 'running', `registering ${names}`)
     await launcher.registerServices()
   }
-  const { complete, seen } = await launcher.comeTogether(({ links, allLinks, passing, instances }) => {
+  const { complete, seen } = await launcher.comeTogether(({ links, allLinks, settled, passing, instances }) => {
     if (names !== '') {
       steps.set('services', passing === instances ? 'done' : 'running', `${names}: ${passing} of ${instances} pass`)
     }
     if (allLinks > 0) {
-      steps.set('federation', links === allLinks ? 'done' : 'running', `${links} of ${allLinks} round trips measured`)
+      const detail = `${links} of ${allLinks} round trips measured`
+      steps.set('federation', settled === allLinks ? 'done' : 'running', detail)
     }
   })
   steps.end()
@@ -120,7 +121,7 @@ function show(launcher: Launcher, seen: Seen, topology: Topology, style: Style):
     ...suggestionLines(suggestions(status), style, process.stdout.columns),
     '',
   ])
-  const joining = joinCommand(status, topology.flatNetwork)
+  const joining = joinCommand(status)
   if (joining !== undefined && topology.datacenters.length > 1) {
     say([style.dim('ADD A DATACENTER'), joining, ''])
   }
