@@ -30,6 +30,8 @@ export class Membership {
   readonly #known = new Map<string, KnownPeer>()
   readonly #closed = new AbortController()
   #joining = false
+  /** Join addresses that were not reached yet. */
+  readonly #unreached = new Set<string>()
   #wanted = ''
 
   constructor(options: MembershipOptions) {
@@ -81,9 +83,15 @@ export class Membership {
     this.#known.delete(peerId)
   }
 
-  /** Dials the join addresses for as long as nobody is connected. */
+  /**
+   * Dials each join address until it was reached once; all of them again when nobody is connected any more. One that was
+   * reached may have been alone (its own part of a mesh that starts in pieces), so the others are not given up for it.
+   */
   lookForMesh(): void {
-    if (this.#joining || this.#closed.signal.aborted || this.#options.joinAddresses.length === 0) return
+    const { host, joinAddresses } = this.#options
+    if (!host.peers().some((peer) => peer.role === 'server'))
+      for (const address of joinAddresses) this.#unreached.add(address)
+    if (this.#joining || this.#closed.signal.aborted || this.#unreached.size === 0) return
     this.#joining = true
     void this.#look()
       .catch(() => {})
@@ -93,27 +101,46 @@ export class Membership {
   }
 
   async #look(): Promise<void> {
-    const { host, clock, random, logger, joinAddresses } = this.#options
+    const { clock, random, logger } = this.#options
     let backoffMs = FIRST_RETRY_MS
-    while (!this.#closed.signal.aborted && !host.peers().some((peer) => peer.role === 'server')) {
-      try {
-        await this.join(joinAddresses)
-        return
-      } catch (error) {
-        logger.debug({ reason: messageOf(error) }, 'no join address answers; trying again')
-      }
+    while (!this.#closed.signal.aborted) {
+      for (const address of this.#unreached) if (this.#isConnected(address)) this.#unreached.delete(address)
+      if (this.#unreached.size === 0) return
+      const missing = [...this.#unreached]
+      const results = await this.#dial(missing)
+      results.forEach(({ status }, i) => status === 'fulfilled' && this.#unreached.delete(missing[i]!))
+      const failed = results.find((result) => result.status === 'rejected')
+      if (failed === undefined) return
+      logger.debug(
+        { missing: this.#unreached.size, reason: messageOf(failed.reason) },
+        'a join address does not answer; trying again',
+      )
       await clock.sleep(backoffMs * (0.5 + random.float()), this.#closed.signal)
       backoffMs = Math.min(MAX_RETRY_MS, backoffMs * 2)
     }
   }
 
-  /** Number of addresses reached; AtollError 'unavailable' with every reason when none was. */
-  async join(addresses: readonly string[]): Promise<number> {
+  /** Whether the gateway that is known under this address is connected, whoever dialled. */
+  #isConnected(address: string): boolean {
+    const bare = withoutPeer(toMultiaddr(address))
+    const { host } = this.#options
+    return this.all().some(
+      ({ peerId, addresses }) =>
+        host.peer(peerId) !== undefined && addresses.some((known) => withoutPeer(known) === bare),
+    )
+  }
+
+  #dial(addresses: readonly string[]): Promise<PromiseSettledResult<unknown>[]> {
     const { host } = this.#options
     const dials = addresses.map(async (address) =>
       host.join(toMultiaddr(address), { deadlineMs: JOIN_TIMEOUT_MS, signal: this.#closed.signal }),
     )
-    const results = await Promise.allSettled(dials)
+    return Promise.allSettled(dials)
+  }
+
+  /** Number of addresses reached; AtollError 'unavailable' with every reason when none was. */
+  async join(addresses: readonly string[]): Promise<number> {
+    const results = await this.#dial(addresses)
     const reached = results.filter(({ status }) => status === 'fulfilled').length
     if (reached > 0) return reached
     const reasons = results.map((result, i) =>
@@ -139,6 +166,8 @@ export function toMultiaddr(address: string): string {
   if (v6) return `/ip6/${v6}/tcp/${port}`
   return /^\d+\.\d+\.\d+\.\d+$/.test(host!) ? `/ip4/${host}/tcp/${port}` : `/dns/${host}/tcp/${port}`
 }
+
+const withoutPeer = (multiaddr: string): string => multiaddr.replace(/\/p2p\/[^/]+$/, '')
 
 /** An order that differs from node to node, so that clients spread over the servers. */
 const spread = (peers: readonly KnownPeer[], seed: string): KnownPeer[] =>
