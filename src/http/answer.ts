@@ -53,8 +53,10 @@ export const NO_ANSWER_META: Readonly<HeaderRecord> = {
 }
 
 export function allHeaders(encoded: Encoded, more: Readonly<HeaderRecord>): HeaderRecord {
-  const length = { 'Content-Length': String(encoded.bytes?.byteLength ?? 0) }
-  return { ...COMMON, ...encoded.headers, ...more, ...length }
+  const headers: HeaderRecord = { ...COMMON, ...encoded.headers, ...more }
+  // Of bytes the servers tell the length themselves, and faster; without any, some would send chunks.
+  if (encoded.bytes === null) headers['Content-Length'] = '0'
+  return headers
 }
 
 export const respond = (encoded: Encoded, more: Readonly<HeaderRecord> = {}): Response =>

@@ -25,6 +25,9 @@ export function keptShape<T>(encode: (value: T, datacenter: string) => Encoded):
   }
 }
 
+/** Bun copies a Headers object in less time than it reads a plain one; Node's server sends plain ones as they are. */
+const COPIES_HEADERS = 'Bun' in globalThis
+
 /** A question as it is kept: routes may come and go (replicas load, datacenters leave), so it is prepared anew now and then. */
 const PREPARED_FOR_MS = 5_000
 
@@ -35,7 +38,7 @@ export class KeptAnswer {
   readonly preparedAtMs: number
   #answer: Answer<unknown> | undefined
   #encoded: Encoded | undefined
-  #init: { status: number; headers: HeaderRecord } = { status: 0, headers: {} }
+  #init: { status: number; headers: HeaderRecord | Headers } = { status: 0, headers: {} }
 
   constructor(prepared: Prepared<unknown>, shape: Shape<unknown>, meta: MetaKind, preparedAtMs: number) {
     this.#prepared = prepared
@@ -76,7 +79,7 @@ export class KeptAnswer {
     this.#answer = answer
     this.#encoded = this.#shape.encode(answer.value, answer.datacenter)
     const headers = allHeaders(this.#encoded, metaHeaders(answer, this.#meta, 'blocking-query'))
-    this.#init = { status: this.#encoded.status, headers }
+    this.#init = { status: this.#encoded.status, headers: COPIES_HEADERS ? new Headers(headers) : headers }
   }
 }
 

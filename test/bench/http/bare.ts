@@ -1,0 +1,23 @@
+/** What is measured against: a Hono app on the runtime's own server that sends the bytes of a file, and nothing more. */
+import { readFileSync } from 'node:fs'
+import { Hono } from 'hono'
+
+const bytes = new Uint8Array(readFileSync(process.argv[2]!))
+const headers = { 'Content-Type': 'application/json' }
+const app = new Hono()
+app.get('/v1/health/service/:service', (c) => c.body(bytes, 200, headers))
+
+declare const Deno: {
+  serve(options: object, fetch: (request: Request) => Response | Promise<Response>): { addr: { port: number } }
+}
+declare const Bun: { serve(options: object): { port: number } }
+
+const ready = (port: number): void => console.log(JSON.stringify({ port }))
+const listen = { hostname: '127.0.0.1', port: 0 }
+if ('Deno' in globalThis) ready(Deno.serve({ ...listen, onListen() {} }, app.fetch).addr.port)
+else if ('Bun' in globalThis) ready(Bun.serve({ ...listen, fetch: app.fetch }).port)
+else {
+  const { serve } = await import('@hono/node-server')
+  serve({ ...listen, fetch: app.fetch }, (info) => ready(info.port))
+}
+process.stdin.on('end', () => process.exit(0)).resume()
