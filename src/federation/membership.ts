@@ -108,7 +108,9 @@ export class Membership {
       if (this.#unreached.size === 0) return
       const missing = [...this.#unreached]
       const results = await this.#dial(missing)
-      results.forEach(({ status }, i) => status === 'fulfilled' && this.#unreached.delete(missing[i]!))
+      missing.forEach((address, i) => {
+        if (results[i]!.status === 'fulfilled') this.#unreached.delete(address)
+      })
       const failed = results.find((result) => result.status === 'rejected')
       if (failed === undefined) return
       logger.debug(
