@@ -69,6 +69,7 @@ class StoreCatalog implements OpenCatalog {
       epoch: store.epoch,
       onUnreadable: (key, error) =>
         logger.error({ key, error }, 'an entry in the store cannot be read; it is left out'),
+      onWaiterFailed: (error) => logger.error({ error }, 'a waiter of the catalog failed'),
     })
     this.#executor = new Executor({
       store,
@@ -108,12 +109,7 @@ class StoreCatalog implements OpenCatalog {
   #follow(since: number): void {
     this.#watch = this.#o.store.watch('', '', since, {
       onRevisions: (batch) => {
-        try {
-          this.view.apply(batch)
-        } catch (error) {
-          // The tables are right: somebody who waited for a change threw.
-          this.#o.logger.error({ error }, 'a waiter of the catalog failed')
-        }
+        this.view.apply(batch)
         this.#settleWaiters()
       },
       onCompacted: (oldest) => {

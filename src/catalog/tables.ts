@@ -18,6 +18,8 @@ export interface TablesOptions {
   readonly epoch: Epoch
   /** Told of a value that cannot be read; its key is left as it was. Default: nobody. */
   readonly onUnreadable?: (key: string, error: unknown) => void
+  /** Told of what a waiter threw; all others are called none the less. Default: nobody. */
+  readonly onWaiterFailed?: (error: unknown) => void
 }
 
 /**
@@ -27,10 +29,10 @@ export interface TablesOptions {
  */
 export class Tables implements CatalogView {
   readonly datacenter: string
-  readonly #waiters = new Waiters()
+  readonly #waiters: Waiters
   /** For the catalog's own parts: states of nodes and services. */
-  readonly registry = new Registry(this.#waiters)
-  readonly kvTable = new KvTable(this.#waiters)
+  readonly registry: Registry
+  readonly kvTable: KvTable
   /** What no reader sees: leases, outcomes, the leader. */
   readonly signals = new Signals()
   readonly #fold: Fold
@@ -40,6 +42,9 @@ export class Tables implements CatalogView {
   constructor(options: TablesOptions) {
     this.datacenter = options.datacenter
     this.#epoch = options.epoch
+    this.#waiters = new Waiters(options.onWaiterFailed)
+    this.registry = new Registry(this.#waiters)
+    this.kvTable = new KvTable(this.#waiters)
     this.#fold = new Fold(
       this.registry,
       this.kvTable,
@@ -83,11 +88,12 @@ export class Tables implements CatalogView {
   replaceAll(revision: number, entries: readonly Change[], epoch: Epoch = this.#epoch): void {
     const sameLife = compareEpoch(epoch, this.#epoch) === 'same'
     const before = this.#fold.modRevisions()
+    const loading = before.size === 0 || !sameLife
     this.#epoch = epoch
     for (const entry of entries) {
       const known = before.get(entry.key)
       before.delete(entry.key)
-      if (!sameLife || known !== entry.modRevision) this.#change(entry, revision)
+      if (!sameLife || known !== entry.modRevision) this.#change(entry, revision, loading)
     }
     for (const key of before.keys()) this.#fold.delete(key, revision)
     this.#done(revision)
@@ -98,9 +104,10 @@ export class Tables implements CatalogView {
     this.replaceAll(revision, entries, epoch)
   }
 
-  #change(change: Change, revision: number): void {
-    if (change.value === null) this.#fold.delete(change.key, change.modRevision || revision)
-    else this.#fold.put({ ...change, value: change.value }, false)
+  #change(change: Change, revision: number, loading = false): void {
+    const { key, value } = change
+    if (value === null) this.#fold.delete(key, change.modRevision || revision)
+    else this.#fold.put(change as Change & { readonly value: Uint8Array }, loading)
   }
 
   #done(revision: number): void {

@@ -11,6 +11,11 @@ export class Waiters {
   /** Length of a prefix: number of prefixes of that length that are waited for. */
   readonly #prefixLengths = new Map<number, number>()
   #woken: Waiter[] = []
+  readonly #onFailed: (error: unknown) => void
+
+  constructor(onFailed: (error: unknown) => void = () => {}) {
+    this.#onFailed = onFailed
+  }
 
   /** Things that somebody waits for. */
   get size(): number {
@@ -47,20 +52,18 @@ export class Waiters {
     }
   }
 
-  /** Calls them, each once. A throw of one keeps no other from being called; the first is thrown at the end. */
+  /** Calls them, each once; a throw of one keeps no other from being called. */
   fire(): void {
     if (this.#woken.length === 0) return
     const woken = this.#woken
     this.#woken = []
-    const failures: unknown[] = []
     for (const { fn } of woken) {
       try {
         fn()
       } catch (error) {
-        failures.push(error)
+        this.#onFailed(error)
       }
     }
-    if (failures.length > 0) throw failures[0]
   }
 
   #forget(thing: string): void {
