@@ -54,10 +54,13 @@ export interface RunningHttpServer {
   close(graceMs: number): Promise<void>
 }
 
-export interface TcpProbe {
-  /** Resolves once connected (and closes at once); rejects with the reason, after `timeoutMs` at the latest. */
-  (target: { host: string; port: number; timeoutMs: number; signal?: AbortSignal }): Promise<void>
-}
+/** Resolves once connected (and closes at once); rejects with the reason, after `timeoutMs` at the latest. */
+export type TcpProbe = (target: {
+  readonly host: string
+  readonly port: number
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal
+}) => Promise<void>
 
 export interface HttpProbeRequest {
   /** http: or https: */
