@@ -77,7 +77,10 @@ function answer(view: Tables, ref: TopicRef): string {
     case 'nodes':
       return json(view.nodes())
     case 'services':
-      return json([view.services(), [...view.registry.nodeStates.keys()].sort().flatMap((node) => view.servicesOf(node))])
+      return json([
+        view.services(),
+        [...view.registry.nodeStates.keys()].sort().flatMap((node) => view.servicesOf(node)),
+      ])
     case 'checks':
       return json(view.checks())
     case 'coordinates':
@@ -95,16 +98,25 @@ function answer(view: Tables, ref: TopicRef): string {
 
 function expectModel(view: Tables, model: Model): void {
   const strip = <T extends object>(row: T) => {
-    const { createIndex: _, modifyIndex: __, ...entry } = row as T & { createIndex: number; modifyIndex: number }
-    return entry
+    const { createIndex: _, modifyIndex: __, ...entry } = row as T & Record<string, unknown>
+    return spelled(entry)
   }
+  // The node's spelling in its entries is that of when they were written.
+  const spelled = <T extends Record<string, unknown>>(entry: T) => ({
+    ...entry,
+    node: String(entry.node).toLowerCase(),
+  })
   const sorted = <T>(map: Map<string, T>, suffix = '') =>
     [...map].sort(([a], [b]) => compareKeys(a + suffix, b + suffix)).map(([, value]) => value)
-  expect(view.nodes().map(strip)).toEqual(sorted(model.nodes).map((node) => node.entry))
-  expect(view.checks().map(strip)).toEqual(sorted(model.nodes, '/').flatMap((node) => sorted(node.checks)))
+  expect(view.nodes().map(strip)).toEqual(sorted(model.nodes).map((node) => spelled({ ...node.entry })))
+  expect(view.checks().map(strip)).toEqual(
+    sorted(model.nodes, '/')
+      .flatMap((node) => sorted(node.checks))
+      .map((c) => spelled({ ...c })),
+  )
   for (const [name, node] of model.nodes) {
-    expect(view.servicesOf(name).map(strip)).toEqual(sorted(node.services))
-    expect(view.checksOf(name).map(strip)).toEqual(sorted(node.checks))
+    expect(view.servicesOf(name).map(strip)).toEqual(sorted(node.services).map((s) => spelled({ ...s })))
+    expect(view.checksOf(name).map(strip)).toEqual(sorted(node.checks).map((c) => spelled({ ...c })))
   }
   for (const service of ['web', 'db']) {
     const found = view.instances(service)

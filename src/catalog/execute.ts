@@ -1,6 +1,6 @@
 import { AtollError } from '../model/errors.ts'
 import { keyPart, keys } from '../model/keys.ts'
-import type { Clock, Random } from '../runtime/ports.ts'
+import type { Clock, Logger, Random } from '../runtime/ports.ts'
 import type { Compare, KeyValue, OperationResult, Store, TxnResult } from '../store/store.ts'
 import type { Command, CommandResult, ExecuteOptions } from './catalog.ts'
 import * as codec from './codec.ts'
@@ -22,6 +22,7 @@ export interface ExecutorOptions {
   readonly tables: Tables
   readonly clock: Clock
   readonly random: Random
+  readonly logger: Logger
   /** The tables hold everything acknowledged before the call; undefined when they do now. */
   readonly current: () => Promise<void> | undefined
   /** Resolves when the tables hold that revision. */
@@ -122,12 +123,23 @@ export class Executor {
         }
       }
       const result = await this.#commit(plan, options)
-      if (result.succeeded && !plan.partial) return { index: tables.indexOf(result.revision), applied: plan.applied }
       if (!result.succeeded) await this.#afterConflict(++conflicts, result, options)
-      const behind = this.#o.reach(result.revision)
-      if (behind) await behind
+      await this.#catchUp(result, plan, command)
+      if (result.succeeded && !plan.partial) return { index: tables.indexOf(result.revision), applied: plan.applied }
     }
     throw new AtollError('internal', `${command.kind}: more than ${MAX_PARTS} transactions`)
+  }
+
+  /** The next one in turn must see what this one wrote, also in what it does not compare (a range that it deletes). */
+  async #catchUp({ succeeded, revision }: TxnResult, plan: Plan, command: Command): Promise<void> {
+    try {
+      const behind = this.#o.reach(revision)
+      if (behind) await behind
+    } catch (error) {
+      // It is done, whatever became of the tables.
+      if (!succeeded || plan.partial) throw error
+      this.#o.logger.warn({ error, command: command.kind }, 'the tables did not follow a command')
+    }
   }
 
   #outcomeOf(requestId: string | undefined): CommandResult | undefined {

@@ -76,6 +76,7 @@ class StoreCatalog implements OpenCatalog {
       tables: this.view,
       clock,
       random,
+      logger,
       current: () => this.barrier(),
       reach: (revision) => this.#reach(revision),
     })

@@ -88,7 +88,7 @@ export class Tables implements CatalogView {
   replaceAll(revision: number, entries: readonly Change[], epoch: Epoch = this.#epoch): void {
     const sameLife = compareEpoch(epoch, this.#epoch) === 'same'
     const before = this.#fold.modRevisions()
-    const loading = before.size === 0 || !sameLife
+    const loading = this.#revision === 0 || !sameLife
     this.#epoch = epoch
     for (const entry of entries) {
       const known = before.get(entry.key)

@@ -174,7 +174,8 @@ export class Registry {
       this.#dirtyNodes.add(node)
       return
     }
-    check.row = { ...check.row, notes: '', output: '', modifyIndex: Math.max(check.entryIndex, index) }
+    // An output only goes with its check: this one was written anew, without.
+    check.row = { ...check.row, notes: '', output: '', modifyIndex: check.entryIndex }
     this.#touchGroup(node, check.group, index)
   }
 
