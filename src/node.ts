@@ -140,7 +140,7 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
     peerId: host.self.peerId,
     addresses: host.addresses,
     http: { host: http.hostname, port: http.port },
-    httpAddress: `http://${http.hostname}:${http.port}`,
+    httpAddress: `http://${http.hostname.includes(':') ? `[${http.hostname}]` : http.hostname}:${http.port}`,
     ended: stopped.promise,
     stop,
   }

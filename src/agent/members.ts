@@ -58,17 +58,14 @@ export function lanMembers(options: MembersOptions): Member[] {
   return [...members.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-/** Servers of all DCs that this node is connected to, itself among them, named as Consul names them: node.datacenter. */
+/** Servers of all DCs that this node is connected to, itself among them. */
 export function wanMembers(
   self: Member,
   connected: readonly ConnectedNode[],
   factsOf: MembersOptions['factsOf'],
 ): Member[] {
   const servers = connected.filter((peer) => peer.role === 'server').map((peer) => fromPeer(peer, factsOf(peer.nodeId)))
-  return [self, ...servers]
-    .filter((member) => member.role === 'server')
-    .map((member) => ({ ...member, name: `${member.name}.${member.datacenter}` }))
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
+  return [self, ...servers].filter((member) => member.role === 'server').sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 const fromPeer = (peer: ConnectedNode, facts: NodeFacts | undefined): Member => ({

@@ -52,6 +52,11 @@ export function failureOf(error: unknown): Failure {
   }
   const status = STATUS[error.code]
   const text = error.code === 'no-path' ? NO_PATH : error.message
-  const headers: Record<string, string> = status === 429 || status === 503 ? { 'Retry-After': '1' } : {}
+  const headers: Record<string, string> = { 'X-Atoll-Error': error.code }
+  if (error.field !== undefined) headers['X-Atoll-Field'] = headerText(error.field)
+  if (status === 429 || status === 503) headers['Retry-After'] = '1'
   return { status, text, headers, unexpected: error.code === 'internal' }
 }
+
+/** Fields may carry what a client sent; headers take printable ASCII. */
+const headerText = (text: string): string => text.replace(/[^\x20-\x7e]/g, '?').slice(0, 256)

@@ -113,7 +113,9 @@ export class Leadership {
     if (!this.#leading) return
     this.#leading = false
     this.#lease = 0
-    this.#o.logger.warn({}, 'this server leads its datacenter no longer')
+    const { logger } = this.#o
+    if (this.#closed) logger.info({}, 'this server stops leading its datacenter')
+    else logger.warn({}, 'this server leads its datacenter no longer')
     this.#o.onTerm(undefined)
   }
 
