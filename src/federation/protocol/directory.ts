@@ -23,10 +23,14 @@ export interface Gateway {
 }
 
 export type Heard =
-  /** `fresh`: strictly newer than all that this gateway said before. */
+  /**
+   * `fresh`: strictly newer than all that this gateway said before. `latest`: nothing newer of it was heard, though this
+   * very message may have been heard already, on another way.
+   */
   | {
       readonly type: 'heard'
       readonly fresh: boolean
+      readonly latest: boolean
       readonly newGateway: boolean
       readonly newDatacenter: boolean
       readonly moved: boolean
@@ -138,7 +142,8 @@ export class Directory {
       moved = addresses.join() !== gateway.addresses.join()
       Object.assign(gateway, { addresses, record: bytes, recordStamp: stamp, node: identity.node })
     }
-    return { type: 'heard', fresh, newGateway: false, newDatacenter: false, moved }
+    const latest = !isNewer(gateway.stamp, stamp)
+    return { type: 'heard', fresh, latest, newGateway: false, newDatacenter: false, moved }
   }
 
   #add(
@@ -172,7 +177,7 @@ export class Directory {
       heardMs: fresh ? nowMs : undefined,
       sinceMs: nowMs,
     })
-    return { type: 'heard', fresh, newGateway: true, newDatacenter, moved: true }
+    return { type: 'heard', fresh, latest: true, newGateway: true, newDatacenter, moved: true }
   }
 
   /** Makes room by the gateway that was silent for longest; false when all were heard in the last minute. */
