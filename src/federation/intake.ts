@@ -47,6 +47,7 @@ interface Entry {
 }
 
 const IGNORED = { verdict: 'ignore', fresh: false, opened: undefined } as const
+const STALE = { fresh: false, latest: false } as const
 
 export class Intake {
   readonly #options: IntakeOptions
@@ -97,11 +98,12 @@ export class Intake {
       return IGNORED
     }
     const from = directPeer === identity.peerId ? 'direct' : via
-    const fresh = this.#note(opened, from, own)
+    const { fresh, latest } = this.#note(opened, from, own)
     if ('head' in message && !own) this.#feed(message, bytes, fresh)
-    // A delta that comes late may still be what somebody lacks.
+    // What came by a tail before it came by gossip is still to be passed on: others may have no such tail. A delta that
+    // comes late may still be what somebody lacks.
     return {
-      verdict: fresh || message.type === 'delta' || message.type === 'leave' ? 'accept' : 'ignore',
+      verdict: latest || message.type === 'delta' || message.type === 'leave' ? 'accept' : 'ignore',
       fresh,
       opened,
     }
@@ -113,7 +115,7 @@ export class Intake {
     directory.hear({ message, identity: host.self, bytes: envelope }, 'direct', clock.nowMs())
   }
 
-  #note(opened: Opened, via: Via, own: boolean): boolean {
+  #note(opened: Opened, via: Via, own: boolean): { readonly fresh: boolean; readonly latest: boolean } {
     const { directory, clock, logger } = this.#options
     const { message, identity } = opened
     const nowMs = clock.nowMs()
@@ -124,22 +126,22 @@ export class Intake {
           logger.error({ node: identity.node }, `another datacenter is called ${message.datacenter}, as this one is`)
         this.#entries.get(message.datacenter)?.replica?.conflict(nowMs)
         this.#options.onMaybeChanged()
-        return false
+        return STALE
       case 'left':
         if (heard.datacenterGone && !own) this.forget(message.datacenter)
         if (heard.gone) {
           logger.info({ datacenter: message.datacenter, node: identity.node }, 'gateway left')
           this.#options.onGateways()
         }
-        return heard.gone
+        return { fresh: heard.gone, latest: heard.gone }
       case 'heard':
         if (!own && !this.#entries.has(message.datacenter)) this.#add(message.datacenter)
         if (heard.newGateway || heard.moved) this.#options.onGateways()
         if (heard.newDatacenter) logger.info({ datacenter: message.datacenter, node: identity.node }, 'new datacenter')
         if (heard.fresh && 'head' in message) this.#entries.get(message.datacenter)?.remote.headHeard()
-        return heard.fresh
+        return heard
       case 'ignored':
-        return false
+        return STALE
     }
   }
 

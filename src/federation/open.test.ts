@@ -165,6 +165,21 @@ describe('a cut', () => {
     expect(await mesh.until(() => holds(us, eu))).toBeLessThan(100)
   })
 
+  it('is bridged too when the tail brings everything to the third before gossip does', async () => {
+    mesh = new MemoryMesh(19)
+    const [eu, us] = await three()
+    mesh.network.gossipFilter = (message, from, to) => {
+      mesh.clock.after(5, () => to.gossiped(message, from))
+      return false
+    }
+    mesh.network.cut('eu-1', 'us-1')
+    await mesh.clock.advance(10_000)
+    expect(remote(us, 'eu-1').state).toBe('live')
+    expect(remote(us, 'eu-1').ageMs()).toBeLessThan(1500)
+    eu.source.write({ web: 'while cut' })
+    expect(await mesh.until(() => holds(us, eu))).toBeLessThan(100)
+  })
+
   it('with a gap behind it is repaired from a third datacenter', async () => {
     mesh = new MemoryMesh(13)
     const [eu, us, ap] = await three()
