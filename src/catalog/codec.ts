@@ -36,10 +36,23 @@ function unpack(bytes: Uint8Array): unknown[] {
 }
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : '')
+
+/** Names that many entries share are kept once, as long as they are not too many. */
+const shared = new Map<string, string>()
+const MAX_SHARED = 8192
+function name(value: unknown): string {
+  if (typeof value !== 'string' || value === '') return ''
+  const known = shared.get(value)
+  if (known !== undefined) return known
+  if (shared.size >= MAX_SHARED) shared.clear()
+  shared.set(value, value)
+  return value
+}
+
 const number = (value: unknown): number =>
   typeof value === 'number' ? value : typeof value === 'bigint' ? Number(value) : 0
 const flag = (value: unknown): boolean => value === true
-const list = (value: unknown): readonly string[] => (Array.isArray(value) && value.length > 0 ? value.map(text) : NONE)
+const list = (value: unknown): readonly string[] => (Array.isArray(value) && value.length > 0 ? value.map(name) : NONE)
 const NONE: readonly string[] = Object.freeze([])
 const object = <T>(value: unknown): Readonly<Record<string, T>> | null =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, T>) : null
@@ -106,10 +119,10 @@ export function decodeService(bytes: Uint8Array, createIndex: number, modifyInde
   const f = unpack(bytes)
   const weights = Array.isArray(f[11]) ? f[11] : [1, 1]
   return {
-    node: text(f[1]),
+    node: name(f[1]),
     id: text(f[2]),
-    service: text(f[3]),
-    kind: text(f[4]),
+    service: name(f[3]),
+    kind: name(f[4]),
     tags: list(f[5]),
     address: text(f[6]),
     taggedAddresses: object<ServiceAddress>(f[7]),
@@ -152,18 +165,18 @@ export function decodeCheck(bytes: Uint8Array, createIndex: number, modifyIndex:
   const f = unpack(bytes)
   const definition = object<unknown>(f[12])
   return {
-    node: text(f[1]),
-    checkId: text(f[2]),
-    name: text(f[3]),
+    node: name(f[1]),
+    checkId: name(f[2]),
+    name: name(f[3]),
     status: status(f[4]),
     notes: '',
     output: '',
     serviceId: text(f[5]),
-    serviceName: text(f[6]),
+    serviceName: name(f[6]),
     serviceTags: list(f[7]),
-    type: text(f[8]),
-    interval: text(f[9]),
-    timeout: text(f[10]),
+    type: name(f[8]),
+    interval: name(f[9]),
+    timeout: name(f[10]),
     exposedPort: number(f[11]),
     definition: definition && Object.keys(definition).length > 0 ? definition : NO_DEFINITION,
     owner: owner(f[13]),
