@@ -33,7 +33,8 @@ export interface GreetingOptions {
 
 export class Greeting {
   readonly #options: GreetingOptions
-  /** Peers whose answer is awaited. */
+  /** Lives of peers that are being greeted, by peer id and boot id; and those whose first answer is awaited. */
+  readonly #greeting = new Set<string>()
   readonly #pending = new Set<string>()
   #closed = new AbortController()
   #greeted = 0
@@ -50,36 +51,50 @@ export class Greeting {
 
   /** A peer connected. */
   greet(peer: Peer): void {
-    const { self } = this.#options.host
-    if (peer.role !== 'server' || (self.role === 'client' && peer.datacenter !== self.datacenter)) return
-    if (this.#pending.has(peer.peerId)) return
-    this.#pending.add(peer.peerId)
-    void this.#greet(peer)
+    // A peer that starts anew is greeted anew, also while an exchange with its former life goes on.
+    const key = `${peer.peerId} ${peer.bootId}`
+    if (peer.role !== 'server' || this.#greeting.has(key)) return
+    this.#greeting.add(key)
+    this.#pending.add(key)
+    void this.#greet(peer, key)
       .catch((error) => this.#options.logger.debug({ peer: peer.node, reason: messageOf(error) }, 'greeting failed'))
       .finally(() => {
-        this.#pending.delete(peer.peerId)
-        if (!this.#closed.signal.aborted) this.#options.onGreeted()
+        this.#greeting.delete(key)
+        this.#pending.delete(key)
+        this.#tellGreeted()
       })
   }
 
-  async #greet(peer: Peer): Promise<void> {
+  async #greet(peer: Peer, key: string): Promise<void> {
     const { host, clock } = this.#options
     const { signal } = this.#closed
-    let again = true
-    while (again && !signal.aborted && host.peer(peer.peerId)?.bootId === peer.bootId) {
-      const startMs = clock.nowMs()
+    while (!signal.aborted && host.peer(peer.peerId)?.bootId === peer.bootId) {
+      let pauseMs = RETRY_MS
       try {
         const answer = await host.call(peer.peerId, HELLO, this.#payload(peer), { deadlineMs: DEADLINE_MS, signal })
         await this.#absorb(decodeHello(answer), peer)
         this.#greeted++
-        again = host.self.role === 'client'
-        if (again) this.#options.onGreeted()
+        if (!this.#mustAskAgain(peer)) return
+        pauseMs = CLIENT_PERIOD_MS
+        this.#pending.delete(key)
+        this.#tellGreeted()
       } catch (error) {
         if (isProtocolError(error)) throw error
       }
-      if (again)
-        await clock.sleep(Math.max(RETRY_MS, startMs + (this.#greeted ? CLIENT_PERIOD_MS : 0) - clock.nowMs()), signal)
+      await clock.sleep(pauseMs, signal)
     }
+  }
+
+  #tellGreeted(): void {
+    if (!this.#closed.signal.aborted) this.#options.onGreeted()
+  }
+
+  /** A client asks the servers of its DC for as long as it runs, and others until it has found those. */
+  #mustAskAgain({ datacenter }: Peer): boolean {
+    const { host } = this.#options
+    const own = host.self.datacenter
+    if (host.self.role === 'server') return false
+    return datacenter === own || !host.peers().some((peer) => peer.datacenter === own && peer.role === 'server')
   }
 
   async #answer(payload: unknown, peer: Peer): Promise<Uint8Array> {

@@ -1,0 +1,157 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { AtollError } from '../model/errors.ts'
+import { MemoryMesh, type MemoryNode } from './testing/memory-mesh.ts'
+import { MemorySource } from './testing/memory-source.ts'
+
+let mesh: MemoryMesh
+let eu: MemoryNode
+let usA: MemoryNode
+let usB: MemoryNode
+
+beforeEach(async () => {
+  mesh = new MemoryMesh(1, { link: { delayMs: 40 } })
+  eu = await mesh.start('eu-1')
+  const source = new MemorySource()
+  usA = await mesh.start('us-1', { node: 'a', source, join: [eu] })
+  usB = await mesh.start('us-1', { node: 'b', source, join: [eu] })
+  for (const node of [usA, usB])
+    node.federation.handle('echo', async (payload) => `${node.host.self.node}: ${String(payload)}`)
+  await mesh.until(
+    () =>
+      eu.federation
+        .remote('us-1')
+        ?.gateways()
+        .filter(({ connected }) => connected).length === 2,
+  )
+})
+afterEach(() => mesh.close())
+
+// biome-ignore lint/suspicious/noExplicitAny: answers and errors alike
+const call = (target = { datacenter: 'us-1' }, deadlineMs = 1000): Promise<any> =>
+  mesh.settle(eu.federation.call(target, 'echo', 'hi', { deadlineMs }))
+const codeOf = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    (value) => `answered ${String(value)}`,
+    (error) => (error instanceof AtollError ? error.code : String(error)),
+  )
+
+describe('a call', () => {
+  it('goes to a gateway of the datacenter, or to the peer named', async () => {
+    expect(await call()).toMatch(/^[ab]: hi$/)
+    expect(
+      await mesh.settle(eu.federation.call({ peerId: usB.federation.peerId }, 'echo', 1, { deadlineMs: 500 })),
+    ).toBe('b: 1')
+  })
+
+  it('tells a datacenter that nobody knows from one that cannot be reached', async () => {
+    expect(await codeOf(call({ datacenter: 'xx-1' }))).toBe('no-path')
+    usA.kill()
+    usB.kill()
+    await mesh.clock.advance(10)
+    const error = await call().catch((reason) => reason)
+    expect(error.code).toBe('unavailable')
+    expect(error.message).toContain('us-1')
+  })
+
+  it('goes to the next gateway when the first surely did not carry it out', async () => {
+    const first = String(await call()).startsWith('a') ? usA : usB
+    first.federation.handle('echo', () => Promise.reject(new AtollError('unavailable', 'store without majority')))
+    expect(await call()).toMatch(first === usA ? /^b/ : /^a/)
+  })
+
+  it('is not sent again when the outcome is unknown', async () => {
+    usA.host.hung = usB.host.hung = true
+    const startMs = mesh.clock.nowMs()
+    const error = await call().catch((reason) => reason)
+    expect(error.code).toBe('timeout')
+    expect(error.message).toContain('us-1')
+    expect(mesh.clock.nowMs() - startMs).toBeLessThan(1010)
+  })
+
+  it('gives back the error of the handler', async () => {
+    for (const node of [usA, usB])
+      node.federation.handle('echo', () => Promise.reject(new AtollError('conflict', 'taken', { field: 'Name' })))
+    const error = await call().catch((reason) => reason)
+    expect(error).toMatchObject({ code: 'conflict', field: 'Name' })
+  })
+
+  it('fails at once when the link has been silent for two seconds, and in flight about then', async () => {
+    mesh.network.cut('eu-1', 'us-1')
+    const startMs = mesh.clock.nowMs()
+    expect(await codeOf(call(undefined, 30_000))).toBe('timeout')
+    expect(mesh.clock.nowMs() - startMs).toBeLessThan(2500)
+    const laterMs = mesh.clock.nowMs()
+    expect(await codeOf(call())).toBe('unavailable')
+    expect(mesh.clock.nowMs() - laterMs).toBeLessThan(2)
+    mesh.network.heal('eu-1', 'us-1')
+    await mesh.clock.advance(12_000)
+    expect(await call()).toMatch(/hi$/)
+  })
+
+  it('is refused by the breaker after timeouts in a row, until a probe is answered', async () => {
+    usA.host.hung = usB.host.hung = true
+    for (let i = 0; i < 6; i++) expect(await codeOf(call(undefined, 100))).toBe('timeout')
+    const startMs = mesh.clock.nowMs()
+    expect(await codeOf(call())).toBe('unavailable')
+    expect(mesh.clock.nowMs() - startMs).toBeLessThan(2)
+    usA.host.hung = usB.host.hung = false
+    await mesh.clock.advance(1100)
+    expect(await call()).toMatch(/hi$/)
+  })
+
+  it('is bounded in number', async () => {
+    usB.kill()
+    await mesh.until(() => eu.host.peers().length === 1)
+    usA.host.hung = true
+    const calls = Array.from({ length: 1030 }, () =>
+      codeOf(eu.federation.call({ datacenter: 'us-1' }, 'echo', 1, { deadlineMs: 300 })),
+    )
+    const codes = await mesh.settle(Promise.all(calls))
+    expect(codes.filter((code) => code === 'overloaded')).toHaveLength(6)
+    expect(codes.filter((code) => code === 'timeout')).toHaveLength(1024)
+  })
+
+  it('ends with the signal of its caller', async () => {
+    usA.host.hung = usB.host.hung = true
+    const controller = new AbortController()
+    const pending = eu.federation.call({ datacenter: 'us-1' }, 'echo', 1, {
+      deadlineMs: 9000,
+      signal: controller.signal,
+    })
+    const outcome = codeOf(pending)
+    await mesh.clock.advance(50)
+    controller.abort(new AtollError('unavailable', 'gone'))
+    expect(await mesh.settle(outcome)).toBe('unavailable')
+  })
+})
+
+describe('a client', () => {
+  it('dials servers of its datacenter alone, learns of the others, and calls its servers', async () => {
+    const client = await mesh.start('us-1', { node: 'client', role: 'client', join: [usA] })
+    await mesh.until(() => client.host.peers().length === 2 && client.federation.remote('eu-1')?.state === 'live')
+    expect(client.federation.datacenters()).toEqual(['us-1', 'eu-1'])
+    expect(client.federation.remote('eu-1')).toMatchObject({ loaded: false, fit: false })
+    expect(client.sinks.size).toBe(0)
+    const answer = await mesh.settle(client.federation.call({ datacenter: 'us-1' }, 'echo', 'c', { deadlineMs: 500 }))
+    expect(answer).toMatch(/: c$/)
+    usA.kill()
+    await mesh.clock.advance(100)
+    expect(await mesh.settle(client.federation.call({ datacenter: 'us-1' }, 'echo', 'd', { deadlineMs: 500 }))).toBe(
+      'b: d',
+    )
+  })
+
+  it('is seen by its servers coming and going', async () => {
+    const events: string[] = []
+    usA.federation.onOwnPeer(({ type, peer }) => events.push(`${type} ${peer.node}`))
+    const client = await mesh.start('us-1', { node: 'client', role: 'client', join: [usA] })
+    await mesh.until(() => events.includes('up client'))
+    client.kill()
+    await mesh.until(() => events.includes('down client'))
+  })
+
+  it('that joined a server of another datacenter finds its own', async () => {
+    const client = await mesh.start('us-1', { node: 'client', role: 'client', join: [eu] })
+    await mesh.until(() => client.host.peers().filter(({ datacenter }) => datacenter === 'us-1').length === 2, 5000)
+  })
+})
