@@ -264,6 +264,35 @@ describe('catalog', () => {
     },
   )
 
+  it('is the same on two servers that write at once', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.tuple(command, fc.boolean()), { maxLength: 25 }), async (commands) => {
+        const h = await openHarness({ remote: true })
+        const other = await openHarness({ store: h.store })
+        try {
+          await Promise.all(
+            commands.map(([each, second]) =>
+              (second ? other : h).catalog
+                .execute(each)
+                .catch((error: { code: string }) => expect(error.code).toBe('invalid')),
+            ),
+          )
+          await Promise.all([h.catalog.barrier(), other.catalog.barrier()])
+          const reloaded = await h.reloaded()
+          for (const ref of TOPICS) {
+            expect(answer(h.catalog.view, ref)).toBe(answer(reloaded, ref))
+            expect(answer(other.catalog.view, ref)).toBe(answer(reloaded, ref))
+            expect(other.catalog.view.topic(ref).index).toBe(h.catalog.view.topic(ref).index)
+          }
+        } finally {
+          await other.catalog.close()
+          await h.close()
+        }
+      }),
+      { numRuns: 100 },
+    )
+  })
+
   it('is brought from any state to any other by a snapshot, and only what differs changes', async () => {
     await fc.assert(
       fc.asyncProperty(
