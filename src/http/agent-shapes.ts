@@ -99,7 +99,7 @@ export function memberShape(member: Member, wan: boolean): JsonStruct {
     vsn_min: '2',
   }
   return {
-    Name: wan ? `${member.name}.${member.datacenter}` : member.name,
+    Name: wan ? wanName(member) : member.name,
     Addr: member.address,
     Port: member.port,
     Tags: goMap(tags, (tag) => tag),
@@ -111,6 +111,11 @@ export function memberShape(member: Member, wan: boolean): JsonStruct {
     DelegateMax: 5,
     DelegateCur: 4,
   }
+}
+
+/** Names are unique in their datacenter only. */
+function wanName({ name, datacenter }: Member): string {
+  return name.endsWith(`.${datacenter}`) ? name : `${name}.${datacenter}`
 }
 
 export function memberOfSelf(self: AgentSelf): Member {

@@ -71,7 +71,7 @@ export function createApp(options: AppOptions): App {
     agentChanged: new Waiters(),
     closing: closing.signal,
   }
-  const router = routerOf([...routes, ...laterRoutes], context)
+  const router = routerOf(routes, context)
 
   /** All that is not answered by what is kept. */
   const slowly = async (request: Request): Promise<Response> => {
@@ -93,12 +93,8 @@ export function createApp(options: AppOptions): App {
   return {
     fetch(request) {
       if (request.method === 'GET' && !hasToken(request)) {
-        try {
-          const response = kept.respond(targetOf(request.url), options.clock.nowMs())
-          if (response) return response
-        } catch (error) {
-          return report(error, request, context)
-        }
+        const response = kept.respond(targetOf(request.url), options.clock.nowMs())
+        if (response) return response
       }
       return slowly(request)
     },
@@ -112,15 +108,15 @@ export function createApp(options: AppOptions): App {
 function routerOf(routes: readonly Route[], context: Context): Hono {
   const byPath = new Map<string, Route[]>()
   for (const route of routes) byPath.set(route.path, [...(byPath.get(route.path) ?? []), route])
-  // As in Go's ServeMux the longest pattern wins, whatever the method.
-  const paths = [...byPath.keys()].sort((a, b) => b.length - a.length)
+  const handlers = new Map<string, Handler>(laterRoutes.map(({ path, answer }) => [path, answer]))
+  for (const [path, ofPath] of byPath) handlers.set(path, handlerOf(path, ofPath, context))
   const app = new Hono({ strict: true })
-  for (const path of paths) {
-    const handle = handlerOf(path, byPath.get(path)!, context)
+  for (const path of [...handlers.keys()].sort(longestFirst)) {
+    const handle = handlers.get(path)!
     if (!path.endsWith('/')) app.all(path, handle)
     else {
       const folder = path.slice(0, -1)
-      if (!byPath.has(folder)) app.all(folder, ({ req }) => movedPermanently(req.method, targetOf(req.url), path))
+      if (!handlers.has(folder)) app.all(folder, ({ req }) => movedPermanently(req.method, targetOf(req.url), path))
       app.all(`${path}*`, handle)
     }
   }
@@ -130,11 +126,19 @@ function routerOf(routes: readonly Route[], context: Context): Hono {
   return app
 }
 
-function handlerOf(path: string, routes: readonly Route[], context: Context) {
+type Handler = (context: HonoContext) => Response | Promise<Response>
+
+/** As in Go's ServeMux the longest pattern wins, whatever the method; a path alone before all that is under it. */
+function longestFirst(a: string, b: string): number {
+  const folder = (path: string): number => (path.endsWith('/') ? path.length - 1 : path.length)
+  return folder(b) - folder(a) || a.length - b.length
+}
+
+function handlerOf(path: string, routes: readonly Route[], context: Context): Handler {
   const byMethod = new Map(routes.map((route) => [route.method as string, route]))
   const methods: Method[] = ['GET', 'PUT', 'DELETE']
   const allow = ['OPTIONS', ...methods.filter((method) => byMethod.has(method))].join(',')
-  return ({ req }: HonoContext): Response | Promise<Response> => {
+  return ({ req }) => {
     const route = byMethod.get(req.method)
     if (route) return route.handle(callOf(req.raw, path), context)
     if (req.method === 'OPTIONS') return text(200, '', { Allow: allow })

@@ -28,31 +28,38 @@ export function keptShape<T>(encode: (value: T, datacenter: string) => Encoded):
 /** Bun copies a Headers object in less time than it reads a plain one; Node's server sends plain ones as they are. */
 const COPIES_HEADERS = 'Bun' in globalThis
 
-/** A question as it is kept: routes may come and go (replicas load, datacenters leave), so it is prepared anew now and then. */
-const PREPARED_FOR_MS = 5_000
+/** Routes come and go (replicas load, datacenters leave), so a kept question is prepared anew after so long. */
+const PREPARED_FOR_MS = 1_000
 
+/** A question with the answer last given to it, as bytes and headers. */
 export class KeptAnswer {
-  readonly #prepared: Prepared<unknown>
+  readonly #prepare: () => Prepared<unknown>
   readonly #shape: Shape<unknown>
   readonly #meta: MetaKind
-  readonly preparedAtMs: number
+  #prepared: Prepared<unknown>
+  #preparedAtMs: number
   #answer: Answer<unknown> | undefined
   #encoded: Encoded | undefined
   #init: { status: number; headers: HeaderRecord | Headers } = { status: 0, headers: {} }
 
-  constructor(prepared: Prepared<unknown>, shape: Shape<unknown>, meta: MetaKind, preparedAtMs: number) {
-    this.#prepared = prepared
+  constructor(prepare: () => Prepared<unknown>, shape: Shape<unknown>, meta: MetaKind, nowMs: number) {
+    this.#prepare = prepare
     this.#shape = shape
     this.#meta = meta
-    this.preparedAtMs = preparedAtMs
+    this.#prepared = prepare()
+    this.#preparedAtMs = nowMs
   }
 
   get bytes(): number {
     return this.#encoded?.bytes?.byteLength ?? 0
   }
 
-  /** undefined when it takes waiting. */
-  respond(): Response | undefined {
+  /** undefined when it takes waiting. Throws what asking throws. */
+  respond(nowMs: number): Response | undefined {
+    if (nowMs - this.#preparedAtMs > PREPARED_FOR_MS) {
+      this.#prepared = this.#prepare()
+      this.#preparedAtMs = nowMs
+    }
     const answer = this.#prepared.now()
     if (answer === undefined) return undefined
     if (!this.#stands(answer)) this.#renew(answer)
@@ -83,12 +90,11 @@ export class KeptAnswer {
   }
 }
 
-/** By URL, the least recently used leaving first; bounded in number and in bytes. */
+/** By URL; bounded in number and in bytes. The oldest leave first: what is asked often is soon back. */
 export class KeptAnswers {
   readonly #maxAnswers: number
   readonly #maxBytes: number
-  readonly #byTarget = new Map<string, KeptAnswer>()
-  readonly #sizes = new Map<string, number>()
+  readonly #byTarget = new Map<string, { readonly answer: KeptAnswer; readonly bytes: number }>()
   #bytes = 0
 
   constructor(maxAnswers: number, maxBytes: number) {
@@ -100,21 +106,27 @@ export class KeptAnswers {
     return this.#byTarget.size
   }
 
+  /** undefined when nothing is kept, or when that cannot answer any more: then it is forgotten. */
   respond(target: string, nowMs: number): Response | undefined {
     const kept = this.#byTarget.get(target)
     if (kept === undefined) return undefined
-    if (nowMs - kept.preparedAtMs > PREPARED_FOR_MS) {
-      this.#forget(target)
-      return undefined
+    try {
+      const response = kept.answer.respond(nowMs)
+      if (response !== undefined) {
+        if (kept.answer.bytes !== kept.bytes) this.keep(target, kept.answer)
+        return response
+      }
+    } catch {
+      // The long way meets the same fault, and says it as its route does.
     }
-    return kept.respond()
+    this.#forget(target)
+    return undefined
   }
 
-  keep(target: string, kept: KeptAnswer): void {
+  keep(target: string, answer: KeptAnswer): void {
     this.#forget(target)
-    this.#byTarget.set(target, kept)
-    this.#sizes.set(target, kept.bytes)
-    this.#bytes += kept.bytes
+    this.#byTarget.set(target, { answer, bytes: answer.bytes })
+    this.#bytes += answer.bytes
     while (this.#byTarget.size > this.#maxAnswers || (this.#bytes > this.#maxBytes && this.#byTarget.size > 1)) {
       this.#forget(this.#byTarget.keys().next().value!)
     }
@@ -122,13 +134,13 @@ export class KeptAnswers {
 
   clear(): void {
     this.#byTarget.clear()
-    this.#sizes.clear()
     this.#bytes = 0
   }
 
   #forget(target: string): void {
-    if (!this.#byTarget.delete(target)) return
-    this.#bytes -= this.#sizes.get(target)!
-    this.#sizes.delete(target)
+    const kept = this.#byTarget.get(target)
+    if (kept === undefined) return
+    this.#byTarget.delete(target)
+    this.#bytes -= kept.bytes
   }
 }

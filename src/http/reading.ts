@@ -52,12 +52,12 @@ async function answerRead<K extends QuestionKind>(
   const ask: AskOptions = asked.noFailover ? { ...read.ask, noFailover: true } : read.ask
   const blocks = read.index > 0 && options.meta !== 'none'
   try {
-    const prepared = context.mesh.prepare(asked.question, ask)
     const plain = !blocks && !read.cached && read.maxStaleMs === undefined && asked.refuse === undefined
     if (plain) {
-      const kept = keep(options, asked, prepared, call, context)
+      const kept = keep(options, asked, ask, call, context)
       if (kept) return kept
     }
+    const prepared = context.mesh.prepare(asked.question, ask)
     let answer = blocks ? await waitForAnswer(prepared, read, call, context) : await prepared.answer()
     if (ask.consistency === 'stale' && read.maxStaleMs !== undefined && answer.ageMs > read.maxStaleMs) {
       answer = await context.mesh.ask(asked.question, { ...ask, consistency: 'default' })
@@ -81,12 +81,14 @@ async function answerRead<K extends QuestionKind>(
 function keep<K extends QuestionKind>(
   options: ReadingOptions<K>,
   asked: Asked<K>,
-  prepared: Prepared<AnswerValue<K>>,
+  ask: AskOptions,
   call: Call,
   context: Context,
 ): Response | undefined {
-  const kept = new KeptAnswer(prepared, asked.shape as Shape<unknown>, options.meta, context.clock.nowMs())
-  const response = kept.respond()
+  const nowMs = context.clock.nowMs()
+  const prepare = (): Prepared<unknown> => context.mesh.prepare(asked.question, ask)
+  const kept = new KeptAnswer(prepare, asked.shape as Shape<unknown>, options.meta, nowMs)
+  const response = kept.respond(nowMs)
   if (response && call.principal.token === '') context.kept.keep(call.target, kept)
   return response
 }

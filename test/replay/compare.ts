@@ -33,8 +33,13 @@ export class PathPattern {
 const show = (path: readonly Segment[]): string =>
   path.map((part, i) => (typeof part === 'number' ? `[${part}]` : i === 0 ? part : `.${part}`)).join('')
 
-/** Every difference that no volatile pattern covers. */
-export function compareJson(recorded: unknown, got: unknown, volatile: readonly PathPattern[]): BodyDifference[] {
+/** Every difference that no volatile pattern covers, and that `same` does not forgive. */
+export function compareJson(
+  recorded: unknown,
+  got: unknown,
+  volatile: readonly PathPattern[],
+  same: (recorded: unknown, got: unknown) => boolean = () => false,
+): BodyDifference[] {
   const differences: BodyDifference[] = []
   const isVolatile = (path: string): boolean => volatile.some((pattern) => pattern.matches(path))
   const visit = (a: unknown, b: unknown, path: Segment[]): void => {
@@ -51,7 +56,7 @@ export function compareJson(recorded: unknown, got: unknown, volatile: readonly 
       for (const name of new Set([...Object.keys(a), ...Object.keys(b)])) visit(a[name], b[name], [...path, name])
       return
     }
-    if (a !== b) differences.push({ path: shown, recorded: a, got: b })
+    if (a !== b && !same(a, b)) differences.push({ path: shown, recorded: a, got: b })
   }
   visit(recorded, got, ['body'])
   return differences

@@ -1,5 +1,6 @@
 /** `/v1/agent`: the node that was asked, and its place in the mesh. */
 import { isAtollError } from '../../model/errors.ts'
+import type { Member } from '../../resolver/agent-door.ts'
 import { memberOfSelf, memberShape } from '../agent-shapes.ts'
 import { done, json, text } from '../answer.ts'
 import { badRequest, HttpError } from '../errors.ts'
@@ -38,7 +39,10 @@ export const agentRoutes: readonly Route[] = [
         throw new HttpError(500, 'Network segments are not supported in this version of Consul')
       }
       const wan = call.query.get('wan') !== ''
-      const members = await mesh.agent.members({ wan })
+      const own = (member: Member): number => (member.datacenter === mesh.datacenter ? 0 : 1)
+      const members = [...(await mesh.agent.members({ wan }))].sort(
+        (a, b) => own(a) - own(b) || (a.name < b.name ? -1 : 1),
+      )
       return json(
         members.map((member) => memberShape(member, wan)),
         call.pretty,

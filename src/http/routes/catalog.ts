@@ -1,6 +1,7 @@
 /** `/v1/catalog`: the datacenter's nodes and services as they are registered. */
 import type { ServiceSummary } from '../../catalog/view.ts'
 import type { NodeRow, ServiceRow } from '../../model/entries.ts'
+import { isAtollError } from '../../model/errors.ts'
 import type { AnswerValue, RoutedInstance } from '../../resolver/mesh.ts'
 import { encodedJson, json, metaHeaders, respond } from '../answer.ts'
 import { decodeBody } from '../body/decode.ts'
@@ -169,7 +170,13 @@ export const catalogRoutes: readonly Route[] = [
     async handle(call, { mesh, limits }) {
       const body = decodeBody(catalogRegistrationSchema, await readBody(call.request, limits.maxBodyBytes))
       const command = catalogCommand(body)
-      await mesh.execute(command, writeOptions(call, body.Datacenter))
+      try {
+        await mesh.execute(command, writeOptions(call, body.Datacenter))
+      } catch (error) {
+        // What the catalog refuses is a 500 in Consul.
+        if (isAtollError(error) && error.code === 'invalid') throw new HttpError(500, error.message)
+        throw error
+      }
       return json(true, call.pretty)
     },
   },

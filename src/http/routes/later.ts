@@ -1,10 +1,13 @@
 /** Parts of Consul's API that this version does not have. They say so, where an unknown path would just be missing. */
 import { text } from '../answer.ts'
-import type { Method, Route } from '../route.ts'
 
-const METHODS: readonly Method[] = ['GET', 'PUT', 'DELETE']
+export interface LaterRoute {
+  /** As in routes: with a `/` at the end, everything under it. */
+  readonly path: string
+  answer(): Response
+}
 
-const LATER = [
+const PATHS = [
   '/v1/txn',
   '/v1/query',
   '/v1/query/',
@@ -15,18 +18,14 @@ const LATER = [
   '/v1/connect/',
   '/v1/config',
   '/v1/config/',
+  '/v1/discovery-chain/',
+  '/v1/internal/',
   '/v1/agent/connect/',
   '/v1/agent/monitor',
   '/v1/agent/host',
 ]
 
-export const laterRoutes: readonly Route[] = [
-  ...routesFor(LATER, (path) => text(501, `${path}: not part of this version of Atoll`)),
-  ...routesFor(['/v1/acl/'], () => text(401, 'ACL support disabled')),
+export const laterRoutes: readonly LaterRoute[] = [
+  ...PATHS.map((path) => ({ path, answer: () => text(501, `${path}: not part of this version of Atoll`) })),
+  { path: '/v1/acl/', answer: () => text(401, 'ACL support disabled') },
 ]
-
-function routesFor(paths: readonly string[], answer: (path: string) => Response): Route[] {
-  return paths.flatMap((path) =>
-    METHODS.map((method) => ({ method, path, summary: 'Not part of this version', handle: () => answer(path) })),
-  )
-}

@@ -1,0 +1,267 @@
+/**
+ * Where Atoll answers otherwise than Consul, on purpose, and why. The replay accepts these and nothing else;
+ * docs/consul-compatibility.md shows this table.
+ */
+import type { Scenario } from './recording.ts'
+import type { Difference } from './replay.ts'
+
+export interface Deviation {
+  readonly area: string
+  readonly what: string
+  readonly why: string
+  readonly where: readonly Where[]
+  /** Seen on these runtimes only; on all unless given. */
+  readonly runtimes?: readonly ('node' | 'deno' | 'bun')[]
+}
+
+/** A difference is covered when all that is given matches. */
+export interface Where {
+  readonly scenario?: Scenario
+  /** Of `METHOD path`. */
+  readonly request?: RegExp
+  /** Of the step's name. */
+  readonly step?: RegExp
+  /** `status`, `header x-...`, `index`, `elapsed`, or a path in the body. */
+  readonly at?: RegExp
+}
+
+const LATER =
+  /^\w+ \/v1\/(txn|query|session|event|snapshot|operator|connect|config|acl|discovery-chain|internal|agent\/(connect|monitor|host))\b/
+
+export const deviations: readonly Deviation[] = [
+  {
+    area: 'Everything',
+    what: 'Transactions, prepared queries, sessions and locks, events, snapshots, ACLs, configuration entries, intentions and the operator API are not there: 501 with a text (401 `ACL support disabled` under `/v1/acl/`); so are `agent/monitor`, `agent/host` and `agent/connect`',
+    why: 'They are for later versions',
+    where: [
+      { request: LATER },
+      { request: /^PUT \/v1\/kv\/.*\b(acquire|release)=/, at: /^(status|header content-type|body.*)$/ },
+    ],
+  },
+  {
+    area: 'Everything',
+    what: 'Answers are not compressed, also when gzip is asked for',
+    why: 'They come out of memory as bytes; nodes are near their clients',
+    where: [{ step: /^gzip asked/, at: /content-encoding/ }],
+  },
+  {
+    area: 'Everything',
+    what: 'JSON is indented for `?pretty` only, not because the node was started with `--dev`',
+    why: 'What is tried out should be what runs later',
+    where: [{ scenario: 'checks', at: /^body.*\.Output$/, step: /^(after 3 s|catalog view)$/ }],
+  },
+  {
+    area: 'Everything',
+    what: 'A malformed escape in a path is a 400 with the headers of every other answer; there is no `/debug/pprof/`; robots.txt is our own',
+    why: 'Nothing depends on it',
+    where: [
+      { step: /^bad escape$/, at: /^header x-consul-default-acl-policy$/ },
+      { request: /^GET \/(debug\/pprof\/|robots\.txt)$/ },
+    ],
+  },
+  {
+    area: 'Everything',
+    what: 'A path with raw bytes beyond ASCII is a 400: clients have to escape them, as all common ones do',
+    why: "Node's parser refuses them before Atoll sees them",
+    runtimes: ['node'],
+    where: [
+      { scenario: 'kv', step: /^(put raw utf-8 path|get %C3%BC)$/ },
+      { scenario: 'kv', step: /^keys now$/, at: /^body/ },
+    ],
+  },
+  {
+    area: 'Everything',
+    what: 'A method that HTTP does not know is refused by the server (400, or the connection is closed) instead of with a 405',
+    why: "Node's and Bun's parsers refuse it before Atoll sees it",
+    runtimes: ['node', 'bun'],
+    where: [{ request: /^BOGUS / }],
+  },
+  {
+    area: 'Everything',
+    what: 'Dot segments in a path are resolved instead of answered with a 301 to the resolved path',
+    why: 'Bun resolves them before Atoll sees them',
+    runtimes: ['bun'],
+    where: [
+      { step: /^(put dot segments|put dot key|path \/v1\/catalog\/\.\.)/ },
+      { scenario: 'kv', step: /^keys now$/, at: /^body/ },
+    ],
+  },
+  {
+    area: 'Everything',
+    what: 'The index of a node that is gone does not fall back to 1',
+    why: 'An index never goes back in Atoll, so no client has to start over',
+    where: [{ scenario: 'catalog', step: /^node-b after its id moved$/, at: /^index$/ }],
+  },
+  {
+    area: 'Several datacenters',
+    what: 'A read with `?dc=` of another datacenter is answered from the replica on this node: `X-Consul-Effective-Consistency` is `stale` and `X-Consul-LastContact` its age; `?consistent` asks the datacenter itself',
+    why: 'It takes no WAN round trip and goes on while the WAN is cut',
+    where: [{ scenario: 'multi-dc', request: /dc=dc2/, at: /^header x-consul-effective-consistency$/ }],
+  },
+  {
+    area: 'Several datacenters',
+    what: '`?dc=` of a write to the catalog is obeyed where the body names no datacenter',
+    why: 'Consul ignores it silently, so that registrations land in the wrong datacenter',
+    where: [{ scenario: 'multi-dc', step: /^nodes dc2 after$/, at: /^body/ }],
+  },
+  {
+    area: 'Several datacenters',
+    what: 'A name that no datacenter can have (upper case, dots) is a 400 that says so; an unknown one is `No path to datacenter` as in Consul',
+    why: 'A mistyped name is not a lost datacenter',
+    where: [{ scenario: 'multi-dc', step: /^dc in upper case$/ }],
+  },
+  {
+    area: 'Several datacenters',
+    what: 'Filters are applied by the node that was asked, so their errors lack the prefix `rpc error making call: `',
+    why: 'No other node is asked',
+    where: [{ scenario: 'multi-dc', step: /^bad filter across$/ }],
+  },
+  {
+    area: 'Several datacenters',
+    what: '`coordinate/datacenters` shows the coordinates that this datacenter has',
+    why: 'Distances between datacenters are measured round-trip times: see `/v1/mesh`',
+    where: [{ request: /^GET \/v1\/coordinate\/datacenters$/, at: /^body/ }],
+  },
+  {
+    area: 'Several datacenters',
+    what: 'Members that left are not listed any more',
+    why: 'Nothing is kept of them',
+    where: [{ scenario: 'multi-dc', step: /^members wan after$/, at: /\(length\)$/ }],
+  },
+  {
+    area: 'Agent',
+    what: "`agent/self` has `Config`, `Coord`, `Member`, `Meta` and little of `Stats` and `DebugConfig`, and Atoll's own version; it adds `Atoll`",
+    why: 'The rest describes parts that Atoll does not have',
+    where: [
+      {
+        request: /^GET \/v1\/agent\/self$/,
+        at: /^body\.(DebugConfig|Stats|xDS|Atoll|Config\.Version|Member\.(Port|Tags))\b/,
+      },
+      { scenario: 'multi-dc', step: /^self of dc2$/, at: /^body \(length\)$/ },
+    ],
+  },
+  {
+    area: 'Agent',
+    what: 'Members have no tags of Serf and Raft, but `peer_id` and `runtime`; their port is that of libp2p',
+    why: 'There is one port, and no Serf behind it',
+    where: [
+      { request: /^GET \/v1\/agent\/members/, at: /^body\[\d+\]\.(Port|Tags\..*)$/ },
+      { scenario: 'exact-text', step: /agent\/members$/, at: /^body\.text$/ },
+    ],
+  },
+  {
+    area: 'Agent',
+    what: 'The service `consul`, which stands for the servers, has metadata of Atoll, and `Failover` says that its look-ups stay in their datacenter',
+    why: 'Clients look for the service; what Raft and Serf say in it, nobody reads',
+    where: [{ step: /^service consul$/, at: /^body\[0\]\.(ServiceMeta|Service\.Meta|Service\.Failover)\b/ }],
+  },
+  {
+    area: 'Agent',
+    what: '`ContentHash` is another hash',
+    why: 'It only tells versions apart',
+    where: [{ at: /^(header x-consul-contenthash|body\.ContentHash)$/ }],
+  },
+  {
+    area: 'Agent',
+    what: '`agent/metrics` has gauges of the HTTP face only',
+    why: 'Metrics are for a later version',
+    where: [{ request: /^GET \/v1\/agent\/metrics$/, at: /^body/ }],
+  },
+  {
+    area: 'Agent',
+    what: 'A failed join says why in other words; joining oneself fails',
+    why: 'The transport is another, and an address that leads back is a mistake worth knowing',
+    where: [{ request: /^PUT \/v1\/agent\/join\// }],
+  },
+  {
+    area: 'Agent',
+    what: 'Where a body of the wrong JSON type is refused, the type is named `structs.ServiceDefinition` or `structs.CheckDefinition`',
+    why: 'Consul shows the whole Go type that its decoder made up',
+    where: [{ scenario: 'errors', request: /^PUT \/v1\/agent\/(service|check)\/register$/, at: /^body\.text$/ }],
+  },
+  {
+    area: 'Checks',
+    what: 'Checks are of HTTP, TCP or TTL; scripts, gRPC, H2PING, Docker and aliases are a 400 that names the field',
+    why: 'The others are for later versions',
+    where: [
+      { scenario: 'checks', step: /^(register script|alias check|alias node|grpc refused)$/ },
+      {
+        scenario: 'checks',
+        step: /^(after 3 s|catalog view|alias follows|service health|health\/state critical)$/,
+        at: /^body(\.(grpc-no|node-alias|web-alias)|\[\d+\]\..*| \(length\)|\[0\]\.Checks \(length\))$/,
+      },
+    ],
+  },
+  {
+    area: 'Checks',
+    what: 'The checks in `agent/health/service` are in the order of their ids',
+    why: "Consul's order is that of a Go map, so none",
+    where: [{ request: /^GET \/v1\/agent\/health\/service\//, at: /Checks\[\d+\]\./ }],
+  },
+  {
+    area: 'Catalog',
+    what: 'A check needs a CheckID or a Name, and a status of passing, warning or critical',
+    why: 'Consul stores any text as a status, and no look-up can mean it then',
+    where: [
+      { scenario: 'catalog', step: /^check (with a wrong status|without name and id)$/ },
+      { scenario: 'catalog', step: /^health of node-a after$/, at: /^body/ },
+    ],
+  },
+  {
+    area: 'Catalog',
+    what: '`connect` look-ups are empty, whatever proxies are registered',
+    why: 'Atoll has no service mesh of its own',
+    where: [{ scenario: 'health', step: /^connect with proxy$/, at: /^body/ }],
+  },
+  {
+    area: 'Catalog',
+    what: '`coordinate/update` takes effect at once, not in batches after seconds; without `Coord` or `Node` it is a 400',
+    why: "Consul's handler panics without a coordinate, and drops one of no node silently",
+    where: [
+      { scenario: 'coordinates', step: /^(node before the batch|update without coord|update empty node)$/ },
+      { scenario: 'errors', step: /^PUT \/v1\/coordinate\/update body null$/ },
+    ],
+  },
+  {
+    area: 'KV',
+    what: 'The text of the 413 for values above 512 KB says what to do instead of where to read on',
+    why: "Consul's points to its own documentation",
+    where: [{ scenario: 'kv', step: /^put 512 KB \+ 1$/, at: /^body\.text$/ }],
+  },
+]
+
+const matches = (where: Where, difference: Difference, scenario: Scenario): boolean =>
+  (where.scenario === undefined || where.scenario === scenario) &&
+  (where.request === undefined || where.request.test(difference.request)) &&
+  (where.step === undefined || where.step.test(difference.name)) &&
+  (where.at === undefined || where.at.test(difference.what))
+
+export const runtimeName: 'node' | 'deno' | 'bun' = 'Deno' in globalThis ? 'deno' : 'Bun' in globalThis ? 'bun' : 'node'
+
+/** Those that this runtime shows. */
+export const expectedHere = (deviation: Deviation): boolean => deviation.runtimes?.includes(runtimeName) ?? true
+
+/** Which differences no deviation covers, and which deviations covered some. */
+export function explain(
+  scenario: Scenario,
+  differences: readonly Difference[],
+): { unexplained: Difference[]; used: Set<Deviation> } {
+  const used = new Set<Deviation>()
+  const here = deviations.filter(expectedHere)
+  const unexplained = differences.filter((difference) => {
+    const covering = here.filter(({ where }) => where.some((one) => matches(one, difference, scenario)))
+    for (const deviation of covering) used.add(deviation)
+    return covering.length === 0
+  })
+  return { unexplained, used }
+}
+
+/** The table of docs/consul-compatibility.md. */
+export function deviationsTable(): string {
+  const cell = (text: string): string => text.replaceAll('|', '\\|')
+  const rows = deviations.map(({ area, what, why, runtimes }) => {
+    const only = runtimes ? ` (on ${runtimes.map((name) => name[0]!.toUpperCase() + name.slice(1)).join(' and ')})` : ''
+    return `| ${area} | ${cell(what)}${only} | ${cell(why)} |`
+  })
+  return ['| where | what Atoll does instead | why |', '|---|---|---|', ...rows].join('\n')
+}
