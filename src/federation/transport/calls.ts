@@ -142,6 +142,14 @@ export class CallChannel {
     this.#options.onEnded()
   }
 
+  /** Says that nothing more will be sent, after all that was. */
+  finish(signal: AbortSignal): void {
+    this.end('closed by this node')
+    this.#stream.close({ signal }).catch(() => {
+      // The connection is about to be cut.
+    })
+  }
+
   #takeFrames(): void {
     try {
       while (!this.#ended) {

@@ -257,12 +257,14 @@ export class Libp2pHost implements Host {
         inboundConnectionThreshold: 1_000_000,
         maxIncomingPendingConnections: this.#limits.maxPendingInbound,
         inboundUpgradeTimeout: this.#limits.inboundHandshakeMs,
+        inboundStreamProtocolNegotiationTimeout: this.#limits.dialMs,
+        outboundStreamProtocolNegotiationTimeout: this.#limits.dialMs,
       },
       // The call stream's pings do that.
       connectionMonitor: { enabled: false },
       logger: quiet,
       services: {
-        components: (components: unknown) => {
+        atoll: (components: unknown) => {
           this.#components = components as Components
           return {}
         },

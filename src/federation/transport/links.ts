@@ -140,16 +140,22 @@ export class Links {
     if (this.#release(link, reason)) link.connection.abort(new AtollError('unavailable', reason))
   }
 
-  /** Closes it as soon as what was sent has gone out, and when `signal` aborts at the latest. */
+  /**
+   * Closes it as soon as the other side has taken what was sent, and when `signal` aborts at the latest. It is the other
+   * side that hangs up, on the end of the call stream: a socket that is closed with something unread takes back what it
+   * has sent.
+   */
   async dropGently(link: Link, reason: string, signal: AbortSignal): Promise<void> {
+    const { connection, channel } = link
+    const closed = Promise.withResolvers<void>()
+    connection.addEventListener('close', () => closed.resolve(), { once: true })
+    signal.addEventListener('abort', () => closed.resolve(), { once: true })
     if (!this.#release(link, reason)) return
-    try {
-      await link.connection.close({ signal })
-    } catch {
-      // It hangs, or is gone.
-    } finally {
-      link.connection.abort(new AtollError('unavailable', reason))
+    if (channel !== undefined && connection.status === 'open') {
+      channel.finish(signal)
+      await closed.promise
     }
+    connection.abort(new AtollError('unavailable', reason))
   }
 
   /** All of the end of a link but that of its connection. False when that was done before. */
