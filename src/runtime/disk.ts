@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { Disk } from './ports.ts'
 
@@ -11,7 +11,7 @@ const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).
 /** Files through `node:fs`, which behaves the same on all three runtimes. */
 export const systemDisk: Disk = {
   async makeDirectory(path) {
-    await mkdir(path, { recursive: true })
+    await makePath(path)
   },
 
   async read(path) {
@@ -71,5 +71,27 @@ async function syncFolder(path: string): Promise<void> {
     await folder.sync()
   } finally {
     await folder.close()
+  }
+}
+
+/** Each missing folder in turn: Node's own `recursive` never ends where folders cannot be made (below /proc). */
+async function makePath(path: string): Promise<void> {
+  const code = await tryMake(path)
+  if (code !== 'ENOENT') return
+  const parent = dirname(path)
+  if (parent !== path) await makePath(parent)
+  if ((await tryMake(path)) === 'ENOENT') throw new Error(`${path}: no folder can be made here`)
+}
+
+/** Undefined when the folder is there afterwards, ENOENT when its parent is missing. */
+async function tryMake(path: string): Promise<'ENOENT' | undefined> {
+  try {
+    await mkdir(path)
+    return undefined
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return 'ENOENT'
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return undefined
+    throw error
   }
 }

@@ -52,6 +52,10 @@ describe('disk', () => {
     expect((await stat(path)).mode & 0o777).toBe(0o600)
   })
 
+  test.skipIf(process.platform !== 'linux')('fails where no folder can be made', async () => {
+    await expect(disk.makeDirectory('/proc/nowhere/a')).rejects.toThrow('no folder can be made here')
+  })
+
   test('makes folders in depth, removes what is there or not', async () => {
     const path = disk.join(folder, 'a', 'b')
     await disk.makeDirectory(path)
