@@ -216,7 +216,7 @@ async function step(h: Harness, model: Model, command: Command): Promise<void> {
   expect(view.waitedFor).toBe(0)
 }
 
-describe('catalog', () => {
+describe('catalog', { timeout: 60_000 }, () => {
   it.each([0, 3])(
     'does what a naive model does, wakes exactly when an answer changes, and restarts the same (generation %i)',
     async (generation) => {
@@ -233,7 +233,7 @@ describe('catalog', () => {
             await h.close()
           }
         }),
-        { numRuns: 150 },
+        { numRuns: 60 },
       )
     },
   )

@@ -380,6 +380,19 @@ describe('failover records', () => {
     expect(catalog.view.failover('web')).toBeDefined()
   })
 
+  it('are made when two servers take the last instances at once', async () => {
+    const { catalog, store } = await open({ remote: true })
+    const other = await openHarness({ store })
+    await catalog.execute(passing('a'))
+    await catalog.execute(passing('b'))
+    await other.catalog.barrier()
+    await Promise.all([catalog.execute(passing('a', 'critical')), other.catalog.execute(passing('b', 'critical'))])
+    await catalog.barrier()
+    expect(catalog.view.instances('web').map((instance) => instance.status)).toEqual(['critical', 'critical'])
+    expect(catalog.view.failover('web')).toBeDefined()
+    await other.catalog.close()
+  })
+
   it('come with a node-level check, a removal by an agent, but not when a user removes the service', async () => {
     const { catalog } = await open()
     await catalog.execute(passing('a'))
