@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { LineSplitter, parseLine } from './json-lines.ts'
-import { PROJECT_ROOT } from './runtimes.ts'
+import { childEnvironment, PROJECT_ROOT } from './runtimes.ts'
 
 export interface ExitInfo {
   readonly code: number | null
@@ -39,7 +39,12 @@ export class Child {
     const log = openSync(options.logFile, 'a')
     const [file, ...args] = options.command
     // A process group of its own: a Ctrl-C at the terminal reaches the launcher alone, which then ends its children.
-    this.#process = spawn(file!, args, { cwd: PROJECT_ROOT, stdio: ['pipe', 'pipe', log], detached: true })
+    this.#process = spawn(file!, args, {
+      cwd: PROJECT_ROOT,
+      stdio: ['pipe', 'pipe', log],
+      detached: true,
+      env: childEnvironment(),
+    })
     const output = new LineSplitter((line) => {
       const value = parseLine(line)
       if (value !== undefined && typeof value.topology === 'string') options.onReport(value)

@@ -81,12 +81,10 @@ export class LocalMesh {
     }
     // Servers first: on few cores they are then up when the others dial them.
     const order = [...this.nodes].sort((a, b) => Number(a.plan.role === 'client') - Number(b.plan.role === 'client'))
-    const started = await Promise.allSettled([
+    await Promise.all([
       ...order.map((node) => this.#startNode(node)),
       ...this.backends.map((backend) => this.#startBackend(backend)),
     ])
-    const failed = started.find((result) => result.status === 'rejected')
-    if (failed !== undefined) throw failed.reason
   }
 
   /** Ends every process in an orderly way; kills those that take more than four seconds. Idempotent. */

@@ -18,3 +18,9 @@ const ARGUMENTS: Record<RuntimeName, readonly string[]> = {
 export function commandLine(runtime: RuntimeName, script: string, args: readonly string[] = []): readonly string[] {
   return [binary(runtime), ...ARGUMENTS[runtime], join(PROJECT_ROOT, script), ...args]
 }
+
+/** Node keeps what it compiled, which halves the start of the next node; the folder is this user's alone. */
+export const childEnvironment = (): NodeJS.ProcessEnv => ({
+  ...process.env,
+  NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(PROJECT_ROOT, '.atoll', 'compile-cache'),
+})
