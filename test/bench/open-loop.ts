@@ -1,0 +1,80 @@
+/**
+ * An open-loop load: requests leave at times fixed beforehand, whether earlier ones were answered or not, and a latency
+ * counts from that time, so that a server that stalls cannot hide it by slowing its asker. Run as a process of its own:
+ *
+ *   node test/bench/open-loop.ts '{"port":8500,"path":"/v1/status/leader","perSecond":500,"seconds":10}'
+ */
+import { Wire } from './wire.ts'
+
+export interface OpenLoop {
+  readonly port: number
+  readonly path: string
+  readonly perSecond: number
+  readonly seconds: number
+  /** Answers that lack this text, in head or body, count as failed. */
+  readonly expect?: string
+}
+
+export interface OpenLoopResult {
+  readonly latenciesMs: readonly number[]
+  readonly failed: number
+  /** How late requests left, because this process did not get the processor: part of every latency above. */
+  readonly lateP99Ms: number
+}
+
+const CONNECTIONS = 16
+const MAX_CONNECTIONS = 256
+
+export async function openLoop({ port, path, perSecond, seconds, expect }: OpenLoop): Promise<OpenLoopResult> {
+  const idle = await Promise.all(Array.from({ length: CONNECTIONS }, () => Wire.open(port)))
+  let connections = idle.length
+  const request = Buffer.from(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`)
+  const count = perSecond * seconds
+  const latenciesMs: number[] = []
+  const lateMs: number[] = []
+  let failed = 0
+  const one = async (dueMs: number): Promise<void> => {
+    try {
+      let wire = idle.pop()
+      if (wire === undefined) {
+        if (connections++ >= MAX_CONNECTIONS) throw new Error(`${MAX_CONNECTIONS} requests wait for an answer`)
+        wire = await Wire.open(port)
+      }
+      const { status, head, body, atMs } = await wire.send(request)
+      latenciesMs.push(atMs - dueMs)
+      if (status !== 200 || (expect !== undefined && !head.includes(expect) && !body.includes(expect))) failed++
+      idle.push(wire)
+    } catch {
+      failed++
+    }
+  }
+  const beganMs = performance.now() + 50
+  const all: Promise<void>[] = []
+  for (let n = 0; n < count; n++) {
+    const dueMs = beganMs + (n * 1000) / perSecond
+    await until(dueMs)
+    lateMs.push(performance.now() - dueMs)
+    all.push(one(dueMs))
+  }
+  await Promise.all(all)
+  for (const wire of idle) wire.close()
+  lateMs.sort((a, b) => a - b)
+  return { latenciesMs, failed, lateP99Ms: lateMs[Math.floor(lateMs.length * 0.99)]! }
+}
+
+/** Timers fire up to a millisecond late, which is the size of what is measured: the rest is spent in turns of the event loop. */
+async function until(dueMs: number): Promise<void> {
+  for (;;) {
+    const leftMs = dueMs - performance.now()
+    if (leftMs <= 0) return
+    await new Promise<void>((resolve) =>
+      leftMs > 1.5 ? setTimeout(resolve, Math.floor(leftMs - 1)) : setImmediate(resolve),
+    )
+  }
+}
+
+if (import.meta.main) {
+  const { latenciesMs, ...rest } = await openLoop(JSON.parse(process.argv[2]!) as OpenLoop)
+  console.log(JSON.stringify({ ...rest, latenciesMs: latenciesMs.map((each) => Number(each.toFixed(3))) }))
+  process.exit(0)
+}
