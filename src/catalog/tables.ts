@@ -192,11 +192,11 @@ export class Tables implements CatalogView {
   }
 
   coordinates(): readonly CoordinateRow[] {
-    return this.registry.coordinates()
+    return this.registry.coordinateTable.all()
   }
 
   coordinatesOf(node: string): readonly CoordinateRow[] {
-    return this.registry.coordinatesOf(keyPart(node))
+    return this.registry.coordinateTable.ofNode(keyPart(node))
   }
 
   kv(key: string): KvRow | undefined {

@@ -185,9 +185,7 @@ export class Fold {
       if (service.failover) found.set(`e/f/${service.part}`, service.failover.since - offset)
     }
     for (const part of this.#registry.bulkDeletions.keys()) found.set(`e/d/${part}`, 0)
-    for (const key of this.#registry.coordinateKeys()) {
-      found.set(`x/${key}`, this.#registry.coordinateIndex(key) - offset)
-    }
+    for (const [key, index] of this.#registry.coordinateTable.indexes()) found.set(`x/${key}`, index - offset)
     for (const row of this.#kv.all()) found.set(keys.kv(row.key), row.modifyIndex - offset)
     for (const [id, lease] of this.#signals.leases) found.set(`l/${id}`, lease.modRevision)
     for (const [id, outcome] of this.#signals.outcomes) found.set(`r/${id}`, outcome.modRevision)

@@ -1,22 +1,16 @@
 import type { CoordinateRow } from '../../model/coordinate.ts'
 import type { CheckRow, FailoverRecord, Instance, NodeRow, ServiceRow, Status } from '../../model/entries.ts'
 import { worseOf } from '../../model/health.ts'
-import { compareKeys, keyPart, prefixEnd, type Table } from '../../model/keys.ts'
+import { compareKeys, keyPart, type Table } from '../../model/keys.ts'
 import type { CheckOutput } from '../codec.ts'
 import { SortedMap } from '../sorted-map.ts'
 import type { ServiceSummary } from '../view.ts'
+import { CoordinateTable } from './coordinate-table.ts'
 import { Graveyard } from './graveyard.ts'
 import type { CheckState, EntryState, NodeState, ServiceState } from './states.ts'
 import * as states from './states.ts'
 import { nodeThing, serviceThing, type Waiters } from './waiters.ts'
-
-/** A thing of which there is one, with its version and index. */
-interface Whole {
-  version: number
-  index: number
-  dirty: boolean
-}
-export type WholeName = Table | 'coordinates'
+import { type WholeName, Wholes } from './wholes.ts'
 
 /**
  * Nodes, services, checks and coordinates, folded from changes of single keys. Changes of a batch may come in any order;
@@ -33,15 +27,10 @@ export class Registry {
   /** Those with instances. */
   readonly #named = new SortedMap<ServiceState>()
   readonly #byId = new Map<string, NodeState>()
-  readonly #coordinates = new SortedMap<{ readonly row: CoordinateRow; readonly index: number }>()
+  readonly coordinateTable = new CoordinateTable()
   readonly #graves = new Graveyard()
   readonly #failovers = new Set<ServiceState>()
-  readonly #wholes: Record<WholeName, Whole> = {
-    nodes: { version: 0, index: 0, dirty: false },
-    services: { version: 0, index: 0, dirty: false },
-    checks: { version: 0, index: 0, dirty: false },
-    coordinates: { version: 0, index: 0, dirty: false },
-  }
+  readonly #wholes = new Wholes()
   readonly #dirtyNodes = new Set<NodeState>()
   readonly #dirtyEntries = new Set<EntryState>()
   readonly #dirtyServices = new Set<ServiceState>()
@@ -51,7 +40,6 @@ export class Registry {
   #nodeRows: readonly NodeRow[] | undefined
   #summaries: readonly ServiceSummary[] | undefined
   #checkRows = new Map<Status | 'any', readonly CheckRow[]>()
-  #coordinateRows: readonly CoordinateRow[] | undefined
 
   constructor(waiters: Waiters) {
     this.#waiters = waiters
@@ -180,12 +168,12 @@ export class Registry {
   }
 
   putCoordinate(key: string, row: CoordinateRow, index: number): void {
-    this.#coordinates.set(key, { row, index })
+    this.coordinateTable.put(key, row, index)
     this.#touch('coordinates', index)
   }
 
   deleteCoordinate(key: string, index: number): void {
-    if (this.#coordinates.delete(key)) this.#touch('coordinates', index)
+    if (this.coordinateTable.delete(key)) this.#touch('coordinates', index)
   }
 
   /** The service's own record of its index (e/i), or of a deletion that names it (e/d). */
@@ -205,7 +193,7 @@ export class Registry {
   }
 
   raiseWhole(name: WholeName, index: number): void {
-    if (this.#wholes[name].index < index) this.#touch(name, index)
+    if (this.#wholes.get(name).index < index) this.#touch(name, index)
   }
 
   /** Deletions up to the index happened that are not known: what is absent, and what may have lost a part, falls back on it. */
@@ -241,17 +229,10 @@ export class Registry {
     this.#dirtyNodes.clear()
     this.#dirtyEntries.clear()
     this.#dirtyServices.clear()
-    const { nodes, services, checks, coordinates } = this.#wholes
-    if (nodes.dirty) this.#nodeRows = undefined
-    if (services.dirty) this.#summaries = undefined
-    if (checks.dirty) this.#checkRows.clear()
-    if (coordinates.dirty) this.#coordinateRows = undefined
-    for (const [name, whole] of Object.entries(this.#wholes)) {
-      if (!whole.dirty) continue
-      whole.dirty = false
-      whole.version = ++this.#tick
-      this.#waiters.wake(name)
-    }
+    if (this.#wholes.isTouched('nodes')) this.#nodeRows = undefined
+    if (this.#wholes.isTouched('services')) this.#summaries = undefined
+    if (this.#wholes.isTouched('checks')) this.#checkRows.clear()
+    this.#wholes.settle(() => ++this.#tick, this.#waiters)
   }
 
   // ---- what is there
@@ -322,27 +303,9 @@ export class Registry {
     return [...this.#failovers].map((service) => service.failover!)
   }
 
-  coordinates(): readonly CoordinateRow[] {
-    this.#coordinateRows ??= this.#coordinates.valuesIn('', '').map(({ row }) => row)
-    return this.#coordinateRows
-  }
-
-  coordinatesOf(part: string): readonly CoordinateRow[] {
-    return this.#coordinates.valuesIn(`${part}/`, prefixEnd(`${part}/`)).map(({ row }) => row)
-  }
-
-  /** Index at which the coordinate of that key (`<node>/<segment>`) was written; 0 when there is none. */
-  coordinateIndex(key: string): number {
-    return this.#coordinates.get(key)?.index ?? 0
-  }
-
-  *coordinateKeys(): Iterable<string> {
-    for (const [key] of this.#coordinates.range()) yield key
-  }
-
   /** Version and index of a thing of which there is one. */
   whole(name: WholeName): { readonly version: number; readonly index: number } {
-    return this.#wholes[name]
+    return this.#wholes.get(name)
   }
 
   /** Negative versions are those of absent nodes, which differ by their deletion. */
@@ -408,9 +371,7 @@ export class Registry {
   }
 
   #touch(name: WholeName, index: number): void {
-    const whole = this.#wholes[name]
-    whole.dirty = true
-    if (whole.index < index) whole.index = index
+    this.#wholes.touch(name, index)
   }
 
   #touchNode(node: NodeState, index: number): void {
