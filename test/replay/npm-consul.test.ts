@@ -1,0 +1,141 @@
+/** The npm package `consul`, a client that this project did not write, against a node. */
+import Consul from 'consul'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type NodeProcess, startNodeProcess } from './node-process.ts'
+
+let node: NodeProcess
+let consul: Consul
+
+beforeAll(async () => {
+  node = await startNodeProcess({ datacenter: 'dc1', node: 'n1' })
+  consul = new Consul({ host: '127.0.0.1', port: node.http })
+}, 90_000)
+afterAll(() => node?.stop())
+
+/** Until `look` gives something. */
+async function eventually<T>(look: () => Promise<T | undefined | false>): Promise<T> {
+  const deadline = performance.now() + 20_000
+  for (;;) {
+    const found = await look()
+    if (found) return found
+    if (performance.now() > deadline) throw new Error('it did not come to pass')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+type Entry = { Service: { ID: string; Port: number }; Checks: { Status: string; Output: string }[] }
+const passing = async (service: string): Promise<Entry[]> =>
+  (await consul.health.service({ service, passing: true })) as Entry[]
+
+describe('the npm package consul', () => {
+  test('services and TTL checks of the agent', async () => {
+    await consul.agent.service.register({
+      name: 'web',
+      id: 'web-1',
+      port: 8080,
+      tags: ['v1'],
+      meta: { owner: 'team-a' },
+      check: { ttl: '10m' },
+    } as never)
+    expect(await consul.agent.services()).toMatchObject({
+      'web-1': { ID: 'web-1', Service: 'web', Port: 8080, Tags: ['v1'], Meta: { owner: 'team-a' } },
+    })
+    expect(await consul.agent.checks()).toMatchObject({ 'service:web-1': { Status: 'critical', Type: 'ttl' } })
+    await eventually(async () => ((await consul.health.service('web')) as Entry[]).length === 1)
+    expect(await passing('web')).toEqual([])
+    await consul.agent.check.pass({ id: 'service:web-1', note: 'well' } as never)
+    const [entry] = await eventually(async () => {
+      const entries = await passing('web')
+      return entries.length > 0 && entries
+    })
+    expect(entry!.Service).toMatchObject({ ID: 'web-1', Port: 8080 })
+    await consul.agent.check.fail('service:web-1')
+    await eventually(async () => (await passing('web')).length === 0)
+    await consul.agent.check.warn('service:web-1')
+    await consul.agent.service.maintenance({ id: 'web-1', enable: true, reason: 'disk' })
+    await eventually(async () => '_service_maintenance:web-1' in ((await consul.agent.checks()) as object))
+    await consul.agent.service.maintenance({ id: 'web-1', enable: false })
+    await consul.agent.service.deregister('web-1')
+    await eventually(async () => ((await consul.health.service('web')) as Entry[]).length === 0)
+  })
+
+  test('a check of its own, and the agent itself', async () => {
+    await consul.agent.check.register({ name: 'mem', ttl: '1m' } as never)
+    await consul.agent.check.pass('mem')
+    expect(await consul.agent.checks()).toMatchObject({ mem: { Status: 'passing' } })
+    await consul.agent.check.deregister('mem')
+    expect(await consul.agent.checks()).not.toHaveProperty('mem')
+    expect(await consul.agent.self()).toMatchObject({ Config: { Datacenter: 'dc1', NodeName: 'n1' } })
+    expect(await consul.agent.members()).toMatchObject([{ Name: 'n1', Status: 1 }])
+    expect(await consul.status.leader()).toMatch(/:\d+$/)
+    expect(await consul.status.peers()).toHaveLength(1)
+  })
+
+  test('the catalog', async () => {
+    await consul.catalog.register({
+      node: 'db-1',
+      address: '10.0.0.9',
+      service: { service: 'db', port: 5432, tags: ['primary'] },
+      check: { node: 'db-1', name: 'alive', status: 'passing', serviceid: 'db' },
+    } as never)
+    expect(await consul.catalog.datacenters()).toEqual(['dc1'])
+    expect(await consul.catalog.node.list()).toEqual(
+      expect.arrayContaining([expect.objectContaining({ Node: 'db-1' })]),
+    )
+    expect(await consul.catalog.service.list()).toMatchObject({ db: ['primary'], consul: [] })
+    expect(await consul.catalog.service.nodes('db')).toMatchObject([{ Node: 'db-1', ServicePort: 5432 }])
+    expect(await consul.catalog.node.services('db-1')).toMatchObject({ Services: { db: { Port: 5432 } } })
+    expect(await consul.health.node('db-1')).toMatchObject([{ Name: 'alive', Status: 'passing' }])
+    expect(await consul.health.checks('db')).toMatchObject([{ ServiceID: 'db' }])
+    expect(await consul.health.state('any')).toEqual(
+      expect.arrayContaining([expect.objectContaining({ Name: 'alive' })]),
+    )
+    expect(await passing('db')).toMatchObject([{ Service: { ID: 'db' } }])
+    await consul.catalog.deregister({ node: 'db-1' })
+    expect(await consul.catalog.service.nodes('db')).toEqual([])
+  })
+
+  test('keys and values', async () => {
+    expect(await consul.kv.set('dir/a', 'one')).toBe(true)
+    const entry = (await consul.kv.get('dir/a')) as { Value: string; ModifyIndex: number }
+    expect(entry).toMatchObject({ Key: 'dir/a', Value: 'one', Flags: 0 })
+    // This client gives undefined for a false.
+    expect(await consul.kv.set({ key: 'dir/a', value: 'two', cas: '1' } as never)).toBeFalsy()
+    expect(await consul.kv.set({ key: 'dir/a', value: 'two', cas: String(entry.ModifyIndex), flags: 7 } as never)).toBe(
+      true,
+    )
+    await consul.kv.set('dir/sub/b', 'three')
+    expect(await consul.kv.get({ key: 'dir/', recurse: true })).toMatchObject([
+      { Value: 'two', Flags: 7 },
+      { Value: 'three' },
+    ])
+    expect(await consul.kv.keys({ key: 'dir/', separator: '/' })).toEqual(['dir/a', 'dir/sub/'])
+    expect(String(await consul.kv.get({ key: 'dir/a', raw: true } as never))).toBe('two')
+    await consul.kv.del({ key: 'dir/', recurse: true })
+    expect(await consul.kv.get('dir/a')).toBeFalsy()
+  })
+
+  test('a watch sees each change, and errors are errors', async () => {
+    const watch = consul.watch({
+      method: consul.kv.get,
+      options: { key: 'watched', wait: '10s' } as never,
+      backoffFactor: 100,
+    })
+    const seen: (string | undefined)[] = []
+    watch.on('change', (data: { Value: string } | undefined) => seen.push(data?.Value))
+    try {
+      await eventually(async () => seen.length === 1)
+      await consul.kv.set('watched', 'a')
+      await eventually(async () => seen.at(-1) === 'a')
+      await consul.kv.set('watched', 'b')
+      await eventually(async () => seen.at(-1) === 'b')
+      expect(seen).toEqual([undefined, 'a', 'b'])
+    } finally {
+      watch.end()
+    }
+    await expect(consul.catalog.node.list({ dc: 'dc9' })).rejects.toMatchObject({
+      statusCode: 500,
+      message: /No path to datacenter/,
+    })
+  })
+})
