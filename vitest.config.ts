@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
+const { bun, deno } = process.versions as Record<string, string | undefined>
+const runtime = bun ? 'bun' : deno ? 'deno' : 'node'
+
 export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts', 'topology/**/*.test.ts'],
@@ -8,5 +11,7 @@ export default defineConfig({
     // Two cores: more workers only make timings worse.
     maxWorkers: 2,
     pool: 'forks',
+    // .ci/run adds up what the three runtimes say.
+    reporters: process.env.CI ? ['default', ['json', { outputFile: `.atoll/tests-${runtime}.json` }]] : ['default'],
   },
 })
