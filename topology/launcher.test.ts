@@ -183,6 +183,23 @@ describe('a mesh that runs', () => {
     expect((await command('status')).output).toMatch(/b-server .*ended/)
   })
 
+  it('ends at once at a second Ctrl-C', async () => {
+    await up({ datacenters: [{ name: 'slow', clients: 0 }], links: [], services: [] })
+    await isUp()
+    const started = await pids()
+    process.kill(launcher!.process.pid!, 'SIGINT')
+    await until('stopping', () => launcher!.output().includes('Ctrl-C: stopping'))
+    // npm passes a Ctrl-C on that the launcher got already: two in quick succession are one.
+    process.kill(launcher!.process.pid!, 'SIGINT')
+    await new Promise((wake) => setTimeout(wake, 500))
+    expect(isRunning(launcher!.process.pid!)).toBe(true)
+    const again = performance.now()
+    process.kill(launcher!.process.pid!, 'SIGINT')
+    expect(await launcher!.ended).toBe(130)
+    expect(performance.now() - again).toBeLessThan(2000)
+    await until('all gone', () => !started.some(isRunning))
+  })
+
   it('does not run twice under one name', async () => {
     await up()
     await isUp()

@@ -70,6 +70,8 @@ export class Steps {
   set(name: string, state: StepState, detail = ''): void {
     const before = this.#steps.get(name)
     this.#steps.set(name, { state, detail })
+    // What scrolled out of the window cannot be drawn again.
+    if (this.#steps.size + 2 > (this.#output.rows ?? 24)) this.#stopTimer()
     if (this.#timer !== undefined) this.#draw()
     else if (before?.state !== state && (state === 'done' || state === 'failed')) {
       this.#output.write(`${this.#line(name, { state, detail })}\n`)
@@ -79,9 +81,13 @@ export class Steps {
   /** Draws for the last time; what is printed next stands below. */
   end(): void {
     if (this.#timer === undefined) return
+    this.#stopTimer()
+    this.#draw()
+  }
+
+  #stopTimer(): void {
     clearInterval(this.#timer)
     this.#timer = undefined
-    this.#draw()
   }
 
   #draw(): void {

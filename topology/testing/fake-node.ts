@@ -1,12 +1,14 @@
 /**
  * Stands in for a node in tests of the launcher: obeys orders like `child.ts`, and answers just enough HTTP. A node
- * whose name contains `broken` prints two lines and ends; one with `failing` reports why it cannot start.
+ * whose name contains `broken` prints two lines and ends; one with `failing` reports why it cannot start; one with
+ * `slow` does not end by itself.
  */
 import { createServer } from 'node:http'
 import type { LinkView } from '../links.ts'
 import type { NodeOrder, NodeSettings } from '../messages.ts'
 import { receiveOrders, report } from '../orders.ts'
 
+const name = process.argv.at(-1) ?? ''
 let view: LinkView | undefined
 const registered = new Map<string, { name: string; port: number }>()
 
@@ -63,5 +65,9 @@ receiveOrders<NodeOrder>(
     if (order.type === 'start') start(order.node)
     else report({ topology: 'done', sequence: order.sequence })
   },
-  () => process.exit(0),
+  () => {
+    if (!name.includes('slow')) process.exit(0)
+    // Too busy to end.
+    setInterval(() => {}, 1000)
+  },
 )
