@@ -6,7 +6,7 @@ import type { Intake } from './intake.ts'
 import { pace } from './pace.ts'
 import { isProtocolError } from './protocol/codec.ts'
 import type { Directory } from './protocol/directory.ts'
-import { decodeHello, encodeHello, type Hello } from './protocol/hello.ts'
+import { decodeHello, encodeHello, type Hello, type Position } from './protocol/hello.ts'
 import { MAX_GOSSIP_BYTES } from './protocol/limits.ts'
 
 export const HELLO = 'mesh.hello'
@@ -14,6 +14,8 @@ const DEADLINE_MS = 3000
 const RETRY_MS = 500
 /** Clients have no gossip: they ask anew. */
 const CLIENT_PERIOD_MS = 3000
+/** A DC that no server speaks of for so long is gone. */
+const UNTOLD_MS = 15_000
 
 export interface GreetingOptions {
   readonly clock: Clock
@@ -140,9 +142,16 @@ export class Greeting {
       }
       await breathe()
     }
-    if (host.self.role !== 'client') return
-    for (const position of hello.positions)
-      if (position.datacenter !== host.self.datacenter) intake.remoteFor(position.datacenter).told(position)
+    if (host.self.role === 'client') this.#absorbPositions(hello.positions)
+  }
+
+  /** What a client knows of other DCs is what servers say; what none has told for a while is gone. */
+  #absorbPositions(positions: readonly Position[]): void {
+    const { intake, host } = this.#options
+    for (const position of positions)
+      if (position.datacenter !== host.self.datacenter) intake.remoteFor(position.datacenter)?.told(position)
+    for (const remote of intake.remotes())
+      if (!remote.replica && remote.toldMs() > UNTOLD_MS) intake.forget(remote.datacenter)
   }
 
   close(): void {

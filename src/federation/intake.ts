@@ -12,7 +12,7 @@ import { pace } from './pace.ts'
 import { Content } from './protocol/content.ts'
 import type { Directory, Via } from './protocol/directory.ts'
 import { type Opened, Opener, type Stamp } from './protocol/head.ts'
-import { MAX_GOSSIP_BYTES } from './protocol/limits.ts'
+import { MAX_DATACENTERS, MAX_GOSSIP_BYTES } from './protocol/limits.ts'
 import type { Head, Message } from './protocol/messages.ts'
 import { Replica, type ReplicaEffect, type ReplicaOptions } from './protocol/replica.ts'
 import { Remote } from './remotes.ts'
@@ -152,9 +152,11 @@ export class Intake {
     this.#run(entry, entry.replica.hear(message, bytes, fresh, clock.nowMs()))
   }
 
-  /** A DC that servers tell of, on a node that holds no replicas. */
-  remoteFor(datacenter: string): Remote {
-    return (this.#entries.get(datacenter) ?? this.#add(datacenter)).remote
+  /** A DC that servers tell of, on a node that holds no replicas; undefined when there are too many. */
+  remoteFor(datacenter: string): Remote | undefined {
+    const known = this.#entries.get(datacenter)
+    if (known || this.#entries.size >= MAX_DATACENTERS) return known?.remote
+    return this.#add(datacenter).remote
   }
 
   #add(datacenter: string): Entry {

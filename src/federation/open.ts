@@ -1,6 +1,6 @@
 /** The federation of one node: the state machines of `protocol/` around a Host, a clock and a store. */
 import { AtollError } from '../model/errors.ts'
-import type { Clock, Logger, Random, Timer } from '../runtime/ports.ts'
+import type { Clock, Disk, Logger, Random, Timer } from '../runtime/ports.ts'
 import { Calls } from './calls.ts'
 import { Changes } from './changes.ts'
 import type { CallTarget, ExportSource, Federation, RemoteDatacenter, ReplicaSink, SavedReplica } from './federation.ts'
@@ -16,6 +16,7 @@ import { Publisher } from './protocol/publisher.ts'
 import type { Replica, ReplicaOptions } from './protocol/replica.ts'
 import { TAIL_PROTOCOL } from './protocol/tail.ts'
 import { Publishing } from './publishing.ts'
+import { ReplicaFiles } from './replica-files.ts'
 import { TailServer } from './tail-server.ts'
 
 export interface FederationLimits {
@@ -39,7 +40,9 @@ export interface FederationOptions {
   readonly source?: ExportSource
   /** Called once for each DC that is heard of; servers only. */
   readonly sinkFor?: (datacenter: string) => ReplicaSink
-  /** Replicas that a former run kept. */
+  /** Where replicas are kept across restarts; servers only. */
+  readonly replicaFiles?: { readonly disk: Disk; readonly directory: string }
+  /** Replicas that a former run kept elsewhere. */
   readonly savedReplicas?: readonly SavedReplica[]
   readonly joinAddresses?: readonly string[]
   readonly knownPeers?: readonly KnownPeer[]
@@ -77,6 +80,7 @@ class OpenFederation implements Federation {
   readonly #membership: Membership
   readonly #greeting: Greeting
   readonly #changes: Changes
+  readonly #files: ReplicaFiles | undefined = undefined
   readonly #ownPeerListeners = new Set<(event: { readonly type: 'up' | 'down'; readonly peer: Peer }) => void>()
   readonly #timers: Timer[] = []
   #offPeers: (() => void) | undefined
@@ -112,6 +116,8 @@ class OpenFederation implements Federation {
       onOwnHead: (head, signer) => this.#ownPosition?.heard(head, signer),
       onOwnEcho: (stamp) => this.#publisher.seen(stamp),
     })
+    if (role === 'server' && options.replicaFiles)
+      this.#files = new ReplicaFiles({ ...common, ...options.replicaFiles })
     this.#changes = new Changes(clock, logger, () => this.#intake.remotes(), datacenter)
     const replica = (name: string): Replica | undefined => this.#intake.replica(name)
     this.#tails = new TailServer({ ...common, publishing: this.#publishing, replica })
@@ -138,7 +144,7 @@ class OpenFederation implements Federation {
 
   async start(saved: readonly SavedReplica[]): Promise<void> {
     const { host, joinAddresses = [], knownPeers = [], limits = {} } = this.#options
-    await this.#intake.restore(saved)
+    await this.#intake.restore([...saved, ...((await this.#files?.load()) ?? [])])
     host.handleStream(TAIL_PROTOCOL, (stream) => this.#tails.accept(stream))
     if (host.self.role === 'server') host.onGossip((message) => this.#intake.gossip(message))
     this.#offPeers = host.onPeer((event) => this.#onPeer(event))
@@ -219,9 +225,17 @@ class OpenFederation implements Federation {
     this.#changes.check()
   }
 
+  #savable(): { datacenter: string; digest: string; save: () => SavedReplica | undefined }[] {
+    return this.#intake.remotes().map((remote) => {
+      const { datacenter, digest } = remote
+      return { datacenter, digest, save: () => remote.saved() }
+    })
+  }
+
   #sweep(): void {
     this.#tails.sweep()
     this.#publishing?.sweep()
+    this.#files?.tick(this.#savable())
     this.#publisher.setAddresses(this.#host.addresses.map(withoutPeerId))
     this.#membership.lookForMesh()
   }
@@ -306,6 +320,7 @@ class OpenFederation implements Federation {
   async #close(): Promise<void> {
     this.#offPeers?.()
     for (const timer of this.#timers) timer.cancel()
+    await this.#files?.flush(this.#savable())
     this.#greeting.close()
     this.#membership.close()
     this.#ownPosition?.close()

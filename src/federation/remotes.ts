@@ -8,6 +8,8 @@ import type { Position } from './protocol/hello.ts'
 import type { Replica } from './protocol/replica.ts'
 
 const NO_EPOCH: Epoch = { generation: 0, random: '' }
+/** For so long the nearest gateway stays the nearest while it answers. */
+const NEAREST_KEPT_MS = 200
 const NO_COUNTERS = { deltas: 0, snapshots: 0, repairs: 0, rejected: 0 }
 
 export interface RemoteContext {
@@ -24,6 +26,7 @@ export class Remote implements RemoteDatacenter {
   readonly #context: RemoteContext
   #position: { readonly told: Position; readonly atMs: number } | undefined
   #roundTripMs: number | undefined
+  #nearest: { readonly peer: Peer; readonly atMs: number } | undefined
   /** A fresh head was heard since this node began. */
   #headHeard = false
 
@@ -36,6 +39,10 @@ export class Remote implements RemoteDatacenter {
   /** What a server of this node's own DC says of it. */
   told(position: Position): void {
     this.#position = { told: position, atMs: this.#context.clock.nowMs() }
+  }
+  /** Milliseconds since a server said anything of it. */
+  toldMs(): number {
+    return this.#position ? this.#context.clock.nowMs() - this.#position.atMs : Number.POSITIVE_INFINITY
   }
   headHeard(): void {
     this.#headHeard = true
@@ -92,14 +99,30 @@ export class Remote implements RemoteDatacenter {
       .sort((a, b) => distance(host, a) - distance(host, b))
   }
   reachable(): boolean {
-    return this.reachableGateways().length > 0
+    return this.#nearestNow() !== undefined
   }
 
   roundTripMs(): number | undefined {
-    const nearest = this.reachableGateways()[0]
+    const nearest = this.#nearestNow()
     const measured = nearest && this.#context.host.roundTripMs(nearest.peerId)
     if (measured !== undefined) this.#roundTripMs = measured
     return this.#roundTripMs ?? this.#position?.told.roundTripMs
+  }
+
+  /** Asked for with every lookup: the whole list of peers is looked through only now and then. */
+  #nearestNow(): Peer | undefined {
+    const { clock, host, silentMs } = this.#context
+    const nowMs = clock.nowMs()
+    const known = this.#nearest
+    if (known && nowMs - known.atMs < NEAREST_KEPT_MS) {
+      const { peerId, bootId } = known.peer
+      const alive =
+        host.peer(peerId)?.bootId === bootId && (host.silentMs(peerId) ?? Number.POSITIVE_INFINITY) <= silentMs
+      if (alive) return known.peer
+    }
+    const peer = this.reachableGateways()[0]
+    this.#nearest = peer && { peer, atMs: nowMs }
+    return peer
   }
 
   gateways(): ReturnType<RemoteDatacenter['gateways']> {

@@ -53,8 +53,8 @@ export class TailClient {
   ask(): void {
     const { host, silentMs } = this.#options
     const current = this.#stream
+    this.#asked = true
     if (!current) {
-      this.#asked = true
       this.#wake?.()
     } else if ((host.silentMs(current.stream.peer.peerId) ?? Number.POSITIVE_INFINITY) > silentMs) {
       this.abandon('its peer fell silent')

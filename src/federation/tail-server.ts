@@ -238,7 +238,7 @@ class Session {
     const breathe = pace(this.#options.clock)
     await this.#send(encodeFrame({ type: 'begin', attempt, kind, id, firstFrame, from, bitmap }))
     let frames = 0
-    for (const changes of chunks(entries)) {
+    for (const changes of chunksOf(entries)) {
       if (this.#ask) return
       const index = frames++
       if (index < firstFrame) continue
@@ -250,7 +250,7 @@ class Session {
 }
 
 /** Parts of about the size of a frame; the same for the same list. */
-function* chunks(entries: readonly ExportedChange[]): Generator<readonly ExportedChange[]> {
+export function* chunksOf(entries: readonly ExportedChange[]): Generator<readonly ExportedChange[]> {
   let start = 0
   let bytes = 0
   for (let i = 0; i < entries.length; i++) {

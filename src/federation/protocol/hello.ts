@@ -13,7 +13,7 @@ import {
   MAX_NAME_LENGTH,
   PROTOCOL_VERSION,
 } from './limits.ts'
-import { readEpoch } from './messages.ts'
+import { readDatacenter, readEpoch } from './messages.ts'
 
 /** Where a node says that a DC stands. Hearsay: it guides where to ask; what is believed is signed. */
 export interface Position {
@@ -82,7 +82,7 @@ export function decodeHello(payload: unknown): Hello {
 
 function readPosition(item: Plain): Position {
   const reader = new Reader(item, 'position')
-  const datacenter = reader.text('datacenter', MAX_NAME_LENGTH)
+  const datacenter = readDatacenter(reader)
   const datacenterId = reader.text('datacenterId', MAX_NAME_LENGTH)
   const epoch = readEpoch(reader)
   const revision = reader.integer('revision')

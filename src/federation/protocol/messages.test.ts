@@ -131,6 +131,7 @@ describe('hostile input', () => {
     ['a fraction', beacon({ ...at7, revision: 7.5 })],
     ['too many addresses', { ...beacon(at7), addresses: Array.from({ length: 17 }, () => '/x') }],
     ['a long name', { ...messages[3]!, datacenter: 'x'.repeat(129) }],
+    ['a name that is a path', { ...messages[3]!, datacenter: '../etc' }],
     ['a long key', delta(1, at7, [put('k'.repeat(4097), 'x', 7)])],
   ] as [string, KnownMessage][])('is refused: %s', (_name, message) => {
     expect(() => decodeMessage(encodeMessage(message))).toThrow(ProtocolError)

@@ -4,6 +4,7 @@
  * old to understand a kind can still check the signature and pass it on.
  */
 import type { Epoch } from '../../model/epoch.ts'
+import { assertDatacenter } from '../../model/names.ts'
 import type { ExportedChange } from '../federation.ts'
 import { decode, encode, type Plain, ProtocolError, Reader } from './codec.ts'
 import {
@@ -119,7 +120,7 @@ export function decodeMessage(body: Uint8Array): Message {
   if (reader.integer('version') < 1) throw new ProtocolError('message has no version')
   reader.integer('capabilities')
   const kind = reader.integer('kind')
-  const datacenter = reader.text('datacenter', MAX_NAME_LENGTH)
+  const datacenter = readDatacenter(reader)
   const datacenterId = reader.text('datacenterId', MAX_NAME_LENGTH)
   const about = { datacenter, datacenterId }
   switch (kind) {
@@ -139,6 +140,16 @@ export function decodeMessage(body: Uint8Array): Message {
       return { type: 'leave', ...about, boot: reader.integer('boot'), sequence: reader.integer('sequence') }
     default:
       return { type: 'unknown', ...about }
+  }
+}
+
+/** The name ends up in file names, host names and URLs: only what a datacenter may be called. */
+export function readDatacenter(reader: Reader): string {
+  const datacenter = reader.text('datacenter', MAX_NAME_LENGTH)
+  try {
+    return assertDatacenter(datacenter)
+  } catch (error) {
+    throw new ProtocolError('message: its datacenter has no valid name', error)
   }
 }
 
