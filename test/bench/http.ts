@@ -2,7 +2,7 @@
  * Health look-ups of ten instances (24 KB) over 1,000 URLs while 100 services a second change elsewhere, against a bare
  * Hono app that sends the same bytes; interleaved, on each runtime. The bar: 60 %.
  *
- *   node test/bench/http.ts [--fake] [--runtimes node,deno,bun] [--rounds 3] [--seconds 3]
+ *   node test/bench/http.ts [--fake] [--runtimes node,deno,bun] [--rounds 3] [--seconds 3] [--changes 100]
  *
  * `--fake` measures the HTTP face alone, over a mesh that is only a map.
  */
@@ -26,7 +26,6 @@ const RUN: Readonly<Record<string, readonly string[]>> = {
 }
 const SERVICES = 1_000
 const CONNECTIONS = 32
-const CHANGES_PER_SECOND = 100
 const PATH = `/v1/health/service/web-{${SERVICES}}?passing`
 
 const { values: flags } = parseArgs({
@@ -35,6 +34,7 @@ const { values: flags } = parseArgs({
     runtimes: { type: 'string', default: 'node,deno,bun' },
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '3' },
+    changes: { type: 'string', default: '100' },
   },
 })
 
@@ -105,13 +105,20 @@ async function register(port: number, service: string, i: number, more: object =
 }
 
 /** Other services that change all the time. */
-function changeElsewhere(port: number): () => void {
+function changeElsewhere(port: number): () => Promise<void> {
+  const perSecond = Number(flags.changes)
+  if (flags.fake || perSecond === 0) return async () => {}
+  const underWay = new Set<Promise<void>>()
   let n = 0
   const timer = setInterval(() => {
     n++
-    void register(port, `busy-${n % 50}`, 11, { Port: n }).catch((error: unknown) => console.error(error))
-  }, 1000 / CHANGES_PER_SECOND)
-  return () => clearInterval(timer)
+    const change = register(port, `busy-${n % 50}`, 11, { Port: n }).finally(() => underWay.delete(change))
+    underWay.add(change)
+  }, 1000 / perSecond)
+  return async () => {
+    clearInterval(timer)
+    await Promise.all(underWay)
+  }
 }
 
 function measure(port: number): Promise<LoadResult> {
@@ -136,9 +143,9 @@ async function compare(runtime: string, directory: string): Promise<number> {
     await measure(atoll.port)
     for (let round = 0; round < Number(flags.rounds); round++) {
       results.bare.push(await measure(bare.port))
-      const stop = flags.fake ? () => {} : changeElsewhere(atoll.port)
+      const stop = changeElsewhere(atoll.port)
       results.atoll.push(await measure(atoll.port))
-      stop()
+      await stop()
     }
   } finally {
     for (const { process } of [atoll, bare]) process.kill('SIGKILL')
