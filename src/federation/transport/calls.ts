@@ -142,12 +142,15 @@ export class CallChannel {
     this.#options.onEnded()
   }
 
-  /** Says that nothing more will be sent, after all that was. */
-  finish(signal: AbortSignal): void {
-    this.end('closed by this node')
-    this.#stream.close({ signal }).catch(() => {
-      // The connection is about to be cut.
-    })
+  /** Says that nothing more will be sent, after all that was. Resolves when the other side says so too. */
+  finish(signal: AbortSignal): Promise<void> {
+    const stream = this.#stream
+    const finished = Promise.withResolvers<void>()
+    if (stream.remoteWriteStatus !== 'writable') finished.resolve()
+    stream.addEventListener('remoteCloseWrite', () => finished.resolve())
+    stream.addEventListener('close', () => finished.resolve())
+    stream.close({ signal }).catch(() => finished.resolve())
+    return finished.promise
   }
 
   #takeFrames(): void {

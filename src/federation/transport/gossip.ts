@@ -206,9 +206,6 @@ export class Gossip {
     try {
       const link = await this.#links.of(connection)
       if (this.#attached.get(link.peer.peerId) !== link) throw new Error('gossip is among servers')
-      stream.addEventListener('message', () => {
-        link.heardMs = this.#options.clock.nowMs()
-      })
       // A stream of the connection before may still be ending, which makes gossipsub forget the peer.
       await this.#options.clock.sleep(0)
       await handler(stream, withStream(connection))

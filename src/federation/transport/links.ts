@@ -147,13 +147,11 @@ export class Links {
    */
   async dropGently(link: Link, reason: string, signal: AbortSignal): Promise<void> {
     const { connection, channel } = link
-    const closed = Promise.withResolvers<void>()
-    connection.addEventListener('close', () => closed.resolve(), { once: true })
-    signal.addEventListener('abort', () => closed.resolve(), { once: true })
     if (!this.#release(link, reason)) return
     if (channel !== undefined && connection.status === 'open') {
-      channel.finish(signal)
-      await closed.promise
+      const late = Promise.withResolvers<void>()
+      signal.addEventListener('abort', () => late.resolve(), { once: true })
+      await Promise.race([channel.finish(signal), late.promise])
     }
     connection.abort(new AtollError('unavailable', reason))
   }

@@ -1,0 +1,179 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import type { Host } from '../src/federation/host.ts'
+import {
+  openTestHost,
+  orderedIdentities,
+  type TestHostOptions,
+  trapUncaught,
+  until,
+  wanted,
+} from '../test/support/hosts.ts'
+import { type WanLink, wan } from './wan.ts'
+
+const hosts: Host[] = []
+const open = async (options: TestHostOptions): Promise<Host> => {
+  const host = await openTestHost(options)
+  hosts.push(host)
+  host.handle('echo', async (payload) => payload)
+  return host
+}
+afterEach(async () => {
+  await Promise.all(hosts.splice(0).map((host) => host.close()))
+})
+const idOf = (host: Host): string => host.self.peerId
+
+interface Changing {
+  rttMs: number
+  cut: boolean
+}
+
+/** Two hosts that want each other over one link. */
+async function pair(link: Changing, limits: TestHostOptions['limits'] = {}): Promise<[Host, Host]> {
+  const [small, large] = await orderedIdentities(2)
+  const wrapTransport: TestHostOptions['wrapTransport'] = (factory) => wan(factory, () => link)
+  const a = await open({ name: 'a', identity: small, wrapTransport, limits })
+  const b = await open({ name: 'b', identity: large, wrapTransport, limits })
+  a.want([wanted(b)])
+  b.want([wanted(a)])
+  await until(() => a.peer(idOf(b)) && b.peer(idOf(a)))
+  return [a, b]
+}
+
+async function timed(what: () => Promise<unknown>): Promise<number> {
+  const began = performance.now()
+  await what()
+  return performance.now() - began
+}
+
+const echo = (from: Host, to: Host, deadlineMs = 5000): Promise<unknown> =>
+  from.call(idOf(to), 'echo', 1, { deadlineMs })
+
+const works = (from: Host, to: Host): Promise<boolean> =>
+  echo(from, to, 200).then(
+    () => true,
+    () => false,
+  )
+
+const median = (times: number[]): number => times.sort((x, y) => x - y)[times.length >> 1]!
+
+describe('an emulated WAN', () => {
+  it('delays what is dialled by its round trip, to the millisecond, in both directions', async () => {
+    const [a, b] = await pair({ rttMs: 80, cut: false })
+    for (const [from, to] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const times: number[] = []
+      for (let at = 0; at < 15; at++) times.push(await timed(() => echo(from, to)))
+      expect(Math.min(...times)).toBeGreaterThanOrEqual(79.5)
+      // 82 at the median on a quiet machine.
+      expect(median(times)).toBeLessThan(90)
+      expect(from.roundTripMs(idOf(to))).toBeGreaterThanOrEqual(79.5)
+      expect(from.roundTripMs(idOf(to))).toBeLessThan(85)
+    }
+  })
+
+  it('follows changes while it is connected', async () => {
+    const link = { rttMs: 10, cut: false }
+    const [a, b] = await pair(link, { roundTripWindowMs: 1000, pingEveryMs: 100 })
+    expect(await timed(() => echo(a, b))).toBeLessThan(60)
+    link.rttMs = 100
+    expect(await timed(() => echo(a, b))).toBeGreaterThanOrEqual(99)
+    await until(() => (a.roundTripMs(idOf(b)) ?? 0) >= 99)
+    link.rttMs = 0
+    await until(() => (a.roundTripMs(idOf(b)) ?? 99) < 20)
+  })
+
+  it('carries streams as fast as they are read, whole and in order', async () => {
+    const [a, b] = await pair({ rttMs: 20, cut: false })
+    const got = Promise.withResolvers<number>()
+    b.handleStream('numbers', async (stream) => {
+      let next = 0
+      for await (const frame of stream.frames()) {
+        if (new DataView(frame.buffer, frame.byteOffset).getUint32(0) !== next++) got.reject(new Error('out of order'))
+      }
+      got.resolve(next)
+    })
+    const stream = await a.openStream(idOf(b), 'numbers', { deadlineMs: 5000 })
+    for (let at = 0; at < 200; at++) {
+      const frame = new Uint8Array(64 << 10)
+      new DataView(frame.buffer).setUint32(0, at)
+      await stream.send(frame)
+    }
+    await stream.close()
+    expect(await got.promise).toBe(200)
+  })
+
+  it('holds a short cut, and goes on with the same connection', async () => {
+    const link = { rttMs: 20, cut: false }
+    const [a, b] = await pair(link)
+    const before = a.peer(idOf(b))
+    link.cut = true
+    const call = echo(a, b)
+    expect(await works(b, a)).toBe(false)
+    expect(a.peer(idOf(b))).toBe(before)
+    link.cut = false
+    expect(await call).toBe(1)
+    expect(await works(b, a)).toBe(true)
+    expect(a.peer(idOf(b))).toBe(before)
+  })
+
+  it('lets a long cut be noticed by silence alone, and heals within two seconds', { timeout: 60_000 }, async () => {
+    const uncaught = trapUncaught()
+    const link = { rttMs: 40, cut: false }
+    const [a, b] = await pair(link, { maxSilenceMs: 1000, pingEveryMs: 200, dialMs: 1500, dialGraceMs: 500 })
+    for (const cutMs of [1200, 2600, 4100]) {
+      link.cut = true
+      const cutAt = performance.now()
+      await until(() => a.peer(idOf(b)) === undefined && b.peer(idOf(a)) === undefined)
+      expect(performance.now() - cutAt).toBeGreaterThan(900)
+      while (performance.now() - cutAt < cutMs) await new Promise((resolve) => setTimeout(resolve, 20))
+      link.cut = false
+      const healedAt = performance.now()
+      while (!((await works(a, b)) && (await works(b, a)))) await new Promise((resolve) => setTimeout(resolve, 20))
+      expect(performance.now() - healedAt).toBeLessThan(2000)
+    }
+    uncaught.release()
+    expect(uncaught.errors).toEqual([])
+  })
+
+  it('makes dials hang during a cut, and lets them through afterwards', async () => {
+    const link = { rttMs: 0, cut: true }
+    const wrapTransport: TestHostOptions['wrapTransport'] = (factory) => wan(factory, () => link)
+    const a = await open({ name: 'a', wrapTransport })
+    const b = await open({ name: 'b' })
+    const short = await timed(() => a.join(b.addresses[0]!, { deadlineMs: 200 }).catch(() => {}))
+    expect(short).toBeGreaterThanOrEqual(190)
+    const joining = a.join(b.addresses[0]!, { deadlineMs: 5000 })
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(a.peers()).toEqual([])
+    link.cut = false
+    expect((await joining).node).toBe('b')
+  })
+
+  it('asks for the link by the address that was dialled, and leaves others alone', async () => {
+    const asked = new Set<string>()
+    const far: WanLink = { rttMs: 60, cut: false }
+    const near: WanLink = { rttMs: 0, cut: false }
+    const b = await open({ name: 'b' })
+    const c = await open({ name: 'c' })
+    const address = b.addresses[0]!.replace(/\/p2p\/.*/, '')
+    const a = await open({
+      name: 'a',
+      wrapTransport: (factory) =>
+        wan(factory, (remote) => {
+          asked.add(remote)
+          return remote === address ? far : near
+        }),
+    })
+    await a.join(b.addresses[0]!, { deadlineMs: 5000 })
+    await a.join(c.addresses[0]!, { deadlineMs: 5000 })
+    expect(await timed(() => echo(a, b))).toBeGreaterThanOrEqual(59)
+    expect(await timed(() => echo(a, c))).toBeLessThan(50)
+    expect(asked).toEqual(new Set([address, c.addresses[0]!.replace(/\/p2p\/.*/, '')]))
+    // Dialled from outside of the emulation: not its to delay.
+    const d = await open({ name: 'd' })
+    await d.join(a.addresses[0]!, { deadlineMs: 5000 })
+    expect(await timed(() => echo(d, a))).toBeLessThan(50)
+  })
+})
