@@ -101,6 +101,30 @@ describe.each(RUNTIMES)('a process on %s', (runtime) => {
     expect(events).toEqual(['down', 'up'])
   })
 
+  it('that hangs does not hold up who closes, nor calls and gossip with others', async () => {
+    const host = await open({ name: 'here', limits: { maxSilenceMs: 60_000 } })
+    const hung = await start(runtime, 'hung')
+    const well = await start(runtime, 'well')
+    for (const child of [hung, well]) await child.ask('join', { address: host.addresses[0]! })
+    await until(() => host.peers().length === 2)
+    hung.signal('SIGSTOP')
+    const stuck = expect(host.call(hung.peerId, 'echo', 1, { deadlineMs: 300 })).rejects.toMatchObject({
+      code: 'timeout',
+    })
+    expect(await host.call(well.peerId, 'echo', 2, CALL)).toBe(2)
+    let sent = 0
+    await until(() => {
+      host.publish(new Uint8Array(1000).fill(sent++))
+      return well.count('gossip') > 100
+    })
+    await stuck
+    const waiting = expect(host.call(hung.peerId, 'echo', 3, CALL)).rejects.toMatchObject({ code: 'timeout' })
+    const began = systemClock.nowMs()
+    await host.close()
+    expect(systemClock.nowMs() - began).toBeLessThan(2000)
+    await waiting
+  })
+
   it('that hung gives way to a new one under the same key', async () => {
     const host = await open({ name: 'here', limits: { maxSilenceMs: 60_000 } })
     const child = await start(runtime, 'there')
