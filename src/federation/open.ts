@@ -166,8 +166,9 @@ class OpenFederation implements Federation {
       publisher: this.#publisher,
       source,
       onSealed: (message, envelope, gossip) => {
-        if (gossip) this.#host.publish(envelope)
+        // Tails first: they are the faster way, and gossip takes a while to send.
         this.#tails.live(envelope)
+        if (gossip) queueMicrotask(() => !this.#closing && this.#host.publish(envelope))
         if (message.type === 'beacon') this.#record = envelope
         this.#intake.said(message, envelope)
       },

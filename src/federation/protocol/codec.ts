@@ -26,7 +26,7 @@ const packr = new Packr({
 export type Plain = null | boolean | number | string | Uint8Array | readonly Plain[]
 
 /** A copy of its own: msgpackr hands out views of a shared buffer, which what is kept for long would hold in memory. */
-export const encode = (value: Plain): Uint8Array => Uint8Array.from(packr.pack(value))
+export const encode = (value: Plain): Uint8Array => new Uint8Array(packr.pack(value))
 
 const MAX_DEPTH = 8
 

@@ -74,7 +74,7 @@ export class Opener {
     if (identity.role !== 'server') throw new ProtocolError('envelope: signed by a client')
     if (identity.datacenter !== message.datacenter || identity.datacenterId !== message.datacenterId)
       throw new ProtocolError(`envelope: about ${message.datacenter}, but signed in ${identity.datacenter}`)
-    return { message, identity, bytes: Uint8Array.from(bytes) }
+    return { message, identity, bytes: new Uint8Array(bytes) }
   }
 
   #keep(id: string, opened: Opened): void {

@@ -8,8 +8,8 @@ import type { ExportedChange, ExportedEntry } from '../federation.ts'
 import { isProtocolError } from './codec.ts'
 import { Content } from './content.ts'
 import { EMPTY_DIGEST, equalBytes } from './digest.ts'
+import { HeldDeltas } from './held.ts'
 import type { BeaconMessage, DeltaMessage, Head } from './messages.ts'
-import { sizeOfChange } from './messages.ts'
 import type { AskFrame, AskMode, BeginFrame, ChunkFrame, EndFrame } from './tail.ts'
 import { Transfer } from './transfer.ts'
 
@@ -38,9 +38,6 @@ export interface ReplicaOptions {
   readonly quarantineMs?: number
 }
 
-/** Deltas that came before what they build upon. */
-const MAX_HELD = 256
-const MAX_HELD_BYTES = 4 * 1024 * 1024
 const FIRST_BACKOFF_MS = 200
 const MAX_BACKOFF_MS = 5000
 
@@ -48,12 +45,6 @@ const MAX_BACKOFF_MS = 5000
 export interface Proven {
   readonly head: Head
   readonly envelope: Uint8Array
-}
-
-interface Held {
-  readonly message: DeltaMessage
-  readonly envelope: Uint8Array
-  readonly bytes: number
 }
 
 export interface SavedState {
@@ -80,8 +71,7 @@ export class Replica {
   #stoodMs: number
   #conflictMs = Number.NEGATIVE_INFINITY
   #epochConflict = false
-  #held: Held[] = []
-  #heldBytes = 0
+  readonly #held = new HeldDeltas()
   /** What the content needs beyond being behind: set when a digest disagreed. */
   #suspect: 'repair' | 'snapshot' | undefined
   #behindMs: number | undefined
@@ -158,13 +148,13 @@ export class Replica {
     if (!this.#accepts(message.head, envelope, nowMs)) return []
     const effects: ReplicaEffect[] = []
     if (this.#follows(message.head.epoch)) {
-      if (message.type === 'delta') this.#delta({ message, envelope, bytes: 0 }, effects)
+      if (message.type === 'delta') this.#delta(message, envelope, effects)
       this.#releaseHeld(effects)
       this.#stand(message.head, envelope, fresh, nowMs, effects)
     } else if (!this.loaded && equalBytes(message.head.digest, EMPTY_DIGEST)) {
       this.#commitEmpty(message.head, envelope, fresh, nowMs, effects)
     } else if (message.type === 'delta') {
-      this.#hold(message, envelope)
+      this.#held.hold(message, envelope)
     }
     effects.push(...this.#demand(nowMs))
     return effects
@@ -203,11 +193,10 @@ export class Replica {
     this.#releaseHeld(effects)
   }
 
-  #delta(held: Held, effects: ReplicaEffect[]): void {
-    const { message, envelope } = held
+  #delta(message: DeltaMessage, envelope: Uint8Array, effects: ReplicaEffect[]): void {
     const { head, from } = message
     if (head.revision <= this.#revision) return
-    if (from > this.#revision) this.#hold(message, envelope)
+    if (from > this.#revision) this.#held.hold(message, envelope)
     if (from > this.#revision || this.#suspect) return
     const changes = above(message.changes, this.#revision)
     if (!this.#content.tryChanges(changes, head.digest)) {
@@ -222,32 +211,14 @@ export class Replica {
     effects.push({ type: 'apply', revision: head.revision, changes })
   }
 
-  #hold(message: DeltaMessage, envelope: Uint8Array): void {
-    const bytes = message.changes.reduce((sum, change) => sum + sizeOfChange(change), 256)
-    if (this.#held.length >= MAX_HELD || this.#heldBytes + bytes > MAX_HELD_BYTES) return
-    this.#held.push({ message, envelope, bytes })
-    this.#heldBytes += bytes
-  }
-
   /** Applies what was held and now fits; forgets what is behind. */
   #releaseHeld(effects: ReplicaEffect[]): void {
-    while (this.#held.length > 0 && !this.#suspect) {
-      const next = this.#held.find(
-        ({ message }) =>
-          this.#follows(message.head.epoch) && message.from <= this.#revision && message.head.revision > this.#revision,
-      )
+    while (!this.#suspect && this.#epoch) {
+      const next = this.#held.next(this.#epoch, this.#revision)
       if (!next) break
-      this.#delta(next, effects)
+      this.#delta(next.message, next.envelope, effects)
     }
-    if (this.#held.length === 0) return
-    const epoch = this.#top?.epoch
-    this.#held = this.#held.filter(
-      ({ message: { head } }) =>
-        epoch &&
-        compareEpoch(head.epoch, epoch) === 'same' &&
-        !(this.#follows(head.epoch) && head.revision <= this.#revision),
-    )
-    this.#heldBytes = this.#held.reduce((sum, { bytes }) => sum + bytes, 0)
+    this.#held.forget(this.#top?.epoch ?? this.#epoch, this.#epoch, this.#revision)
   }
 
   /** The rule for a head without its delta: stand at it, advance to it, or find that something is wrong. */
