@@ -132,6 +132,7 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
   parts.push('resolver', () => mesh.door!.close())
   await agent.start()
   if (server) await registerServer(server.catalog, self())
+  runtime.releaseMemory?.()
   const http = await startHttp(frame, mesh.door)
   logger.info({ http: http.port, addresses: host.addresses, server: isServer, version: VERSION }, 'ready')
   return {

@@ -5,6 +5,7 @@ import { tooLargeText } from './body-limit.ts'
 import { systemClock } from './clock.ts'
 import { listenError } from './listen-error.ts'
 import { machine } from './machine.ts'
+import { releaseMemory } from './node-memory.ts'
 import type { HttpServerOptions, RunningHttpServer, Runtime } from './ports.ts'
 
 /**
@@ -16,7 +17,13 @@ import type { HttpServerOptions, RunningHttpServer, Runtime } from './ports.ts'
  * `request.url` holds path and query as they were sent, also `//`, dot segments and their escapes.
  * A head that is not whole after `headersTimeoutMs` ends the connection within another second.
  */
-export const nodeRuntime: Runtime = { ...machine, name: 'node', version: process.versions.node, serveHttp }
+export const nodeRuntime: Runtime = {
+  ...machine,
+  name: 'node',
+  version: process.versions.node,
+  serveHttp,
+  releaseMemory,
+}
 
 /** How long a connection without requests stays open: longer than the pools of common clients keep theirs. */
 const KEEP_ALIVE_MS = 120_000

@@ -111,6 +111,8 @@ export interface Runtime {
   readonly tcpProbe: TcpProbe
   /** Resident memory of this process in bytes. */
   memoryBytes(): number
+  /** Gives back what starting took and running does not need; for the end of a start, since it may block for 60 ms. */
+  releaseMemory?(): void
 }
 
 export interface Logger {

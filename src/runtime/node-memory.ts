@@ -1,0 +1,19 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
+type Collect = (options: { type: 'major'; execution: 'sync'; flavor: 'last-resort' }) => void
+
+/**
+ * Collects what loading the modules left behind and shrinks the young generation: some 40 MB, which V8 would keep for as
+ * long as a node that is little used has no reason to collect. Blocks for 30 to 60 ms.
+ */
+export function releaseMemory(): void {
+  // V8's own function, which is shown to contexts that are made while the flag is set.
+  setFlagsFromString('--expose-gc')
+  try {
+    const collect = runInNewContext('globalThis.gc') as Collect | undefined
+    collect?.({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+  } finally {
+    setFlagsFromString('--no-expose-gc')
+  }
+}
