@@ -37,7 +37,7 @@ const SNAPSHOT_FRESH_MS = 3000
 const SNAPSHOT_KEPT_MS = 15_000
 const RETRY_MS = 1000
 /** More changes than this are sent as a snapshot. */
-const MAX_CATCH_UP_CHANGES = 50_000
+const MAX_CATCH_UP_CHANGES = 20_000
 const CATCH_UP_TIMEOUT_MS = 3000
 
 export class Publishing {
