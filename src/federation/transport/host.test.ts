@@ -427,8 +427,8 @@ describe('signatures and times', () => {
 
   it('are measured on the call stream', async () => {
     const [a, b] = await pair()
-    expect(await until(() => a.roundTripMs(idOf(b)))).toBeLessThan(50)
-    expect(a.silentMs(idOf(b))).toBeLessThan(2000)
+    await until(() => (a.roundTripMs(idOf(b)) ?? 99) < 50)
+    await until(() => (a.silentMs(idOf(b)) ?? 9999) < 1000)
     expect(a.silentMs('12D3nobody')).toBeUndefined()
     expect(a.roundTripMs('12D3nobody')).toBeUndefined()
   })

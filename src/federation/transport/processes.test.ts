@@ -65,13 +65,13 @@ describe.each(RUNTIMES)('a process on %s', (runtime) => {
     const killedMs = systemClock.nowMs()
     child.signal('SIGKILL')
     await until(() => events.some(({ type }) => type === 'down'))
-    // 100 ms on a quiet machine.
-    expect(events.at(-1)!.atMs - killedMs).toBeLessThan(500)
+    // By its socket, not by its silence; 15 ms on a quiet machine.
+    expect(events.at(-1)!.atMs - killedMs).toBeLessThan(1500)
     const again = await start(runtime, 'there', { seed: child.seed, port: child.port })
     const readyMs = systemClock.nowMs()
     await again.ask('want', { peers: [wanted(host)] })
     await until(() => host.peer(child.peerId))
-    expect(events.at(-1)!.atMs - readyMs).toBeLessThan(2500)
+    expect(events.at(-1)!.atMs - readyMs).toBeLessThan(5000)
     expect(await host.call(child.peerId, 'echo', 'back', CALL)).toBe('back')
     let sent = 0
     await until(() => {
