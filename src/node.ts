@@ -200,6 +200,9 @@ async function startFederation(
     sinkFor: (datacenter) => replicas.sinkFor(datacenter),
     joinAddresses: config.federation.join,
     knownPeers,
+    ...(config.dataDirectory !== undefined && {
+      replicaFiles: { disk, directory: disk.join(config.dataDirectory, 'replicas') },
+    }),
     onOwnDatacenterAhead: async ({ generation }) => {
       if (server) await server.catalog.raiseGeneration(generation + 1)
     },
