@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import type { Instance } from '../model/entries.ts'
 import { VirtualClock } from '../runtime/virtual.ts'
-import { Chooser } from './choose.ts'
+import { addressFromAfar, Chooser } from './choose.ts'
 import { NEARER_SAMPLES, Routes } from './routes.ts'
 import { FakeRemote, FakeView, instance } from './testing/fakes.ts'
 
@@ -141,5 +142,30 @@ describe('which datacenter answers', () => {
     await m.sample(1)
     expect(to(m)).toBe('ap-1')
     m.routes.close()
+  })
+
+  it('remembers where each lookup went, whatever else is asked of the service and however it is spelled', () => {
+    const m = mesh()
+    m.usView.set('web', [instance('web', 'b', 'passing', { tags: ['v1'] })])
+    m.apView.set('web', [instance('web', 'c', 'passing', { tags: ['v2'] })])
+    expect(to(m)).toBe('us-1')
+    expect(to(m, false, ['v2'])).toBe('ap-1')
+    expect(to(m)).toBe('us-1')
+    m.us.connected = false
+    expect(to(m, false, ['V1', 'v1'])).toBe('us-1')
+    m.routes.close()
+  })
+
+  it("does not take an agent's own address for one that others may use", () => {
+    const afar = (node: Partial<Instance['node']>, flat = false) => {
+      const found = instance('web', 'b', 'passing', { taggedAddresses: null, address: '' })
+      const fields = { address: '10.0.0.1', ...node }
+      return addressFromAfar({ ...found, node: { ...found.node, ...fields } }, flat)
+    }
+    expect(afar({ taggedAddresses: { wan: '10.0.0.1' } })).toBeUndefined()
+    expect(afar({ taggedAddresses: { wan: '10.0.0.1' } }, true)).toEqual({ address: '10.0.0.1', port: 80 })
+    expect(afar({ taggedAddresses: { wan: '198.51.100.7' } })).toEqual({ address: '198.51.100.7', port: 80 })
+    const registered = { owner: 'catalog', address: '198.51.100.7', taggedAddresses: { wan: '198.51.100.7' } } as const
+    expect(afar(registered)).toEqual({ address: '198.51.100.7', port: 80 })
   })
 })

@@ -38,19 +38,30 @@ export interface Choice {
   readonly candidates: readonly Candidate[]
 }
 
-/** The address at which an instance of another DC is used from here; undefined when it may not be. */
+/**
+ * The address at which an instance of another DC is used from here; undefined when it may not be. An agent's node says
+ * its own address for `wan` when nobody gave it one, as Consul's do: that promises nothing.
+ */
 export function addressFromAfar(instance: Instance, flatNetwork: boolean): ServiceAddress | undefined {
   const { service, node } = instance
   const wan = service.taggedAddresses?.wan
   if (wan?.address) return { address: wan.address, port: wan.port || service.port }
   if (flatNetwork) return { address: service.address || node.address, port: service.port }
   const nodeWan = service.address === '' ? node.taggedAddresses?.wan : undefined
-  return nodeWan ? { address: nodeWan, port: service.port } : undefined
+  if (!nodeWan || (node.owner === 'agent' && nodeWan === node.address)) return undefined
+  return { address: nodeWan, port: service.port }
 }
+
+/** Lookups of which it is remembered where they go; the oldest are forgotten, and choose anew. */
+const MAX_CURRENT = 10_000
+
+/** The same for lookups that select the same. */
+const lookupKey = (service: string, tags: readonly string[]): string =>
+  [service, ...new Set(tags.map((tag) => tag.toLowerCase()).sort())].join('\0').toLowerCase()
 
 export class Chooser {
   readonly #options: ChooserOptions
-  /** The remote DC that answers for a service now, so that it stays until another is clearly nearer. Bounded by the services failed over. */
+  /** The remote DC that answers a lookup now, so that it stays until another is clearly nearer. */
   readonly #current = new Map<string, string>()
 
   constructor(options: ChooserOptions) {
@@ -64,15 +75,23 @@ export class Chooser {
     const home = this.#assessOwn(service, tags)
     const held = own.failover(service) !== undefined
     const stays = home.passing > 0 && !held
+    const lookup = lookupKey(service, tags)
     if (stays || !(nearest || this.#mayLeave(service))) {
-      this.#current.delete(service)
+      // What `nearest` uses meanwhile is not for a lookup to forget that may not leave.
+      if (stays) this.#current.delete(lookup)
       return { to: undefined, topics, routed: false, candidates: [home] }
     }
     const others = this.#assessOthers(service, tags, topics)
-    const best = this.#pick(service, others)
-    if (best === undefined) this.#current.delete(service)
-    else this.#current.set(service, best.datacenter)
+    const best = this.#pick(this.#current.get(lookup), others)
+    this.#remember(lookup, best?.datacenter)
     return { to: best, topics, routed: true, candidates: [home, ...others] }
+  }
+
+  #remember(lookup: string, datacenter: string | undefined): void {
+    this.#current.delete(lookup)
+    if (datacenter === undefined) return
+    this.#current.set(lookup, datacenter)
+    if (this.#current.size > MAX_CURRENT) this.#current.delete(this.#current.keys().next().value!)
   }
 
   /** Every DC that has the service, nearest first, own first: for explanations. */
@@ -136,13 +155,13 @@ export class Chooser {
   }
 
   /** The nearest that is well and can be reached; the one in use stays unless another is clearly nearer. */
-  #pick(service: string, others: readonly Candidate[]): Candidate | undefined {
+  #pick(inUse: string | undefined, others: readonly Candidate[]): Candidate | undefined {
     const eligible = others.filter((candidate) => candidate.eligible)
     const tier = (candidate: Candidate): number =>
       (candidate.remote?.remote.reachable() ? 0 : 2) + (candidate.passing * 2 < candidate.instances.length ? 1 : 0)
     const lowest = Math.min(...eligible.map(tier))
     const pool = eligible.filter((candidate) => tier(candidate) === lowest)
-    const current = pool.find((candidate) => candidate.datacenter === this.#current.get(service))
+    const current = pool.find((candidate) => candidate.datacenter === inUse)
     if (current === undefined) return pool[0]
     return pool.find((other) => this.#options.routes.isClearlyNearer(other.datacenter, current.datacenter)) ?? current
   }

@@ -12,8 +12,9 @@ export class AnswerCounters {
     this.#max = max
   }
 
-  has(key: string): boolean {
-    return this.#numbers.has(key)
+  /** Whether answers under `key` may have shown numbers that the own DC's index has not passed: one that was forgotten may have. */
+  counts(key: string, ownIndex: number): boolean {
+    return this.#numbers.has(key) || ownIndex <= this.#floor
   }
 
   /** The number now; starts the counter at `ownIndex`. */

@@ -39,13 +39,14 @@ export function evaluateRouted(
   if (choice.to === undefined) {
     const { value } = read(own, question, { agentNode: context.agentNode })
     // As long as no other DC ever came into play, the index is the service's own.
-    const moved = counters.has(counterKey)
+    const moved = counters.counts(counterKey, ownIndex)
     const index = !moved
       ? ownIndex
       : changed
         ? counters.next(counterKey, ownIndex)
         : counters.current(counterKey, ownIndex)
-    return { ...common, value, index, datacenter: own.datacenter, failover: undefined }
+    const expiresAtMs = question.near === undefined ? undefined : context.clock.nowMs() + SHOWN_AGE_MS
+    return { ...common, value, index, datacenter: own.datacenter, failover: undefined, expiresAtMs }
   }
   const index = changed ? counters.next(counterKey, ownIndex) : counters.current(counterKey, ownIndex)
   return {
