@@ -29,6 +29,10 @@ export class Cell {
   readonly #routes: Routes
   readonly #nowMs: () => number
   #kept: Kept | undefined
+  /** Entries in the answer that is kept. */
+  entries = 0
+  /** Told how many more (or fewer) they became. */
+  onResized: ((change: number) => void) | undefined
 
   /** `evaluate(changed)`: `changed` is false when only the answer's age made it stale. */
   constructor(evaluate: (changed: boolean) => Evaluation, routes: Routes, nowMs: () => number) {
@@ -75,17 +79,38 @@ export class Cell {
       versions: evaluation.topics.map((topic) => topic.version),
       routesVersion: this.#routes.version,
     }
+    const entries = Array.isArray(evaluation.value) ? evaluation.value.length : 1
+    if (entries !== this.entries) {
+      const change = entries - this.entries
+      this.entries = entries
+      this.onResized?.(change)
+    }
     return evaluation
   }
 }
 
-/** The least recently used go first. */
+/** What a cell costs beside its entries, and a character of its key (which the question holds once more), in entries. */
+const CELL_COST = 8
+const KEY_COST = 1 / 16
+
+/**
+ * The least recently used go first, when there are too many or their answers together are too long: what a client asks
+ * for, under however many names, takes a bounded part of the memory. The newest always stays.
+ */
 export class CellCache {
   readonly #cells = new Map<string, Cell>()
   readonly #max: number
+  readonly #maxCost: number
+  #cost = 0
 
-  constructor(max: number) {
+  /** `maxCost`: entries of all kept answers together, each at most a few hundred bytes beside what the tables hold. */
+  constructor(max: number, maxCost: number) {
     this.#max = max
+    this.#maxCost = maxCost
+  }
+
+  get size(): number {
+    return this.#cells.size
   }
 
   get(key: string, make: () => Cell): Cell {
@@ -97,7 +122,23 @@ export class CellCache {
     }
     const cell = make()
     this.#cells.set(key, cell)
-    if (this.#cells.size > this.#max) this.#cells.delete(this.#cells.keys().next().value!)
+    this.#resized(costOf(key, cell))
+    cell.onResized = (change) => this.#resized(change)
     return cell
   }
+
+  #resized(change: number): void {
+    this.#cost += change
+    while (this.#cells.size > this.#max || (this.#cost > this.#maxCost && this.#cells.size > 1)) this.#dropOldest()
+  }
+
+  /** Who uses it goes on with it. */
+  #dropOldest(): void {
+    const [key, cell] = this.#cells.entries().next().value!
+    this.#cells.delete(key)
+    this.#cost -= costOf(key, cell)
+    cell.onResized = undefined
+  }
 }
+
+const costOf = (key: string, cell: Cell): number => CELL_COST + key.length * KEY_COST + cell.entries

@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest'
+import type { Command } from '../catalog/catalog.ts'
 import { AtollError } from '../model/errors.ts'
 import { SeededRandom, VirtualClock } from '../runtime/virtual.ts'
 import type { AgentDoor } from './agent-door.ts'
 import { createMesh } from './door.ts'
+import { MAX_WAITING } from './forward.ts'
 import { type Answer, type AskOptions, anonymous, type Question, type RoutedInstance } from './mesh.ts'
-import { FakeCatalog, FakeFederation, FakeRemote, FakeView, instance } from './testing/fakes.ts'
+import { FakeCatalog, FakeFederation, FakeRemote, FakeView, instance, node } from './testing/fakes.ts'
 
 function setUp(role: 'server' | 'client' = 'server') {
   const clock = new VirtualClock()
@@ -107,9 +109,63 @@ describe('answers from memory', () => {
   it('an unknown datacenter is an error, and so is a write to many', async () => {
     const { mesh } = setUp()
     expect(() => mesh.prepare(web, { ...plain, datacenter: 'mars' })).toThrow(AtollError)
+    await expect(mesh.ask(web, { ...plain, datacenter: 'mars' })).rejects.toMatchObject({ code: 'no-path' })
     await expect(
       mesh.execute({ kind: 'kv-delete', key: 'a', recurse: false }, { principal: anonymous, datacenter: '*' }),
     ).rejects.toMatchObject({ code: 'invalid' })
+    mesh.close()
+  })
+})
+
+describe('what an answer depends on', () => {
+  const id = '11111111-2222-3333-4444-555555555555'
+
+  it('an id that nobody had is found once a node has it, under any name', async () => {
+    const { mesh, own } = setUp()
+    own.setNode(node('other'))
+    const prepared = mesh.prepare({ kind: 'node', node: id }, plain)
+    const absent = prepared.now()!
+    expect(absent.value).toBeUndefined()
+    const waiting = prepared.answer({ index: absent.index, waitMs: 10_000 })
+    expect(await settled(waiting)).toBe(false)
+    own.setNode(node('n7', { id }))
+    expect((await waiting).value?.node.node).toBe('n7')
+    expect(prepared.now()?.value?.node.node).toBe('n7')
+    own.setNode(node('n8', { id }))
+    expect(prepared.now()?.value?.node.node).toBe('n8')
+    mesh.close()
+  })
+
+  it('the order by distance follows the distances, and wakes nobody', async () => {
+    const { mesh, own, clock } = setUp()
+    own.set('web', [instance('web', 'a'), instance('web', 'b')])
+    own.places.set('n1', 0).set('node-a', 10).set('node-b', 20)
+    for (const near of ['_agent', 'n1']) {
+      for (const question of [
+        { ...web, near },
+        { ...everything, near },
+      ]) {
+        own.places.set('node-a', 10)
+        await clock.advance(1_100)
+        const prepared = mesh.prepare(question, plain)
+        const first = prepared.now()!
+        expect(ids(first)).toEqual(['a', 'b'])
+        own.places.set('node-a', 30)
+        await clock.advance(1_100)
+        expect(ids(prepared.now())).toEqual(['b', 'a'])
+        expect(prepared.now()?.index).toBe(first.index)
+      }
+    }
+    expect(ids(mesh.prepare({ ...web, near: '_agent' }, { ...plain, datacenter: 'nearest' }).now())).toEqual(['b', 'a'])
+    mesh.close()
+  })
+
+  it('the list of datacenters is in the order of the moment', () => {
+    const { mesh, federation } = setUp()
+    const prepared = mesh.prepare({ kind: 'datacenters' }, plain)
+    expect(prepared.now()?.value).toEqual(['eu-1', 'us-1'])
+    federation.datacenters = () => ['eu-1', 'ap-1', 'us-1']
+    expect(prepared.now()?.value).toEqual(['eu-1', 'ap-1', 'us-1'])
     mesh.close()
   })
 })
@@ -288,6 +344,89 @@ describe('forwarding', () => {
     expect(ids(await mesh.ask(web, { ...plain, datacenter: 'us-1' }))).toEqual(['new'])
     usView.set('web', [instance('web', 'new')])
     expect(await mesh.ask(web, { ...plain, datacenter: 'us-1' })).toMatchObject({ source: 'replica' })
+    mesh.close()
+  })
+
+  it('a question that waits elsewhere has the time that it waits, also when it names none', async () => {
+    const { mesh, federation } = setUp('client')
+    const waiting = mesh.ask(web, { ...plain, index: 3 })
+    await expect(waiting).rejects.toMatchObject({ code: 'unavailable' })
+    expect(federation.calls[0]!.deadlineMs).toBeGreaterThan(300_000)
+    mesh.close()
+  })
+
+  it('waits elsewhere for so many at once, so that there is room for everything else', async () => {
+    const { mesh, federation } = setUp('client')
+    const release = Promise.withResolvers<never>()
+    federation.onCall = () => release.promise
+    const waiting = Array.from({ length: MAX_WAITING }, () => mesh.ask(web, { ...plain, index: 3, waitMs: 10_000 }))
+    await expect(mesh.ask(web, { ...plain, index: 3, waitMs: 10_000 })).rejects.toMatchObject({ code: 'overloaded' })
+    void mesh.ask(web, plain).catch(() => {})
+    expect(federation.calls).toHaveLength(MAX_WAITING + 1)
+    release.reject(new AtollError('unavailable', 'gone'))
+    await Promise.allSettled(waiting)
+    const again = mesh.ask(web, { ...plain, index: 3, waitMs: 10_000 })
+    await expect(again).rejects.toMatchObject({ code: 'unavailable' })
+    mesh.close()
+  })
+})
+
+describe('serving other nodes', () => {
+  const put: Command = { kind: 'kv-put', key: 'a', value: Uint8Array.of(1), flags: 0n }
+  const sync = (id: string): Command => ({
+    kind: 'agent-sync',
+    node: { id, node: 'n7', address: '', taggedAddresses: null, meta: null, owner: 'agent' },
+    services: [],
+    checks: [],
+    removeServices: [],
+    removeChecks: [],
+    complete: true,
+  })
+  const client = { datacenter: 'eu-1', node: 'n7', nodeId: 'id-7' }
+  const foreign = { datacenter: 'ap-1', node: 'g1', nodeId: 'id-7' }
+  const execute = ({ federation }: ReturnType<typeof setUp>, peer: object, command: unknown, datacenter = 'eu-1') =>
+    federation.handlers.get('mesh.execute')!({ command, datacenter, token: '', requestId: 'r-1', hops: 1 }, {
+      peer,
+    } as never)
+
+  it('a write for another datacenter goes there under the request id that it came with', async () => {
+    const server = setUp()
+    server.federation.onCall = async () => ({ index: 8, applied: true })
+    expect(await execute(server, client, put, 'us-1')).toEqual({ index: 8, applied: true })
+    expect(server.federation.calls[0]).toMatchObject({ target: 'us-1', payload: { requestId: 'r-1', hops: 2 } })
+    await execute(server, client, put)
+    expect(server.catalog.requestIds).toEqual(['r-1'])
+    server.mesh.close()
+  })
+
+  it('an agent registers for its own node alone, and no datacenter writes to a third through this one', async () => {
+    const server = setUp()
+    await execute(server, client, sync('ID-7'))
+    await execute(server, foreign, put)
+    expect(server.catalog.executed.map(({ kind }) => kind)).toEqual(['agent-sync', 'kv-put'])
+    for (const attempt of [
+      execute(server, client, sync('id-8')),
+      execute(server, foreign, sync('id-7')),
+      execute(server, foreign, put, 'us-1'),
+    ]) {
+      await expect(attempt).rejects.toMatchObject({ code: 'forbidden' })
+    }
+    server.mesh.close()
+  })
+
+  it('what makes no sense is refused, and an answer that makes none is a 503', async () => {
+    const server = setUp()
+    await expect(execute(server, client, { kind: 'kv-put' })).rejects.toMatchObject({ code: 'invalid' })
+    for (const method of ['mesh.ask', 'mesh.explain']) {
+      const served = server.federation.handlers.get(method)!(null, { peer: client } as never)
+      await expect(served).rejects.toMatchObject({ code: 'invalid' })
+    }
+    server.mesh.close()
+    const { mesh, federation } = setUp('client')
+    federation.onCall = async () => 'what?'
+    for (const asked of [mesh.ask(web, plain), mesh.explain('web', anonymous), mesh.status()]) {
+      await expect(asked).rejects.toMatchObject({ code: 'unavailable' })
+    }
     mesh.close()
   })
 })

@@ -12,27 +12,25 @@ import { AnswerCounters } from './counters.ts'
 import { describeMesh } from './describe.ts'
 import { explain } from './explain.ts'
 import { Forwarder } from './forward.ts'
-import type {
-  Answer,
-  AnswerValue,
-  AskOptions,
-  CommandOptions,
-  Explanation,
-  Mesh,
-  Prepared,
-  Principal,
-  Question,
-  QuestionKind,
+import {
+  type Answer,
+  type AnswerValue,
+  type AskOptions,
+  boundedWaitMs,
+  type CommandOptions,
+  type Explanation,
+  JITTER_FRACTION,
+  type Mesh,
+  type Prepared,
+  type Principal,
+  type Question,
+  type QuestionKind,
 } from './mesh.ts'
 import { isReplicated, read } from './read.ts'
 import { evaluateAll, evaluateRouted } from './routed.ts'
 import { Routes } from './routes.ts'
 import type { MeshStatus } from './status.ts'
-
-/** Consul's bounds of a blocking query, and the part of the wait that is added at random so that waiters do not come back together. */
-export const DEFAULT_WAIT_MS = 300_000
-export const MAX_WAIT_MS = 600_000
-const JITTER_FRACTION = 16
+import { explainMessageOf, explanationOf, statusOf } from './wire.ts'
 
 export interface MeshOptions {
   readonly datacenter: string
@@ -53,7 +51,14 @@ export interface MeshOptions {
   readonly serverAddress: string
   /** Different questions whose answers are kept. */
   readonly maxKeptAnswers?: number
+  /** Entries of those answers together. */
+  readonly maxKeptEntries?: number
 }
+
+/** Tens of megabytes at the most. */
+const MAX_KEPT_ENTRIES = 500_000
+/** How long an answer keeps its order by distance. */
+const SORTED_FOR_MS = 1_000
 
 /** Whose tables answer: the own DC's, one replica's, or those of several DCs. */
 type View = 'own' | 'many' | { readonly datacenter: string }
@@ -91,7 +96,7 @@ class Door implements RunningMesh {
     this.#routes = new Routes({ clock, remotes: () => federation.remotes(), view: options.replica })
     this.#stopListening = federation.onChange(() => this.#routes.refresh())
     const max = options.maxKeptAnswers ?? 10_000
-    this.#cells = new CellCache(max)
+    this.#cells = new CellCache(max, options.maxKeptEntries ?? MAX_KEPT_ENTRIES)
     this.#counters = new AnswerCounters(max)
     this.#chooser =
       options.catalog &&
@@ -112,9 +117,7 @@ class Door implements RunningMesh {
           message.hops,
         ),
       )
-      federation.handle('mesh.explain', async (payload) =>
-        this.explain(String((payload as { service: unknown }).service), { token: '' }),
-      )
+      federation.handle('mesh.explain', async (payload) => this.explain(explainMessageOf(payload), { token: '' }))
       federation.handle('mesh.status', async () => this.status())
     }
   }
@@ -128,7 +131,7 @@ class Door implements RunningMesh {
     }
   }
 
-  ask<K extends QuestionKind>(question: Question<K>, options: AskOptions): Promise<Answer<AnswerValue<K>>> {
+  async ask<K extends QuestionKind>(question: Question<K>, options: AskOptions): Promise<Answer<AnswerValue<K>>> {
     return this.prepare(question, options).answer()
   }
 
@@ -138,7 +141,7 @@ class Door implements RunningMesh {
 
   async explain(service: string, _principal: Principal): Promise<Explanation> {
     if (this.#chooser === undefined) {
-      return (await this.#callOwn('mesh.explain', { service })) as Explanation
+      return explanationOf(this.datacenter, await this.#callOwn('mesh.explain', { service }))
     }
     return explain(service, this.datacenter, this.#chooser, this.#routes)
   }
@@ -146,7 +149,7 @@ class Door implements RunningMesh {
   async status(): Promise<MeshStatus> {
     const own = describeMesh(this.#options)
     if (this.#options.catalog) return own
-    const server = (await this.#callOwn('mesh.status', {})) as MeshStatus
+    const server = statusOf(this.datacenter, await this.#callOwn('mesh.status', {}))
     return { ...own, datacenters: server.datacenters }
   }
 
@@ -175,7 +178,8 @@ class Door implements RunningMesh {
   #normalize(question: Question, options: AskOptions): Question {
     const near = (question as { near?: string }).near
     if (near !== '_agent') return question
-    const elsewhere = options.datacenter !== undefined && options.datacenter !== this.datacenter
+    const name = options.datacenter
+    const elsewhere = name !== undefined && name !== this.datacenter && name !== 'nearest' && name !== '*'
     return { ...question, near: elsewhere ? undefined : this.nodeName } as Question
   }
 
@@ -231,16 +235,25 @@ class Door implements RunningMesh {
   }
 
   #evaluateView(view: CatalogView, question: Question): Evaluation {
-    const { value, topics } = read(view, question, {
+    const {
+      value,
+      topics,
+      also = [],
+    } = read(view, question, {
       agentNode: view.datacenter === this.datacenter ? this.nodeName : undefined,
     })
     const index = Math.max(...topics.map((topic) => topic.index))
-    return { value, index, datacenter: view.datacenter, failover: undefined, topics, routed: false }
+    const base = { value, index, datacenter: view.datacenter, failover: undefined, routed: false }
+    // Distances change all the time: that is no change of the answer, only of its order.
+    const expiresAtMs = 'near' in question && question.near ? this.#options.clock.nowMs() + SORTED_FOR_MS : undefined
+    return { ...base, topics: also.length === 0 ? topics : [...topics, ...also], expiresAtMs }
   }
 
+  /** Looked at anew each time: it is the same list as long as nothing changed. */
   #evaluateDatacenters(): Evaluation {
     const value = this.#options.federation.datacenters()
-    return { value, index: 1, datacenter: this.datacenter, failover: undefined, topics: [], routed: true }
+    const base = { value, index: 1, datacenter: this.datacenter, failover: undefined }
+    return { ...base, topics: [], routed: true, expiresAtMs: Number.NEGATIVE_INFINITY }
   }
 
   #evaluateRouted(question: Question<'service'>, nearest: boolean, changed: boolean): Evaluation {
@@ -329,7 +342,7 @@ class Door implements RunningMesh {
 
   async #wait(cell: Cell, first: Evaluation, options: AskOptions): Promise<Evaluation> {
     const { clock, random } = this.#options
-    const waitMs = Math.min(options.waitMs && options.waitMs > 0 ? options.waitMs : DEFAULT_WAIT_MS, MAX_WAIT_MS)
+    const waitMs = boundedWaitMs(options.waitMs)
     const deadline = clock.deadline(waitMs + (random.float() * waitMs) / JITTER_FRACTION, options.signal)
     let evaluation = first
     try {

@@ -3,7 +3,8 @@ import type { Command, CommandResult } from '../catalog/catalog.ts'
 import type { Federation } from '../federation/federation.ts'
 import { AtollError, isAtollError } from '../model/errors.ts'
 import type { Clock, Random } from '../runtime/ports.ts'
-import type { Answer, AskOptions, CommandOptions, Mesh, Question } from './mesh.ts'
+import { type Answer, type AskOptions, type CommandOptions, longestWaitMs, type Mesh, type Question } from './mesh.ts'
+import { type AskMessage, answerOf, askMessageOf, type ExecuteMessage, executeMessageOf, resultOf } from './wire.ts'
 
 /** Another DC answers within this, or the caller hears that it does not. */
 export const REMOTE_READ_TIMEOUT_MS = 1_700
@@ -14,6 +15,8 @@ export const WRITE_ATTEMPT_TIMEOUT_MS = 2_000
 export const WRITE_TIMEOUT_MS = 5_000
 /** Client to server to gateway; no way is longer. */
 const MAX_HOPS = 2
+/** Questions that wait elsewhere for a change, at once: what is left of the calls to one peer is for all others, signs of life among them. */
+export const MAX_WAITING = 3_000
 
 export interface ForwardOptions {
   readonly federation: Federation
@@ -22,21 +25,9 @@ export interface ForwardOptions {
   readonly datacenter: string
 }
 
-interface AskMessage {
-  readonly question: Question
-  readonly options: Omit<AskOptions, 'signal'>
-  readonly hops: number
-}
-interface ExecuteMessage {
-  readonly command: Command
-  readonly datacenter: string
-  readonly token: string
-  readonly requestId: string
-  readonly hops: number
-}
-
 export class Forwarder {
   readonly #options: ForwardOptions
+  #waiting = 0
 
   constructor(options: ForwardOptions) {
     this.#options = options
@@ -45,19 +36,28 @@ export class Forwarder {
   /** Asks a server of `to`; a blocking question holds as long as it waits. */
   async ask(to: string, question: Question, options: AskOptions, hops = 0): Promise<Answer<unknown>> {
     const { signal, ...rest } = options
-    const local = to === this.#options.datacenter
-    const waitMs = options.index === undefined || options.index <= 0 ? 0 : ((options.waitMs ?? 0) * 17) / 16
-    const baseMs = local ? LOCAL_READ_TIMEOUT_MS : REMOTE_READ_TIMEOUT_MS
+    const waits = options.index !== undefined && options.index > 0
+    const waitMs = waits ? longestWaitMs(options.waitMs) : 0
+    const baseMs = to === this.#options.datacenter ? LOCAL_READ_TIMEOUT_MS : REMOTE_READ_TIMEOUT_MS
     const message: AskMessage = { question, options: rest, hops: hops + 1 }
+    if (waits && this.#waiting >= MAX_WAITING) {
+      throw new AtollError(
+        'overloaded',
+        `${MAX_WAITING} questions of this node wait at others, its limit; ask a server`,
+      )
+    }
+    if (waits) this.#waiting++
     try {
       const answer = await this.#options.federation.call({ datacenter: to }, 'mesh.ask', message, {
         deadlineMs: baseMs + waitMs,
         signal,
       })
-      return answer as Answer<unknown>
+      return answerOf(to, question.kind, answer)
     } catch (error) {
       if (isAtollError(error) && error.code === 'timeout') throw noAnswer(to, baseMs, error)
       throw error
+    } finally {
+      if (waits) this.#waiting--
     }
   }
 
@@ -85,10 +85,11 @@ export class Forwarder {
     let maySent = false
     for (let attempt = 0; ; attempt++) {
       try {
-        return (await federation.call({ datacenter: to }, 'mesh.execute', message, {
+        const result = await federation.call({ datacenter: to }, 'mesh.execute', message, {
           deadlineMs: Math.min(WRITE_ATTEMPT_TIMEOUT_MS, WRITE_TIMEOUT_MS - (clock.nowMs() - startMs)),
           signal: options.signal,
-        })) as CommandResult
+        })
+        return resultOf(datacenter, result)
       } catch (error) {
         if (!isAtollError(error) || (error.code !== 'timeout' && error.code !== 'unavailable')) throw error
         if (error.code === 'timeout') maySent = true
@@ -101,20 +102,11 @@ export class Forwarder {
     }
   }
 
-  /** Serves what other nodes forward to this server. */
-  serve(
-    mesh: Pick<Mesh, 'ask'>,
-    execute: (message: {
-      command: Command
-      datacenter: string
-      token: string
-      requestId: string
-      hops: number
-    }) => Promise<CommandResult>,
-  ): void {
+  /** Serves what other nodes forward to this server. Those of other DCs may ask and change what is of this one. */
+  serve(mesh: Pick<Mesh, 'ask'>, execute: (message: ExecuteMessage) => Promise<CommandResult>): void {
     const { federation, datacenter } = this.#options
     federation.handle('mesh.ask', async (payload, { peer, signal }) => {
-      const { question, options, hops } = payload as AskMessage
+      const { question, options, hops } = askMessageOf(payload)
       if (hops > MAX_HOPS)
         throw new AtollError('internal', `a question went over ${hops} nodes; it would go in circles`)
       const foreign = peer.datacenter !== datacenter
@@ -124,11 +116,31 @@ export class Forwarder {
         signal,
       })
     })
-    federation.handle('mesh.execute', async (payload) => {
-      const message = payload as ExecuteMessage
+    federation.handle('mesh.execute', async (payload, { peer }) => {
+      const message = executeMessageOf(payload)
       if (message.hops > MAX_HOPS)
         throw new AtollError('internal', `a command went over ${message.hops} nodes; it would go in circles`)
+      this.#assertMay(peer, message)
       return await execute(message)
+    })
+  }
+
+  /** An agent speaks for its own node alone, and nobody through this DC to a third one. */
+  #assertMay(
+    peer: { readonly datacenter: string; readonly nodeId: string; readonly node: string },
+    { command, datacenter }: ExecuteMessage,
+  ): void {
+    const own = this.#options.datacenter
+    if (peer.datacenter !== own && datacenter !== own) {
+      throw new AtollError('forbidden', `datacenter: ${own} passes on no writes of ${peer.datacenter}`, {
+        field: 'datacenter',
+      })
+    }
+    if (command.kind !== 'agent-sync') return
+    const itself = command.node.id.toLowerCase() === peer.nodeId.toLowerCase()
+    if (peer.datacenter === own && datacenter === own && itself) return
+    throw new AtollError('forbidden', `node: ${peer.node} may not register for the agent of ${command.node.node}`, {
+      field: 'node',
     })
   }
 }

@@ -88,6 +88,17 @@ export interface AskOptions {
   readonly signal?: AbortSignal
 }
 
+/** Consul's bounds of a blocking query, and the part of the wait that is added at random so that waiters do not come back together. */
+export const DEFAULT_WAIT_MS = 300_000
+export const MAX_WAIT_MS = 600_000
+export const JITTER_FRACTION = 16
+
+/** How long a question that asks for so much waits, before jitter. */
+export const boundedWaitMs = (waitMs: number | undefined): number =>
+  Math.min(waitMs !== undefined && waitMs > 0 ? waitMs : DEFAULT_WAIT_MS, MAX_WAIT_MS)
+/** ... and with all of it. */
+export const longestWaitMs = (waitMs: number | undefined): number => boundedWaitMs(waitMs) * (1 + 1 / JITTER_FRACTION)
+
 export interface Answer<T> {
   /** Same object as long as nothing changed, so that faces may keep what they made of it (WeakMap). */
   readonly value: T

@@ -6,8 +6,10 @@ import { byDistance } from './rank.ts'
 
 export interface Reading {
   readonly value: unknown
-  /** Never empty; the first one's index is the answer's. */
+  /** Never empty; the highest index among them is the answer's. */
   readonly topics: readonly Topic[]
+  /** What the answer depends on too, without counting for its index. */
+  readonly also?: readonly Topic[]
 }
 
 /** What one reading may need beside the view. */
@@ -20,7 +22,9 @@ type Reader<K extends QuestionKind> = (
   view: CatalogView,
   question: Question<K>,
   context: ReadContext,
-) => { value: AnswerValue<K>; topics: readonly Topic[] }
+) => Reading & { readonly value: AnswerValue<K> }
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** `near` as a node's name. */
 const nearOf = (near: string | undefined, context: ReadContext): string | undefined =>
@@ -89,11 +93,14 @@ const readers: { [K in QuestionKind]: Reader<K> } = {
     topics: [view.topic({ kind: 'service', service: question.service })],
   }),
   node: (view, question) => {
-    const node = view.node(question.node) ?? view.nodeById(question.node)
-    return {
-      value: node && { node, services: view.servicesOf(node.node), checks: view.checksOf(node.node) },
-      topics: [view.topic({ kind: 'node', node: node?.node ?? question.node })],
-    }
+    const named = view.node(question.node)
+    const node = named ?? (UUID.test(question.node) ? view.nodeById(question.node) : undefined)
+    const topic = view.topic({ kind: 'node', node: node?.node ?? question.node })
+    const value = node && { node, services: view.servicesOf(node.node), checks: view.checksOf(node.node) }
+    if (named !== undefined || !UUID.test(question.node)) return { value, topics: [topic] }
+    // An id may come under any name, and as long as nobody has it there is no index of its own.
+    const nodes = view.topic({ kind: 'nodes' })
+    return node === undefined ? { value, topics: [topic, nodes] } : { value, topics: [topic], also: [nodes] }
   },
   'service-checks': (view, question, context) => ({
     value: sortedChecks(
@@ -113,7 +120,7 @@ const readers: { [K in QuestionKind]: Reader<K> } = {
       checksWithMeta(view, view.checks(question.state === 'any' ? undefined : question.state), question.nodeMeta),
       nearOf(question.near, context),
     ),
-    topics: [view.topic({ kind: 'checks' })],
+    topics: [view.topic({ kind: 'checks' }), ...(question.nodeMeta ? [view.topic({ kind: 'nodes' })] : [])],
   }),
   coordinates: (view, question) => ({
     value: question.node === undefined ? view.coordinates() : view.coordinatesOf(question.node),

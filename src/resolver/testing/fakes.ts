@@ -1,7 +1,8 @@
 /** A mesh of made-up datacenters for tests of the resolver: views that are set by hand, remotes whose state is set by hand. */
-import type { Catalog, Command, CommandResult } from '../../catalog/catalog.ts'
+import type { Catalog, Command, CommandResult, ExecuteOptions } from '../../catalog/catalog.ts'
 import type { CatalogView, Topic, TopicRef } from '../../catalog/view.ts'
 import type { Federation, RemoteDatacenter } from '../../federation/federation.ts'
+import type { CoordinateRow } from '../../model/coordinate.ts'
 import type { FailoverRecord, Instance, KvRow, NodeRow, Status } from '../../model/entries.ts'
 import { AtollError } from '../../model/errors.ts'
 
@@ -81,6 +82,7 @@ export class FakeView implements CatalogView {
   readonly #failovers = new Map<string, FailoverRecord>()
   readonly #topics = new Map<string, FakeTopic>()
   readonly #kv = new Map<string, KvRow>()
+  readonly #nodes = new Map<string, NodeRow>()
 
   constructor(datacenter: string) {
     this.datacenter = datacenter
@@ -95,6 +97,14 @@ export class FakeView implements CatalogView {
     if (record) this.#failovers.set(service, record)
     else this.#failovers.delete(service)
     this.#raise({ kind: 'service', service })
+  }
+
+  /** Under its name; another name of the same id is gone. */
+  setNode(row: NodeRow): void {
+    for (const [name, { id }] of this.#nodes) if (id === row.id) this.#nodes.delete(name)
+    this.#nodes.set(row.node, row)
+    this.#raise({ kind: 'nodes' })
+    this.topic({ kind: 'node', node: row.node }).raise(this.index)
   }
 
   setKv(row: KvRow): void {
@@ -118,9 +128,9 @@ export class FakeView implements CatalogView {
     return topic
   }
 
-  nodes = (): readonly NodeRow[] => []
-  node = (): undefined => undefined
-  nodeById = (): undefined => undefined
+  nodes = (): readonly NodeRow[] => [...this.#nodes.values()]
+  node = (name: string): NodeRow | undefined => this.#nodes.get(name)
+  nodeById = (id: string): NodeRow | undefined => this.nodes().find((row) => row.id === id)
   servicesOf = (): readonly never[] => []
   checksOf = (): readonly never[] => []
   services = (): readonly never[] => []
@@ -130,7 +140,14 @@ export class FakeView implements CatalogView {
   checks = (): readonly never[] => []
   failover = (service: string): FailoverRecord | undefined => this.#failovers.get(service)
   coordinates = (): readonly never[] => []
-  coordinatesOf = (): readonly never[] => []
+  /** Milliseconds from the origin, on one line. */
+  readonly places = new Map<string, number>()
+  coordinatesOf = (name: string): readonly CoordinateRow[] => {
+    const ms = this.places.get(name)
+    if (ms === undefined) return []
+    const coordinate = { vec: [ms / 1000, 0, 0, 0, 0, 0, 0, 0], error: 1, adjustment: 0, height: 0 }
+    return [{ node: name, segment: '', coordinate }]
+  }
   kv = (key: string): KvRow | undefined => this.#kv.get(key)
   kvUnder = (): readonly KvRow[] => []
   kvKeys = (): readonly string[] => []
@@ -172,7 +189,7 @@ export class FakeFederation implements Federation {
   readonly handlers = new Map<string, (payload: unknown, context: never) => Promise<unknown>>()
   readonly #listeners = new Set<() => void>()
 
-  datacenters = (): readonly string[] => ['eu-1', ...this.list.map((remote) => remote.datacenter)]
+  datacenters: () => readonly string[] = () => ['eu-1', ...this.list.map((remote) => remote.datacenter)]
   remote = (datacenter: string): FakeRemote | undefined => this.list.find((remote) => remote.datacenter === datacenter)
   remotes = (): readonly FakeRemote[] => this.list
   peers = (): readonly never[] => []
@@ -212,8 +229,10 @@ export class FakeCatalog implements Catalog {
     this.view = view
   }
   barrier = (): undefined => undefined
-  execute(command: Command): Promise<CommandResult> {
+  readonly requestIds: string[] = []
+  execute(command: Command, options: ExecuteOptions = {}): Promise<CommandResult> {
     this.executed.push(command)
+    if (options.requestId !== undefined) this.requestIds.push(options.requestId)
     return Promise.resolve({ index: this.view.index, applied: true })
   }
   close = (): Promise<void> => Promise.resolve()

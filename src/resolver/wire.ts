@@ -1,0 +1,256 @@
+/**
+ * What nodes send each other through the door, checked before it is used: a peer may be newer, broken or hostile, and
+ * its certificate says who it is, not that it makes sense. Fields of a newer version are left out; a kind that is not
+ * known here is 'unsupported'.
+ */
+import * as z from 'zod'
+import type { Command, CommandResult } from '../catalog/catalog.ts'
+import { AtollError } from '../model/errors.ts'
+import type { Answer, AskOptions, Explanation, Question, QuestionKind } from './mesh.ts'
+import type { MeshStatus } from './status.ts'
+
+export interface AskMessage {
+  readonly question: Question
+  readonly options: Omit<AskOptions, 'signal'>
+  readonly hops: number
+}
+
+export interface ExecuteMessage {
+  readonly command: Command
+  readonly datacenter: string
+  readonly token: string
+  readonly requestId: string
+  readonly hops: number
+}
+
+/** Longest name, key or tag in a question, in characters: as long as a URL that HTTP takes. */
+const text = z.string().max(16_384)
+const token = z.string().max(4_096)
+const datacenter = z.string().max(64)
+const hops = z.number().int().min(0).max(16)
+const strings = z.record(text, z.string())
+const anything = z.record(z.string(), z.unknown())
+
+// ---- questions
+
+const near = { near: text.optional() }
+const nodeMeta = { nodeMeta: z.record(text, text).optional() }
+const tags = z.array(text).max(1_024)
+const status = z.enum(['passing', 'warning', 'critical'])
+
+const questions: { readonly [K in QuestionKind]: z.ZodType } = {
+  datacenters: z.object({ kind: z.literal('datacenters') }),
+  nodes: z.object({ kind: z.literal('nodes'), ...near, ...nodeMeta }),
+  services: z.object({ kind: z.literal('services'), ...nodeMeta }),
+  service: z.object({ kind: z.literal('service'), service: text, passing: z.boolean(), tags, ...near, ...nodeMeta }),
+  node: z.object({ kind: z.literal('node'), node: text }),
+  'service-checks': z.object({ kind: z.literal('service-checks'), service: text, ...near, ...nodeMeta }),
+  'node-checks': z.object({ kind: z.literal('node-checks'), node: text }),
+  state: z.object({ kind: z.literal('state'), state: z.union([status, z.literal('any')]), ...near, ...nodeMeta }),
+  coordinates: z.object({ kind: z.literal('coordinates'), node: text.optional() }),
+  'coordinate-datacenters': z.object({ kind: z.literal('coordinate-datacenters') }),
+  kv: z.object({ kind: z.literal('kv'), key: text }),
+  'kv-prefix': z.object({ kind: z.literal('kv-prefix'), prefix: text }),
+  'kv-keys': z.object({ kind: z.literal('kv-keys'), prefix: text, separator: text }),
+}
+
+const askSchema = z.object({
+  question: z.object({ kind: z.string().max(64) }).loose(),
+  options: z.object({
+    principal: z.object({ token }),
+    datacenter: datacenter.optional(),
+    consistency: z.enum(['default', 'consistent', 'stale']),
+    index: z.number().int().min(0).optional(),
+    waitMs: z.number().min(0).optional(),
+    noFailover: z.boolean().optional(),
+  }),
+  hops,
+})
+
+/** Throws AtollError 'invalid' or 'unsupported'. */
+export function askMessageOf(payload: unknown): AskMessage {
+  const { question, options, hops } = parsed(askSchema, payload, 'a question')
+  const schema = Object.hasOwn(questions, question.kind) ? questions[question.kind as QuestionKind] : undefined
+  if (schema === undefined) throw unknownKind('question', question.kind)
+  return { question: parsed(schema, question, 'a question') as Question, options, hops }
+}
+
+// ---- commands
+
+const owner = z.enum(['agent', 'catalog'])
+const addresses = z.record(text, z.object({ address: z.string(), port: z.number().int() })).nullable()
+
+const node = z.object({
+  id: text,
+  node: text,
+  address: z.string(),
+  taggedAddresses: strings.nullable(),
+  meta: strings.nullable(),
+  owner,
+})
+
+const service = z.object({
+  node: text,
+  id: text,
+  service: text,
+  kind: text,
+  tags: z.array(z.string()),
+  address: z.string(),
+  taggedAddresses: addresses,
+  meta: strings.nullable(),
+  port: z.number().int(),
+  socketPath: z.string(),
+  weights: z.object({ passing: z.number(), warning: z.number() }),
+  enableTagOverride: z.boolean(),
+  proxy: anything.nullable(),
+  connect: anything.nullable(),
+  failover: z.boolean().optional(),
+  owner,
+})
+
+const check = z.object({
+  node: text,
+  checkId: text,
+  name: z.string(),
+  status,
+  notes: z.string(),
+  output: z.string(),
+  serviceId: text,
+  serviceName: text,
+  serviceTags: z.array(z.string()),
+  type: z.string(),
+  interval: z.string(),
+  timeout: z.string(),
+  exposedPort: z.number().int(),
+  definition: anything,
+  owner,
+})
+
+const coordinate = z.object({
+  vec: z.array(z.number()).max(64),
+  error: z.number(),
+  adjustment: z.number(),
+  height: z.number(),
+})
+
+const entries = { node, services: z.array(service), checks: z.array(check) }
+const ids = z.array(text)
+const cas = { cas: z.number().min(0).optional() }
+
+/** What nodes may ask of each other; the rest is for the leader itself. */
+const commands = {
+  register: z.object({ kind: z.literal('register'), ...entries, keepNode: z.boolean() }),
+  deregister: z.object({
+    kind: z.literal('deregister'),
+    node: text,
+    serviceId: text.optional(),
+    checkId: text.optional(),
+  }),
+  'agent-sync': z.object({
+    kind: z.literal('agent-sync'),
+    ...entries,
+    removeServices: ids,
+    removeChecks: ids,
+    complete: z.boolean(),
+    keepServices: ids.optional(),
+    keepChecks: ids.optional(),
+  }),
+  'coordinate-update': z.object({ kind: z.literal('coordinate-update'), node: text, segment: text, coordinate }),
+  'kv-put': z.object({
+    kind: z.literal('kv-put'),
+    key: text,
+    value: z.instanceof(Uint8Array),
+    flags: z.bigint(),
+    ...cas,
+  }),
+  'kv-delete': z.object({ kind: z.literal('kv-delete'), key: text, recurse: z.boolean(), ...cas }),
+} as const satisfies { readonly [K in Command['kind']]?: z.ZodType<Extract<Command, { kind: K }>> }
+
+const executeSchema = z.object({
+  command: z.object({ kind: z.string().max(64) }).loose(),
+  datacenter,
+  token,
+  requestId: z.string().regex(/^[0-9A-Za-z-]{1,64}$/),
+  hops,
+})
+
+/** Throws AtollError 'invalid' or 'unsupported'. */
+export function executeMessageOf(payload: unknown): ExecuteMessage {
+  const message = parsed(executeSchema, payload, 'a command')
+  const { kind } = message.command
+  if (!Object.hasOwn(commands, kind)) throw unknownKind('command', kind)
+  const schema: z.ZodType<Command> = commands[kind as keyof typeof commands]
+  return { ...message, command: parsed(schema, message.command, 'a command') }
+}
+
+const explainSchema = z.object({ service: text })
+
+/** The service that is asked about. Throws AtollError 'invalid'. */
+export const explainMessageOf = (payload: unknown): string => parsed(explainSchema, payload, 'a question').service
+
+// ---- answers
+
+const answerSchema = z.object({
+  index: z.number().min(0),
+  datacenter,
+  source: z.enum(['catalog', 'replica', 'rpc']),
+  ageMs: z.number().min(0),
+  knownLeader: z.boolean(),
+  consistency: z.enum(['leader', 'consistent', 'stale']),
+  failover: z.object({ from: datacenter, to: datacenter }).nullish(),
+})
+
+const SINGLE: ReadonlySet<QuestionKind> = new Set(['node', 'kv'])
+
+/** What a server of `to` answered. Throws AtollError 'unavailable' when it makes no sense here. */
+export function answerOf(to: string, kind: QuestionKind, payload: unknown): Answer<unknown> {
+  const meta = answerSchema.safeParse(payload)
+  const value = (payload as { value?: unknown } | null)?.value ?? undefined
+  const fits = SINGLE.has(kind) ? value === undefined || isObject(value) : Array.isArray(value)
+  if (!meta.success || !fits) throw senseless(to)
+  return { ...meta.data, failover: meta.data.failover ?? undefined, value }
+}
+
+const resultSchema = z.object({ index: z.number().min(0), applied: z.boolean(), more: z.boolean().optional() })
+
+/** Throws AtollError 'unknown-outcome': something was done. */
+export function resultOf(datacenter: string, payload: unknown): CommandResult {
+  const result = resultSchema.safeParse(payload)
+  if (result.success) return result.data
+  throw new AtollError(
+    'unknown-outcome',
+    `datacenter "${datacenter}" confirmed a write in words that this node does not know; it may or may not have been applied`,
+  )
+}
+
+export function explanationOf(to: string, payload: unknown): Explanation {
+  if (!isObject(payload) || !Array.isArray(payload.candidates)) throw senseless(to)
+  return payload as unknown as Explanation
+}
+
+export function statusOf(to: string, payload: unknown): MeshStatus {
+  if (!isObject(payload) || !Array.isArray(payload.datacenters)) throw senseless(to)
+  return payload as unknown as MeshStatus
+}
+
+// ---- errors
+
+function parsed<T>(schema: z.ZodType<T>, payload: unknown, what: string): T {
+  const result = schema.safeParse(payload)
+  if (result.success) return result.data
+  const issue = result.error.issues[0]
+  const field = issue?.path.map(String).join('.').slice(0, 256)
+  throw new AtollError('invalid', `${what} from another node is malformed: ${field || 'payload'}: ${issue?.message}`, {
+    field: field || 'payload',
+  })
+}
+
+const unknownKind = (what: string, kind: string): AtollError =>
+  new AtollError('unsupported', `this node knows no ${what} of kind "${kind}"; is it older than who sent it?`, {
+    field: 'kind',
+  })
+
+const senseless = (to: string): AtollError =>
+  new AtollError('unavailable', `datacenter "${to}" answered in words that this node does not know; upgrade this node`)
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
