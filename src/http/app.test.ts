@@ -228,6 +228,7 @@ describe('kept answers', () => {
     expect(await preparations({ headers })).toBe(1)
     expect(await preparations()).toBe(1)
     expect(await preparations()).toBe(0)
+    expect(await preparations({ headers })).toBe(0)
   })
 
   test('a failure of what is kept is an answer', async () => {

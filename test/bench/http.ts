@@ -7,7 +7,7 @@
  * `--fake` measures the HTTP face alone, over a mesh that is only a map.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -121,11 +121,32 @@ function changeElsewhere(port: number): () => Promise<void> {
   }
 }
 
-function measure(port: number): Promise<LoadResult> {
-  const args = [file('load.ts'), 'load', String(port), String(CONNECTIONS), flags.seconds, PATH]
-  return new Promise((resolve, reject) => {
+interface Measured extends LoadResult {
+  /** Processor time of the server, all of its threads, by request; NaN where the machine does not tell. */
+  readonly cpuUs: number
+}
+
+async function measure(server: Server): Promise<Measured> {
+  const args = [file('load.ts'), 'load', String(server.port), String(CONNECTIONS), flags.seconds, PATH]
+  const before = cpuMs(server.process.pid!)
+  const result = await new Promise<LoadResult>((resolve, reject) => {
     execFile(bin('node'), args, (error, stdout) => (error ? reject(error) : resolve(JSON.parse(stdout) as LoadResult)))
   })
+  const requests = result.requestsPerSecond * Number(flags.seconds)
+  return { ...result, cpuUs: ((cpuMs(server.process.pid!) - before) * 1000) / requests }
+}
+
+/** Processor time of a process and its children, from /proc. */
+function cpuMs(pid: number): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean)
+    return (
+      (Number(fields[11]) + Number(fields[12])) * 10 + children.reduce((sum, child) => sum + cpuMs(Number(child)), 0)
+    )
+  } catch {
+    return Number.NaN
+  }
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
@@ -137,26 +158,27 @@ async function compare(runtime: string, directory: string): Promise<number> {
   const path = join(directory, 'body.json')
   writeFileSync(path, new Uint8Array(body))
   const bare = await start(runtime, [file('bare.ts'), path], jsonPort)
-  const results: { bare: LoadResult[]; atoll: LoadResult[] } = { bare: [], atoll: [] }
+  const results: { bare: Measured[]; atoll: Measured[] } = { bare: [], atoll: [] }
   try {
-    await measure(bare.port)
-    await measure(atoll.port)
+    await measure(bare)
+    await measure(atoll)
     for (let round = 0; round < Number(flags.rounds); round++) {
-      results.bare.push(await measure(bare.port))
+      results.bare.push(await measure(bare))
       const stop = changeElsewhere(atoll.port)
-      results.atoll.push(await measure(atoll.port))
+      results.atoll.push(await measure(atoll))
       await stop()
     }
   } finally {
     for (const { process } of [atoll, bare]) process.kill('SIGKILL')
   }
-  const rate = (list: readonly LoadResult[]): number => median(list.map((result) => result.requestsPerSecond))
+  const rate = (list: readonly Measured[]): number => median(list.map((result) => result.requestsPerSecond))
+  const cpu = (list: readonly Measured[]): string => `${median(list.map((result) => result.cpuUs)).toFixed(1)} µs`
   const ratio = rate(results.atoll) / rate(results.bare)
   const failed = [...results.atoll, ...results.bare].reduce((sum, result) => sum + result.failed, 0)
   const p99 = median(results.atoll.map((result) => result.p99Ms))
   console.log(
     `${runtime.padEnd(5)} ${(body.byteLength / 1024).toFixed(1)} KB  bare ${rate(results.bare).toFixed(0)}/s  atoll ${rate(results.atoll).toFixed(0)}/s` +
-      `  p99 ${p99.toFixed(1)} ms  ${(ratio * 100).toFixed(0)} %${ratio < 0.6 ? '  below the bar' : ''}${failed ? `  ${failed} failed` : ''}`,
+      `  p99 ${p99.toFixed(1)} ms  CPU ${cpu(results.bare)}, ${cpu(results.atoll)}  ${(ratio * 100).toFixed(0)} %${ratio < 0.6 ? '  below the bar' : ''}${failed ? `  ${failed} failed` : ''}`,
   )
   return ratio
 }
