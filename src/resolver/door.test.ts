@@ -314,6 +314,34 @@ describe('forwarding', () => {
     mesh.close()
   })
 
+  it('a client keeps live what it was asked about another datacenter, until it writes there', async () => {
+    const { mesh, federation } = setUp('client')
+    const waiting = new Promise<never>(() => {})
+    federation.onCall = async (method, payload) => {
+      if (method === 'mesh.execute') return { index: 9, applied: true }
+      const { index } = (payload as { options: AskOptions }).options
+      if (index !== undefined) return waiting
+      return {
+        value: [instance('web', 'b')],
+        index: 3,
+        datacenter: 'us-1',
+        source: 'replica',
+        ageMs: 5,
+        knownLeader: true,
+        consistency: 'stale',
+      }
+    }
+    const elsewhere = { ...plain, datacenter: 'us-1' }
+    expect(mesh.prepare(web, elsewhere).now()).toBeUndefined()
+    expect(ids(await mesh.ask(web, elsewhere))).toEqual(['b'])
+    expect(mesh.prepare(web, elsewhere).now()).toMatchObject({ datacenter: 'us-1', source: 'replica', ageMs: 5 })
+    await mesh.ask(web, elsewhere)
+    expect(federation.calls).toHaveLength(2)
+    await mesh.execute({ kind: 'deregister', node: 'n' }, { principal: anonymous, datacenter: 'us-1' })
+    expect(mesh.prepare(web, elsewhere).now()).toBeUndefined()
+    mesh.close()
+  })
+
   it("another datacenter's question never fails over from here", async () => {
     const { mesh, federation, usView } = setUp()
     usView.set('web', [instance('web', 'b')])

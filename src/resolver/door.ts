@@ -12,6 +12,7 @@ import { AnswerCounters } from './counters.ts'
 import { describeMesh } from './describe.ts'
 import { explain } from './explain.ts'
 import { Forwarder } from './forward.ts'
+import { LiveAnswers, liveKey } from './live.ts'
 import {
   type Answer,
   type AnswerValue,
@@ -66,6 +67,8 @@ type View = 'own' | 'many' | { readonly datacenter: string }
 type Route =
   | { readonly kind: 'cell'; readonly cell: Cell; readonly view: View }
   | { readonly kind: 'rpc'; readonly to: string }
+  /** On a client node. */
+  | { readonly kind: 'live'; readonly key: string }
 
 export type RunningMesh = Mesh & { close(): void }
 
@@ -83,6 +86,7 @@ class Door implements RunningMesh {
   readonly #cells: CellCache
   readonly #counters: AnswerCounters
   readonly #forward: Forwarder
+  readonly #live: LiveAnswers
   /** Index of this node's last catalog write in another DC: its default reads there must show it. Bounded by the DCs. */
   readonly #wrote = new Map<string, number>()
   readonly #stopListening: () => void
@@ -107,6 +111,7 @@ class Door implements RunningMesh {
         flatNetwork: options.flatNetwork,
       })
     this.#forward = new Forwarder({ federation, clock, random, datacenter })
+    this.#live = new LiveAnswers({ clock, ask: (question, asked) => this.#askElsewhere(datacenter, question, asked) })
     if (options.catalog) {
       this.#forward.serve(this, (message) =>
         this.#execute(
@@ -168,6 +173,7 @@ class Door implements RunningMesh {
   close(): void {
     this.#stopListening()
     this.#routes.close()
+    this.#live.close()
   }
 
   #callOwn(method: string, payload: unknown): Promise<unknown> {
@@ -185,7 +191,10 @@ class Door implements RunningMesh {
 
   #route(question: Question, options: AskOptions): Route {
     const { catalog, federation } = this.#options
-    if (catalog === undefined) return { kind: 'rpc', to: this.datacenter }
+    if (catalog === undefined) {
+      const key = liveKey(question, options, this.datacenter)
+      return key === undefined ? { kind: 'rpc', to: this.datacenter } : { kind: 'live', key }
+    }
     const name = options.datacenter
     if (question.kind === 'datacenters')
       return this.#cellRoute(question, 'datacenters', 'many', () => this.#evaluateDatacenters())
@@ -282,6 +291,7 @@ class Door implements RunningMesh {
 
   #now(route: Route, options: AskOptions): Answer<unknown> | undefined {
     if (route.kind === 'rpc' || options.index !== undefined) return undefined
+    if (route.kind === 'live') return this.#live.now(route.key)
     if (options.consistency !== 'stale') {
       if (this.#isBehindOwnWrite(route.view)) return undefined
       const barrier = this.#barrier(route.view)
@@ -311,6 +321,12 @@ class Door implements RunningMesh {
 
   async #answer(question: Question, route: Route, options: AskOptions): Promise<Answer<unknown>> {
     if (route.kind === 'rpc') return this.#askElsewhere(route.to, question, options)
+    if (route.kind === 'live') {
+      const waits = options.index !== undefined && options.index > 0
+      return waits
+        ? this.#askElsewhere(this.datacenter, question, options)
+        : this.#live.ask(route.key, question, options)
+    }
     if (options.consistency !== 'stale') {
       if (typeof route.view === 'object' && this.#isBehindOwnWrite(route.view)) {
         return this.#askElsewhere(route.view.datacenter, question, options)
@@ -399,7 +415,9 @@ class Door implements RunningMesh {
       throw new AtollError('no-path', `No path to datacenter: "${datacenter}" was never heard of here`, { field: 'dc' })
     }
     const to = catalog ? datacenter : this.datacenter
-    const result = await this.#forward.execute(to, datacenter, command, options, requestId, hops)
+    const result = await this.#forward
+      .execute(to, datacenter, command, options, requestId, hops)
+      .finally(() => this.#live.forget(datacenter))
     if (catalog && command.kind !== 'kv-put' && command.kind !== 'kv-delete') {
       this.#wrote.set(datacenter, Math.max(this.#wrote.get(datacenter) ?? 0, result.index))
     }

@@ -1,0 +1,164 @@
+/**
+ * What a client node was asked about other DCs, kept live: after the first answer a question waits at a server of its DC for
+ * the next change, and who asks meanwhile is answered from memory, as on the server itself. What nobody asks for any more is
+ * let go, so that a question costs its server never more than twice what asking it each time would.
+ */
+import { isAtollError } from '../model/errors.ts'
+import type { Clock } from '../runtime/ports.ts'
+import type { Answer, AskOptions, Question } from './mesh.ts'
+import { isReplicated } from './read.ts'
+
+export interface LiveOptions {
+  readonly clock: Clock
+  /** Asks a server of this DC. */
+  readonly ask: (question: Question, options: AskOptions) => Promise<Answer<unknown>>
+  /** Questions kept; the least recently asked go first. Default 256. */
+  readonly max?: number
+}
+
+interface Kept {
+  readonly datacenter: string
+  readonly answer: Answer<unknown>
+  readonly receivedMs: number
+}
+
+interface Entry {
+  kept: Kept
+  /** Asked since it last began to wait for a change. */
+  used: boolean
+  following: boolean
+}
+
+/** A wait ends after so long without a change, and begins anew: the age that is told is never further off. */
+const CONFIRM_MS = 1_000
+/** Without a confirmation for so long it is asked for again. */
+const CONFIRMED_FOR_MS = 2_000
+/** A server that answers waits at once, for whatever reason, is not asked more often than this. */
+const MIN_PAUSE_MS = 5
+
+/**
+ * What a question that may be kept is kept under; undefined for all others. Only what is read from another DC's replica
+ * may be kept: the own DC's answers stand behind a barrier.
+ */
+export function liveKey(question: Question, options: AskOptions, own: string): string | undefined {
+  const { datacenter, consistency, principal } = options
+  if (datacenter === undefined || datacenter === own || datacenter === 'nearest' || datacenter === '*') return undefined
+  if (consistency === 'consistent' || !isReplicated(question.kind)) return undefined
+  // The order by distance moves without an index.
+  if ('near' in question && question.near !== undefined) return undefined
+  return JSON.stringify([datacenter, consistency, principal.token, question])
+}
+
+export class LiveAnswers {
+  readonly #options: LiveOptions
+  readonly #max: number
+  readonly #entries = new Map<string, Entry>()
+  readonly #asking = new Map<string, Promise<Answer<unknown>>>()
+  readonly #closed = new AbortController()
+
+  constructor(options: LiveOptions) {
+    this.#options = options
+    this.#max = options.max ?? 256
+  }
+
+  /** The answer, when it is known to be good. */
+  now(key: string): Answer<unknown> | undefined {
+    const entry = this.#entries.get(key)
+    if (entry === undefined || !entry.following) return undefined
+    const passedMs = this.#options.clock.nowMs() - entry.kept.receivedMs
+    if (passedMs > CONFIRMED_FOR_MS) return undefined
+    entry.used = true
+    return aged(entry.kept, passedMs)
+  }
+
+  /**
+   * From memory, else from a server; those who ask the same at the same time share its answer. When no server can be
+   * reached, what was last known, with its age.
+   */
+  async ask(key: string, question: Question, options: AskOptions): Promise<Answer<unknown>> {
+    const known = this.now(key)
+    if (known !== undefined) return known
+    try {
+      return await (this.#asking.get(key) ?? this.#begin(key, question, options))
+    } catch (error) {
+      const kept = this.#entries.get(key)?.kept
+      if (kept === undefined || !isAtollError(error) || error.code !== 'unavailable') throw error
+      return { ...aged(kept, this.#options.clock.nowMs() - kept.receivedMs), knownLeader: false }
+    }
+  }
+
+  /** This node wrote there: what was known or asked before is not to be told any more. */
+  forget(datacenter: string): void {
+    for (const [key, { kept }] of this.#entries) if (kept.datacenter === datacenter) this.#entries.delete(key)
+    this.#asking.clear()
+  }
+
+  close(): void {
+    this.#closed.abort()
+    this.#entries.clear()
+    this.#asking.clear()
+  }
+
+  #begin(
+    key: string,
+    question: Question,
+    { principal, datacenter, consistency }: AskOptions,
+  ): Promise<Answer<unknown>> {
+    const options = { principal, datacenter, consistency, signal: this.#closed.signal }
+    const asking = this.#options.ask(question, options).then(
+      (answer) => {
+        if (this.#asking.get(key) === asking) {
+          this.#asking.delete(key)
+          this.#keep(key, question, options, answer)
+        }
+        return answer
+      },
+      (error: unknown) => {
+        if (this.#asking.get(key) === asking) this.#asking.delete(key)
+        throw error
+      },
+    )
+    this.#asking.set(key, asking)
+    return asking
+  }
+
+  #keep(key: string, question: Question, options: AskOptions, answer: Answer<unknown>): void {
+    if (this.#closed.signal.aborted || answer.index <= 0) return
+    const kept = { datacenter: options.datacenter!, answer, receivedMs: this.#options.clock.nowMs() }
+    const former = this.#entries.get(key)
+    this.#entries.delete(key)
+    const entry: Entry = former ?? { kept, used: true, following: false }
+    entry.kept = kept
+    entry.used = true
+    this.#entries.set(key, entry)
+    if (this.#entries.size > this.#max) this.#entries.delete(this.#entries.keys().next().value!)
+    if (!entry.following) void this.#follow(key, entry, question, options)
+  }
+
+  /** Never rejects: what goes wrong is told to whoever asks next. */
+  async #follow(key: string, entry: Entry, question: Question, options: AskOptions): Promise<void> {
+    const { clock, ask } = this.#options
+    entry.following = true
+    try {
+      while (entry.used && this.#entries.get(key) === entry) {
+        entry.used = false
+        const sinceMs = clock.nowMs()
+        const { answer: before } = entry.kept
+        const answer = await ask(question, { ...options, index: before.index, waitMs: CONFIRM_MS })
+        const receivedMs = clock.nowMs()
+        // Another server may have answered somebody with something newer meanwhile.
+        if (entry.kept.answer === before) entry.kept = { ...entry.kept, answer: unchanged(before, answer), receivedMs }
+        if (receivedMs - sinceMs < MIN_PAUSE_MS) await clock.sleep(MIN_PAUSE_MS, options.signal)
+      }
+    } catch {
+    } finally {
+      entry.following = false
+    }
+  }
+}
+
+/** The value is the same object for as long as nothing changed. */
+const unchanged = (before: Answer<unknown>, answer: Answer<unknown>): Answer<unknown> =>
+  answer.index === before.index ? { ...answer, value: before.value } : answer
+
+const aged = ({ answer }: Kept, passedMs: number): Answer<unknown> => ({ ...answer, ageMs: answer.ageMs + passedMs })
