@@ -1,7 +1,6 @@
 /** The mesh that benchmarks ask: three datacenters on three runtimes, a server and a client node each, as real processes. */
 import type { TopologyInput } from '../../topology/schema.ts'
 import { eventually, startMesh, type TestMesh } from '../cluster/harness.ts'
-import { prefer } from './precedence.ts'
 
 export const DATACENTERS = ['eu-1', 'us-1', 'ap-1'] as const
 export const RUNTIME_OF: Readonly<Record<string, string>> = { 'eu-1': 'node', 'us-1': 'bun', 'ap-1': 'deno' }
@@ -34,7 +33,6 @@ export async function startBenchMesh({ name, links, clients = 1, services = [] }
     logLevel: 'warn',
   })
   try {
-    for (const { worker } of [...mesh.local.nodes, ...mesh.local.backends]) prefer(worker.pid)
     for (const node of mesh.nodes)
       for (const dc of DATACENTERS)
         await eventually(`${node} answers for ${dc}`, async () => {

@@ -1,7 +1,11 @@
-/** How benchmarks tell what they measured: rows with their bar, as a markdown table, or as JSON for `all.ts`. */
+/**
+ * How benchmarks tell what they measured: rows with their bar, as a markdown table, or as JSON for `all.ts`.
+ *
+ * On a machine that does other work at the same time, a latency says more of that than of what is measured. On Linux
+ * `chrt -r 5 node test/bench/...` lets a benchmark and all that it starts go first.
+ */
 import { availableParallelism, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
-import { prefer } from './precedence.ts'
 
 export interface Row {
   /** What was measured, and on what. */
@@ -50,7 +54,6 @@ export const note = (line: string): void => console.error(line)
 /** The main part of a benchmark: runs it, prints its rows (`--json`: as JSON), and ends with 1 when a bar was missed. */
 export async function report(run: () => Promise<readonly Row[]>): Promise<void> {
   const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } }, strict: false })
-  prefer(process.pid)
   note(loadLine())
   const rows = await run()
   note(loadLine())

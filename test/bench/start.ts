@@ -11,7 +11,6 @@ import { freePorts } from '../../topology/free-ports.ts'
 import { commandLine, PROJECT_ROOT } from '../../topology/runtimes.ts'
 import { RUNTIMES, type RuntimeName } from '../../topology/schema.ts'
 import { sleep } from '../cluster/harness.ts'
-import { prefer } from './precedence.ts'
 import { median, ms, note, type Row, report } from './report.ts'
 import { Wire } from './wire.ts'
 
@@ -76,7 +75,6 @@ async function startNode(runtime: RuntimeName): Promise<Started> {
   const [file, ...rest] = commandLine(runtime, 'src/main.ts', args)
   const beganMs = performance.now()
   const process = spawn(file!, rest, { cwd: PROJECT_ROOT, stdio: 'ignore' })
-  prefer(process.pid)
   try {
     await answers(http!, process)
     return { process, tookMs: performance.now() - beganMs }

@@ -11,7 +11,7 @@ const { clock, random } = await currentRuntime()
 const missing = withoutStrace()
 
 describe.skipIf(missing !== undefined)(`system calls of the store${missing ? ` (${missing})` : ''}`, () => {
-  test('a sync of the log lies between each request and its acknowledgement', { timeout: 60_000 }, async () => {
+  test('a sync of the log lies between each request and its acknowledgement', { timeout: 60_000 }, async ({ task }) => {
     const folder = await temporaryFolder()
     const trace = join(folder, 'trace')
     const command = childCommand('sequence', join(folder, 'data'), String(REQUESTS))
@@ -25,6 +25,8 @@ describe.skipIf(missing !== undefined)(`system calls of the store${missing ? ` (
       expect(request).toBeGreaterThanOrEqual(0)
       expect(steps.slice(request, ack + 1)).toEqual([`request ${n}`, 'sync', `ack ${n}`])
     }
+    // For test/bench/durability.ts.
+    Object.assign(task.meta, { requests: REQUESTS })
   })
 
   test.each([
