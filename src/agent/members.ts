@@ -53,9 +53,10 @@ export function lanMembers(options: MembersOptions): Member[] {
     })
   }
   for (const peer of options.connected.filter((peer) => peer.datacenter === self.datacenter)) {
-    members.set(peer.node, fromPeer(peer, options.factsOf(peer.nodeId)))
+    // Another one that calls itself as this node does is not this node.
+    if (peer.node !== self.name) members.set(peer.node, fromPeer(peer, options.factsOf(peer.nodeId)))
   }
-  return [...members.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  return [...members.values()].sort(byName)
 }
 
 /** Servers of all DCs that this node is connected to, itself among them. */
@@ -65,8 +66,11 @@ export function wanMembers(
   factsOf: MembersOptions['factsOf'],
 ): Member[] {
   const servers = connected.filter((peer) => peer.role === 'server').map((peer) => fromPeer(peer, factsOf(peer.nodeId)))
-  return [self, ...servers].filter((member) => member.role === 'server').sort((a, b) => (a.name < b.name ? -1 : 1))
+  return [self, ...servers].filter((member) => member.role === 'server').sort(byName)
 }
+
+const byName = (a: Member, b: Member): number =>
+  a.name === b.name ? (a.datacenter < b.datacenter ? -1 : 1) : a.name < b.name ? -1 : 1
 
 const fromPeer = (peer: ConnectedNode, facts: NodeFacts | undefined): Member => ({
   name: peer.node,
