@@ -69,7 +69,7 @@ const logSchema = z
   .prefault({})
 
 export const configSchema = z.strictObject({
-  /** A server with a store in memory, for trying things out: nothing is kept. */
+  /** A server with a store in memory, for trying things out: nothing is kept, also where `dataDirectory` is set. */
   dev: z.boolean().default(false),
   /** Servers hold the catalog; others are clients and need a server of their DC to join. */
   server: z.boolean().default(false),
@@ -93,14 +93,23 @@ export const configSchema = z.strictObject({
 export type Config = z.output<typeof configSchema>
 export type ConfigInput = z.input<typeof configSchema>
 
-/** Fills in defaults. Rejects with 'invalid', naming every wrong field. */
+/** The configured name, or the host's where that can be one. Throws AtollError 'invalid'. */
+export function nodeNameOf(config: Pick<Config, 'node'>, hostname: string): string {
+  const wanted = config.node ?? hostname
+  if (name.safeParse(wanted).success) return wanted
+  throw new AtollError('invalid', `node: the host's name "${wanted}" cannot be a node's; give --node`, {
+    field: 'node',
+  })
+}
+
+/** Fills in defaults. Throws AtollError 'invalid', naming every wrong field. */
 export function parseConfig(input: unknown): Config {
   const parsed = configSchema.safeParse(input)
   if (!parsed.success) {
     const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'configuration'}: ${issue.message}`)
     throw new AtollError('invalid', problems.join('; '), { field: parsed.error.issues[0]?.path.join('.') })
   }
-  const config = parsed.data
+  const config = parsed.data.dev ? { ...parsed.data, dataDirectory: undefined } : parsed.data
   if (!config.dev && config.dataDirectory === undefined) {
     throw new AtollError(
       'invalid',

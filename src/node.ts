@@ -1,8 +1,7 @@
 /** One node: its parts in the order in which they start; they stop in reverse. No logic of its own. */
 import { hostname } from 'node:os'
 import { createAgent, type LocalAgent } from './agent/agent.ts'
-import type { NodeFacts } from './agent/members.ts'
-import { type Config, type ConfigInput, PRESETS, parseConfig } from './config.ts'
+import { type Config, type ConfigInput, nodeNameOf, PRESETS, parseConfig } from './config.ts'
 import type { Federation } from './federation/federation.ts'
 import type { Host } from './federation/host.ts'
 import { openFederation } from './federation/open.ts'
@@ -11,11 +10,12 @@ import { openHost } from './federation/transport/host.ts'
 import { freshIdentity, loadIdentity } from './federation/transport/identity.ts'
 import type { TransportFactory } from './federation/transport/tcp.ts'
 import { createApp } from './http/app.ts'
-import { agentDoorOf } from './node/agent-door.ts'
-import { announcedAddresses, catalogAddress } from './node/announce.ts'
+import { AtollError, messageOf } from './model/errors.ts'
+import { agentDoorOf, MEMBERS } from './node/agent-door.ts'
+import { announcedAddresses, catalogAddress, hostAndPort, taggedAddressesOf } from './node/announce.ts'
 import { exportSourceOf } from './node/export-source.ts'
-import { loadKnownPeers, saveKnownPeers } from './node/known-peers.ts'
-import { clientHeartbeat, type LivenessFacts, serverHeartbeat } from './node/liveness.ts'
+import { keepKnownPeers, loadKnownPeers } from './node/known-peers.ts'
+import { clientHeartbeat, KnownFacts, type LivenessFacts, RENEW, serverHeartbeat } from './node/liveness.ts'
 import { loadNodeId } from './node/node-id.ts'
 import { Replicas } from './node/replicas.ts'
 import { createLiveness, openServerSide, registerServer, type ServerSide, startDuties } from './node/server-side.ts'
@@ -23,6 +23,7 @@ import { StopStack } from './node/stop-stack.ts'
 import { VERSION } from './node/version.ts'
 import type { AgentSelf } from './resolver/agent-door.ts'
 import { createMesh, type RunningMesh } from './resolver/door.ts'
+import { SERVED } from './resolver/forward.ts'
 import { anonymous } from './resolver/mesh.ts'
 import { httpProbe } from './runtime/http-probe.ts'
 import { pinoLogger } from './runtime/logger.ts'
@@ -59,8 +60,9 @@ interface Frame {
   readonly nodeId: string
   readonly bootId: string
   readonly parts: StopStack
-  /** Where this node listens; a port of 0 until it does. */
+  /** Where this node listens: a port of 0 and no addresses until it does. */
   readonly ports: { http: number; libp2p: number }
+  readonly listening: { addresses: readonly string[] }
 }
 
 /** Rejects with AtollError 'invalid' (naming the field) for what the configuration gets wrong, addresses in use among it. */
@@ -68,7 +70,7 @@ export async function startNode(input: ConfigInput, options: NodeOptions = {}): 
   const config = parseConfig(input)
   const runtime = await currentRuntime()
   const { clock, random, disk } = runtime
-  const name = config.node ?? hostname()
+  const name = nodeNameOf(config, hostname())
   const logger =
     options.logger ??
     pinoLogger({ level: config.log.level, format: config.log.format === 'json' ? 'json' : 'line', name })
@@ -76,7 +78,8 @@ export async function startNode(input: ConfigInput, options: NodeOptions = {}): 
   try {
     const nodeId = await loadNodeId(disk, random, config.dataDirectory)
     const ports = { http: config.http.port, libp2p: config.federation.port }
-    const frame: Frame = { config, runtime, logger, name, nodeId, bootId: random.uuid(), parts, ports }
+    const listening = { addresses: [] }
+    const frame: Frame = { config, runtime, logger, name, nodeId, bootId: random.uuid(), parts, ports, listening }
     return await startParts(frame, options)
   } catch (error) {
     await parts.stop()
@@ -87,16 +90,13 @@ export async function startNode(input: ConfigInput, options: NodeOptions = {}): 
 async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNode> {
   const { config, runtime, logger, parts } = frame
   const isServer = config.server || config.dev
-  const opening = isServer ? startServerSide(frame) : undefined
-  opening?.catch(() => {})
-  const host = await startHost(frame, options)
-  const server = await opening
+  const [host, server] = await bothOf(startHost(frame, options), isServer ? startServerSide(frame) : undefined)
   const replicas = new Replicas(logger)
   const federation = await startFederation(frame, host, server, replicas)
   const self = selfOf(frame, host)
   const mesh: { door?: RunningMesh } = {}
   const agent = await startAgent(frame, self(), mesh)
-  const facts = new Map<string, NodeFacts>()
+  const facts = new KnownFacts()
   startLiveness(frame, { federation, server, agent, facts })
   const stopped = Promise.withResolvers<void>()
   const stop = (): Promise<void> => parts.stop().finally(stopped.resolve)
@@ -108,10 +108,16 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
     factsOf: (nodeId) => facts.get(nodeId),
     deregister: async (node) => void (await mesh.door!.execute({ kind: 'deregister', node }, { principal: anonymous })),
     stop: async () => {
-      await agent.deregisterNode()
-      await federation.leave()
-      // After the answer to who asked for it.
-      runtime.clock.after(100, () => void stop())
+      // A node that nobody answers leaves too; its lease lapses.
+      await agent.deregisterNode().catch((error: unknown) => {
+        logger.warn({ reason: messageOf(error) }, 'this node leaves without being deregistered')
+      })
+      try {
+        await federation.leave()
+      } finally {
+        // After the answer to who asked for it.
+        runtime.clock.after(100, () => void stop())
+      }
     },
     reload: async () => agent.resync(),
   })
@@ -147,6 +153,12 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
   }
 }
 
+/** Side by side; where one fails, the other is waited for: it may come up, and then has to be stopped. */
+async function bothOf<A, B>(a: Promise<A>, b: Promise<B> | undefined): Promise<[A, B | undefined]> {
+  await Promise.allSettled([a, b])
+  return [await a, await b]
+}
+
 async function startServerSide(frame: Frame): Promise<ServerSide> {
   const { config, runtime, logger, parts } = frame
   const server = await openServerSide({ config, ...runtime, logger })
@@ -179,7 +191,16 @@ async function startHost(frame: Frame, { wrapTransport }: NodeOptions): Promise<
   })
   parts.push('libp2p', () => host.close())
   frame.ports.libp2p = Number(/\/tcp\/(\d+)/.exec(host.addresses[0] ?? '')?.[1] ?? federation.port)
+  frame.listening.addresses = host.addresses
+  // Peers are there before the catalog is: they shall try again, and not take this server for one that knows none of it.
+  if (host.self.role === 'server') {
+    for (const method of [...SERVED, RENEW, MEMBERS]) host.handle(method, notYet)
+  }
   return host
+}
+
+const notYet = async (): Promise<never> => {
+  throw new AtollError('unavailable', 'this server is starting; try again in a moment')
 }
 
 async function startFederation(
@@ -203,21 +224,31 @@ async function startFederation(
     ...(config.dataDirectory !== undefined && {
       replicaFiles: { disk, directory: disk.join(config.dataDirectory, 'replicas') },
     }),
+    // Above what waits elsewhere (MAX_WAITING of the resolver), so that everything else has room.
+    limits: { maxInFlightPerPeer: 4_000 },
     onOwnDatacenterAhead: async ({ generation }) => {
       if (server) await server.catalog.raiseGeneration(generation + 1)
     },
   })
-  parts.push('federation', async () => {
-    if (config.dataDirectory !== undefined) await saveKnownPeers(disk, config.dataDirectory, federation.knownPeers())
-    await federation.close()
-  })
+  parts.push('federation', () => federation.close())
+  if (config.dataDirectory !== undefined) {
+    const kept = keepKnownPeers({ disk, directory: config.dataDirectory, federation, clock, logger })
+    parts.push('known peers', () => kept.stop())
+  }
   return federation
 }
 
-const addressOf = ({ config }: Frame): string =>
-  catalogAddress(config.address, config.federation.advertise, config.federation.host)
+const timesOf = ({ preset, dev }: Config) => PRESETS[preset ?? (dev ? 'dev' : 'lan')]
 
-const serverAddressOf = (frame: Frame): string => `${addressOf(frame)}:${frame.ports.libp2p}`
+const addressOf = ({ config, listening }: Frame): string =>
+  catalogAddress({
+    configured: config.address,
+    advertise: config.federation.advertise,
+    listening: config.federation.host,
+    addresses: listening.addresses,
+  })
+
+const serverAddressOf = (frame: Frame): string => hostAndPort(addressOf(frame), frame.ports.libp2p)
 
 const selfOf = (frame: Frame, host: Host) => (): AgentSelf => {
   const { config, runtime, name, nodeId } = frame
@@ -230,7 +261,7 @@ const selfOf = (frame: Frame, host: Host) => (): AgentSelf => {
     version: VERSION,
     runtime: runtime.name,
     address,
-    taggedAddresses: { lan: address, lan_ipv4: address, wan: address, wan_ipv4: address, ...config.taggedAddresses },
+    taggedAddresses: taggedAddressesOf(address, config.taggedAddresses),
     meta: { 'consul-network-segment': '', ...config.nodeMeta },
     peerId: host.self.peerId,
     addresses: host.addresses,
@@ -256,7 +287,7 @@ async function startAgent(frame: Frame, self: AgentSelf, mesh: { door?: RunningM
     httpProbe,
     logger: logger.child({ part: 'agent' }),
     dataDirectory: config.dataDirectory === undefined ? undefined : disk.join(config.dataDirectory, 'agent'),
-    syncIntervalMs: PRESETS[config.preset ?? 'lan'].syncIntervalMs,
+    syncIntervalMs: timesOf(config).syncIntervalMs,
     execute: (command, { signal }) => mesh.door!.execute(command, { principal: anonymous, signal }),
   })
   parts.push('agent', () => agent.stop())
@@ -270,11 +301,11 @@ function startLiveness(
     server,
     agent,
     facts,
-  }: { federation: Federation; server: ServerSide | undefined; agent: LocalAgent; facts: Map<string, NodeFacts> },
+  }: { federation: Federation; server: ServerSide | undefined; agent: LocalAgent; facts: KnownFacts },
 ): void {
   const { config, runtime, logger, parts } = frame
   const { clock, random } = runtime
-  const times = PRESETS[config.preset ?? (config.dev ? 'dev' : 'lan')]
+  const times = timesOf(config)
   const self: LivenessFacts = {
     nodeId: frame.nodeId,
     node: frame.name,
@@ -284,6 +315,7 @@ function startLiveness(
   }
   const common = {
     federation,
+    datacenter: config.datacenter,
     clock,
     random,
     logger,
@@ -292,7 +324,7 @@ function startLiveness(
     onServerChanged: () => agent.resync(),
   }
   if (server === undefined) {
-    const heartbeat = clientHeartbeat({ ...common, datacenter: config.datacenter })
+    const heartbeat = clientHeartbeat(common)
     parts.push('heartbeat', () => heartbeat.stop())
     return
   }

@@ -24,6 +24,14 @@ export interface AgentDoorOptions {
 /** A server answers within this, or membership is what this node sees itself. */
 const ASK_SERVER_MS = 2_000
 
+export const MEMBERS = 'agent.members'
+
+const isMember = (value: unknown): value is Member => {
+  const { name, address, port, datacenter, role, status } = (value ?? {}) as Partial<Member>
+  const texts = [name, address, datacenter, role, status]
+  return typeof port === 'number' && texts.every((text) => typeof text === 'string')
+}
+
 export function agentDoorOf(options: AgentDoorOptions): AgentDoor {
   const { agent, federation } = options
   const members = async ({ wan }: { wan: boolean }): Promise<readonly Member[]> => {
@@ -34,11 +42,17 @@ export function agentDoorOf(options: AgentDoorOptions): AgentDoor {
   }
   const askServer = async (wan: boolean): Promise<readonly Member[]> => {
     const { datacenter } = options.self()
-    const answer = await federation.call({ datacenter }, 'agent.members', { wan }, { deadlineMs: ASK_SERVER_MS })
-    return answer as readonly Member[]
+    const answer = await federation.call({ datacenter }, MEMBERS, { wan }, { deadlineMs: ASK_SERVER_MS })
+    if (Array.isArray(answer) && answer.every(isMember)) return answer
+    throw new AtollError(
+      'unavailable',
+      `a server of ${datacenter} told its members in words that this node does not know`,
+    )
   }
   if (options.view !== undefined) {
-    federation.handle('agent.members', (payload) => members({ wan: (payload as { wan?: unknown }).wan === true }))
+    federation.handle(MEMBERS, async (payload) =>
+      members({ wan: (payload as { wan?: unknown } | null | undefined)?.wan === true }),
+    )
   }
   return {
     self: options.self,

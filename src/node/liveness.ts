@@ -20,7 +20,8 @@ export interface Liveness {
 }
 
 interface Common {
-  readonly federation: Federation
+  readonly federation: Pick<Federation, 'call' | 'handle' | 'onOwnPeer'>
+  readonly datacenter: string
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -32,33 +33,56 @@ interface Common {
 export interface ServerLivenessOptions extends Common {
   readonly liveness: Liveness
   readonly view: CatalogView
-  /** Facts of nodes by id, as last told; bounded by the nodes of the DC. */
-  readonly facts: Map<string, NodeFacts>
+  readonly facts: KnownFacts
 }
 
-const RENEW = 'node.renew'
+export const RENEW = 'node.renew'
+
+/** What nodes last told of themselves, by their ids. Those that were silent for longest are forgotten first. */
+export class KnownFacts {
+  readonly #facts = new Map<string, NodeFacts>()
+  readonly #max: number
+
+  constructor(max = 10_000) {
+    this.#max = max
+  }
+
+  get(nodeId: string): NodeFacts | undefined {
+    return this.#facts.get(nodeId)
+  }
+
+  note(nodeId: string, facts: NodeFacts): void {
+    this.#facts.delete(nodeId)
+    this.#facts.set(nodeId, facts)
+    if (this.#facts.size > this.#max) this.#facts.delete(this.#facts.keys().next().value!)
+  }
+}
+
+/** Runtime and version are shown, not judged: anything longer is cut. */
+const MAX_FACT = 64
+const factOf = (value: unknown): string => (typeof value === 'string' ? value.slice(0, MAX_FACT) : '')
 
 const isRegistered = (view: CatalogView, { nodeId, node }: LivenessFacts): boolean => view.node(node)?.id === nodeId
 
 /** Serves the clients of this server, and renews its own lease. */
 export function serverHeartbeat(options: ServerLivenessOptions): Heartbeat {
-  const { federation, liveness, view, facts, self } = options
+  const { federation, liveness, view, facts, self, datacenter } = options
   const renew = async (from: LivenessFacts): Promise<Renewal> => {
-    facts.set(from.nodeId, { runtime: from.runtime, version: from.version })
+    facts.note(from.nodeId, { runtime: from.runtime, version: from.version })
     await liveness.alive(from.nodeId, from.node, from.bootId)
     return { server: self.bootId, registered: isRegistered(view, from) }
   }
+  // Whose life it is, its certificate says.
   federation.handle(RENEW, async (payload, { peer }) => {
-    const from = payload as LivenessFacts
-    if (from.nodeId !== peer.nodeId || from.node !== peer.node) {
-      throw new AtollError('forbidden', `node: ${peer.node} may not speak for ${from.node}`, { field: 'node' })
+    const from = (payload ?? {}) as { readonly [K in keyof LivenessFacts]?: unknown }
+    if (peer.datacenter !== datacenter || from.nodeId !== peer.nodeId || from.node !== peer.node) {
+      const who = `${peer.node} of ${peer.datacenter}`
+      throw new AtollError('forbidden', `node: ${who} may not speak for ${factOf(from.node)} of ${datacenter}`, {
+        field: 'node',
+      })
     }
-    return await renew({
-      ...from,
-      runtime: String(from.runtime),
-      version: String(from.version),
-      bootId: peer.bootId,
-    })
+    const { nodeId, node, bootId } = peer
+    return await renew({ nodeId, node, bootId, runtime: factOf(from.runtime), version: factOf(from.version) })
   })
   const stopListening = federation.onOwnPeer(({ type, peer }) => {
     if (type === 'down') liveness.gone(peer.nodeId, peer.bootId)
@@ -74,11 +98,11 @@ export function serverHeartbeat(options: ServerLivenessOptions): Heartbeat {
 }
 
 /** Tells a server of the DC that this client lives; at once when a server comes up. */
-export function clientHeartbeat(options: Common & { readonly datacenter: string }): Heartbeat {
+export function clientHeartbeat(options: Common): Heartbeat {
   const { federation, datacenter, self, periodMs } = options
   const heartbeat = startHeartbeat({
     ...options,
-    renew: async () => (await federation.call({ datacenter }, RENEW, self, { deadlineMs: periodMs })) as Renewal,
+    renew: async () => renewalOf(await federation.call({ datacenter }, RENEW, self, { deadlineMs: periodMs })),
   })
   const stopListening = federation.onOwnPeer(({ type, peer }) => {
     if (type === 'up' && peer.role === 'server') heartbeat.now()
@@ -90,4 +114,10 @@ export function clientHeartbeat(options: Common & { readonly datacenter: string 
       heartbeat.stop()
     },
   }
+}
+
+function renewalOf(answer: unknown): Renewal {
+  const { server, registered } = (answer ?? {}) as Partial<Renewal>
+  if (typeof server === 'string' && typeof registered === 'boolean') return { server, registered }
+  throw new AtollError('unavailable', 'a server answered a sign of life in words that this node does not know')
 }

@@ -18,6 +18,9 @@ const MAX_HOPS = 2
 /** Questions that wait elsewhere for a change, at once: what is left of the calls to one peer is for all others, signs of life among them. */
 export const MAX_WAITING = 3_000
 
+/** What a server's door answers to other nodes. */
+export const SERVED = ['mesh.ask', 'mesh.execute', 'mesh.explain', 'mesh.status'] as const
+
 export interface ForwardOptions {
   readonly federation: Federation
   readonly clock: Clock
