@@ -4,7 +4,7 @@
  */
 import type { CatalogView, Topic } from '../catalog/view.ts'
 import type { Instance, ServiceAddress } from '../model/entries.ts'
-import { hasTags } from './read.ts'
+import { tagMatcher } from './read.ts'
 import type { RemoteView, Routes } from './routes.ts'
 
 export interface ChooserOptions {
@@ -106,7 +106,7 @@ export class Chooser {
 
   #assessOwn(service: string, tags: readonly string[]): Candidate {
     const { own } = this.#options
-    const instances = own.instances(service).filter((instance) => hasTags(instance, tags))
+    const instances = own.instances(service).filter(tagMatcher(tags))
     const usable = instances.filter((instance) => instance.status === 'passing')
     const held = own.failover(service) !== undefined
     const reason =
@@ -129,15 +129,16 @@ export class Chooser {
   }
 
   #assessOthers(service: string, tags: readonly string[], topics: Topic[]): Candidate[] {
+    const hasTags = tagMatcher(tags)
     return this.#options.routes.ordered().map((remote) => {
       topics.push(remote.view.topic({ kind: 'service', service }))
-      return this.#assessRemote(remote, service, tags)
+      return this.#assessRemote(remote, service, hasTags)
     })
   }
 
-  #assessRemote(remote: RemoteView, service: string, tags: readonly string[]): Candidate {
+  #assessRemote(remote: RemoteView, service: string, hasTags: (instance: Instance) => boolean): Candidate {
     const { flatNetwork } = this.#options
-    const instances = remote.view.instances(service).filter((instance) => hasTags(instance, tags))
+    const instances = remote.view.instances(service).filter(hasTags)
     const passing = instances.filter((instance) => instance.status === 'passing')
     const usable = passing.filter((instance) => addressFromAfar(instance, flatNetwork) !== undefined)
     const found = { datacenter: remote.view.datacenter, remote, instances, passing: passing.length, usable }

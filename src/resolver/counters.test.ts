@@ -21,4 +21,15 @@ describe('numbers of answers that may change datacenter', () => {
     expect(counters.next('web', 102)).toBeGreaterThan(105)
     expect(counters.counts('db', 1000)).toBe(false)
   })
+
+  it('keep nothing of names without end', () => {
+    const counters = new AnswerCounters(10)
+    const long = (i: number): string => `${i}${'x'.repeat(10_000)}`
+    counters.next('web', 1)
+    const numbers = Array.from({ length: 50 }, (_, i) => counters.next(long(i), 100))
+    expect(numbers).toEqual([...numbers].sort((a, b) => a - b))
+    // None of them pushed another one out.
+    expect(counters.counts('web', 1)).toBe(true)
+    expect(counters.counts('api', 50)).toBe(false)
+  })
 })

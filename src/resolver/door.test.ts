@@ -6,6 +6,7 @@ import type { AgentDoor } from './agent-door.ts'
 import { createMesh } from './door.ts'
 import { MAX_WAITING } from './forward.ts'
 import { type Answer, type AskOptions, anonymous, type Question, type RoutedInstance } from './mesh.ts'
+import { MAX_ENTRIES_OF_ALL } from './routed.ts'
 import { FakeCatalog, FakeFederation, FakeRemote, FakeView, instance, node } from './testing/fakes.ts'
 
 function setUp(role: 'server' | 'client' = 'server') {
@@ -103,6 +104,43 @@ describe('answers from memory', () => {
     const answer = mesh.prepare(everything, { ...plain, datacenter: '*' }).now()
     expect(ids(answer)).toEqual(['a', 'b'])
     expect(answer?.value.map((found) => found.remote?.datacenter)).toEqual(['eu-1', 'us-1'])
+    mesh.close()
+  })
+
+  it('dc=* is bounded, however many there are in one datacenter', () => {
+    const { mesh, usView } = setUp()
+    const one = instance('web', 'b')
+    usView.set('web', new Array(200_000).fill(one))
+    const answer = mesh.prepare(web, { ...plain, datacenter: '*' }).now()
+    expect(answer?.value).toHaveLength(MAX_ENTRIES_OF_ALL)
+    mesh.close()
+  })
+
+  it('dc=nearest with node-meta has those that match', () => {
+    const { mesh, usView } = setUp()
+    const [b, c] = [instance('web', 'b'), instance('web', 'c')]
+    usView.set('web', [b, { ...c, node: { ...c.node, meta: { rack: '1' } } }])
+    expect(ids(mesh.prepare({ ...web, nodeMeta: { rack: '1' } }, { ...plain, datacenter: 'nearest' }).now())).toEqual([
+      'c',
+    ])
+    mesh.close()
+  })
+
+  it('a tag that is asked for a thousand times costs no more than once', () => {
+    const { mesh, own } = setUp()
+    let looked = 0
+    const tags = new Proxy(['V1', 'v2'], {
+      get: (target, key, receiver) => {
+        if (key === '0') looked++
+        return Reflect.get(target, key, receiver)
+      },
+    })
+    own.set('web', [instance('web', 'a', 'passing', { tags })])
+    const asked = { ...everything, tags: new Array(1000).fill('v1') }
+    expect(ids(mesh.prepare(asked, plain).now())).toEqual(['a'])
+    expect(looked).toBeLessThan(10)
+    expect(ids(mesh.prepare({ ...asked, tags: ['v1', 'V2', 'v2'] }, plain).now())).toEqual(['a'])
+    expect(ids(mesh.prepare({ ...asked, tags: ['v1', 'v3'] }, plain).now())).toEqual([])
     mesh.close()
   })
 
@@ -295,6 +333,14 @@ describe('forwarding', () => {
     const outcome = expect(write).rejects.toMatchObject({ code: 'unknown-outcome' })
     for (let i = 0; i < 20; i++) await clock.advance(500)
     await outcome
+    mesh.close()
+  })
+
+  it('a client refuses what is no name of a datacenter by itself', async () => {
+    const { mesh, federation } = setUp('client')
+    const asked = mesh.ask(web, { ...plain, datacenter: 'x'.repeat(100) })
+    await expect(asked).rejects.toMatchObject({ code: 'invalid', field: 'dc' })
+    expect(federation.calls).toHaveLength(0)
     mesh.close()
   })
 

@@ -56,8 +56,8 @@ export interface MeshOptions {
   readonly maxKeptEntries?: number
 }
 
-/** Tens of megabytes at the most. */
-const MAX_KEPT_ENTRIES = 500_000
+/** Less than 100 MB if all of them were other DCs' (300 bytes each); the own ones are the tables' own. */
+const MAX_KEPT_ENTRIES = 300_000
 /** How long an answer keeps its order by distance. */
 const SORTED_FOR_MS = 1_000
 
@@ -192,6 +192,8 @@ class Door implements RunningMesh {
   #route(question: Question, options: AskOptions): Route {
     const { catalog, federation } = this.#options
     if (catalog === undefined) {
+      const { datacenter } = options
+      if (datacenter !== undefined && datacenter !== 'nearest' && datacenter !== '*') assertDatacenter(datacenter, 'dc')
       const key = liveKey(question, options, this.datacenter)
       return key === undefined ? { kind: 'rpc', to: this.datacenter } : { kind: 'live', key }
     }

@@ -36,22 +36,25 @@ export function hasMeta(node: NodeRow | undefined, wanted: Readonly<Record<strin
   return true
 }
 
-/** Whether an instance carries every tag, in any case. */
-export function hasTags(instance: Instance, tags: readonly string[]): boolean {
-  return tags.every((tag) => {
-    const wanted = tag.toLowerCase()
-    return instance.service.tags.some((own) => own.toLowerCase() === wanted)
-  })
+/** Whether an instance carries every tag, in any case. A tag that is asked for many times is looked for once. */
+export function tagMatcher(tags: readonly string[]): (instance: Instance) => boolean {
+  if (tags.length === 0) return () => true
+  const wanted = [...new Set(tags.map((tag) => tag.toLowerCase()))]
+  return ({ service }) => {
+    if (service.tags.length < wanted.length) return false
+    return wanted.every((tag) => service.tags.some((own) => own.toLowerCase() === tag))
+  }
 }
 
 /** Instances of a service after tags, node meta and, when asked, health. The view's own array when nothing is left out. */
 export function selectInstances(view: CatalogView, question: Question<'service'>): readonly Instance[] {
   const all = view.instances(question.service)
   if (!question.passing && question.tags.length === 0 && question.nodeMeta === undefined) return all
+  const hasTags = tagMatcher(question.tags)
   return all.filter(
     (instance) =>
       (!question.passing || instance.status === 'passing') &&
-      hasTags(instance, question.tags) &&
+      hasTags(instance) &&
       hasMeta(instance.node, question.nodeMeta),
   )
 }

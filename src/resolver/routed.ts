@@ -6,7 +6,7 @@ import type { Evaluation } from './cells.ts'
 import { addressFromAfar, type Candidate, type Chooser } from './choose.ts'
 import type { AnswerCounters } from './counters.ts'
 import type { Question, RoutedInstance } from './mesh.ts'
-import { read, selectInstances } from './read.ts'
+import { hasMeta, read, selectInstances } from './read.ts'
 import type { RemoteView, Routes } from './routes.ts'
 
 /** How long an answer that shows ages is good. */
@@ -70,7 +70,7 @@ function fromCandidate(
   const matching =
     question.nodeMeta === undefined
       ? chosen.usable
-      : chosen.usable.filter((instance) => selectInstances(remote.view, question).includes(instance))
+      : chosen.usable.filter((instance) => hasMeta(instance.node, question.nodeMeta))
   return routedInstances(matching, remote, context)
 }
 
@@ -101,24 +101,28 @@ function routedInstances(
 export function evaluateAll(question: Question<'service'>, changed: boolean, context: RoutedContext): Evaluation {
   const { own, routes, counters } = context
   const topics = [own.topic({ kind: 'service', service: question.service })]
-  const value: RoutedInstance[] = selectInstances(own, question).map((instance) => ({
-    ...instance,
-    remote: {
-      datacenter: own.datacenter,
-      distanceMs: 0,
-      ageMs: 0,
-      address: instance.service.address || instance.node.address,
-      port: instance.service.port,
-    },
-  }))
+  const value: RoutedInstance[] = selectInstances(own, question)
+    .slice(0, MAX_ENTRIES_OF_ALL)
+    .map((instance) => ({
+      ...instance,
+      remote: {
+        datacenter: own.datacenter,
+        distanceMs: 0,
+        ageMs: 0,
+        address: instance.service.address || instance.node.address,
+        port: instance.service.port,
+      },
+    }))
   for (const remote of routes.ordered()) {
     topics.push(remote.view.topic({ kind: 'service', service: question.service }))
-    value.push(...routedInstances(selectInstances(remote.view, question), remote, context))
+    const left = MAX_ENTRIES_OF_ALL - value.length
+    if (left <= 0) continue
+    value.push(...routedInstances(selectInstances(remote.view, question).slice(0, left), remote, context))
   }
   const counterKey = `* ${question.service.toLowerCase()}`
   const ownIndex = topics[0]!.index
   return {
-    value: value.length > MAX_ENTRIES_OF_ALL ? value.slice(0, MAX_ENTRIES_OF_ALL) : value,
+    value,
     index: changed ? counters.next(counterKey, ownIndex) : counters.current(counterKey, ownIndex),
     datacenter: own.datacenter,
     failover: undefined,
