@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { AtollError, type ErrorCode } from '../model/errors.ts'
 import { systemClock } from '../runtime/clock.ts'
 import type { Logger } from '../runtime/ports.ts'
@@ -593,6 +593,19 @@ describe('event streams', () => {
     mesh.change(9)
     expect(await next).toMatch(/^id: 9\n/)
     await events.cancel()
+  })
+
+  test('a client that takes nothing is given up', async () => {
+    start({ maxWatchers: 1, stalledWatcherMs: 20 })
+    mesh.answers.services = []
+    const stalled = await call('/v1/watch/catalog/services')
+    const next = await vi.waitFor(async () => {
+      const answer = await call('/v1/watch/catalog/services')
+      expect(answer.status).toBe(200)
+      return answer
+    })
+    await next.body!.cancel()
+    await stalled.body!.cancel()
   })
 
   test('end when the app closes, and a bad question is a status', async () => {

@@ -135,6 +135,7 @@ class EventSource<T> {
         start: (controller) => {
           controller.enqueue(utf8(`retry: ${RETRY_MS}\n\n`))
           if (first) controller.enqueue(this.#event(first))
+          this.#expectPull(controller)
         },
         pull: (controller) => this.#next(controller),
         cancel: () => this.#end(),
@@ -154,12 +155,18 @@ class EventSource<T> {
       const changed = answer.index !== this.#index
       this.#index = answer.index
       controller.enqueue(changed ? this.#event(answer) : utf8(': still here\n\n'))
-      this.#stalled = this.#context.clock.after(this.#context.limits.stalledWatcherMs, () => this.#close(controller))
+      this.#expectPull(controller)
     } catch (error) {
       if (!this.#signal.aborted)
         this.#context.logger.debug({ error }, 'an event stream ended: it cannot be answered now')
       this.#close(controller)
     }
+  }
+
+  /** What was sent has to be taken within a while. */
+  #expectPull(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    const { clock, limits } = this.#context
+    this.#stalled = clock.after(limits.stalledWatcherMs, () => this.#close(controller))
   }
 
   #event(answer: Answer<T>): Uint8Array {
