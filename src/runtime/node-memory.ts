@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
@@ -8,6 +9,9 @@ type Collect = (options: { type: 'major'; execution: 'sync'; flavor: 'last-resor
  * long as a node that is little used has no reason to collect. Blocks for 30 to 60 ms.
  */
 export function releaseMemory(): void {
+  // Where the process keeps what it compiles, the next start is quicker and smaller; Node itself writes it only at an
+  // orderly end. Takes 170 ms the first time, 1 ms later.
+  flushCompileCache()
   // V8's own function, which is shown to contexts that are made while the flag is set.
   setFlagsFromString('--expose-gc')
   try {

@@ -31,7 +31,8 @@ export async function start(rounds: number, idleSeconds: number): Promise<Row[]>
     for (const runtime of RUNTIMES) {
       const node = await startNode(runtime)
       await end(node.process)
-      if (round > 0) took.get(runtime)!.push(node.tookMs)
+      if (round === 0) note(`${runtime}, first: ${ms(node.tookMs)} ms`)
+      else took.get(runtime)!.push(node.tookMs)
     }
   }
   const rows: Row[] = []
@@ -54,7 +55,7 @@ async function idle(seconds: number): Promise<Row[]> {
     return await Promise.all(
       nodes.map(async ({ process }, i) => {
         const status = await readFile(`/proc/${process.pid}/status`, 'utf8')
-        const megabytes = Number(/^VmRSS:\s+(\d+) kB/m.exec(status)![1]) / 1024
+        const megabytes = (Number(/^VmRSS:\s+(\d+) kB/m.exec(status)![1]) * 1024) / 1e6
         return {
           what: `resident memory of an idle node after ${seconds} s: ${RUNTIMES[i]}`,
           measured: `${megabytes.toFixed(0)} MB`,

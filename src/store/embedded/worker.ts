@@ -1,4 +1,5 @@
 /** The worker of an embedded store: the one writer of its SQLite file. */
+import module from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StoreError } from '../store.ts'
 import { Batch } from './apply.ts'
@@ -106,3 +107,5 @@ function transfersOf(reply: Reply): ArrayBuffer[] {
 }
 
 open()
+// On Node, and only where the process keeps what it compiles: for the next start, also after a kill.
+module.flushCompileCache?.()
