@@ -22,6 +22,7 @@ const peer = (node: string, fields: Partial<ConnectedNode> = {}): ConnectedNode 
   datacenter: 'eu-1',
   role: 'client',
   address: '/ip6/fd00::7/tcp/8301',
+  direction: 'outbound',
   ...fields,
 })
 const row = (node: string): NodeRow => ({
@@ -49,7 +50,17 @@ describe('members', () => {
       ['n2', 'alive', 'bun'],
       ['n3', 'failed', ''],
     ])
-    expect(members[1]).toMatchObject({ address: 'fd00::7', port: 8301 })
+    expect(members[1]).toMatchObject({ address: '10.0.0.9', port: 8301 })
+  })
+
+  it('the port of a connection that the other side opened is none to dial', () => {
+    const connected = [peer('n2'), peer('n3', { direction: 'inbound', address: '/ip4/10.0.0.3/tcp/54321' })]
+    const members = lanMembers({ self, connected, factsOf, registered: [] })
+    expect(members.map(({ address, port }) => [address, port])).toEqual([
+      ['10.0.0.1', 8300],
+      ['fd00::7', 8301],
+      ['10.0.0.3', 0],
+    ])
   })
 
   it('another node under the name of this one does not take its place', () => {

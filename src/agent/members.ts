@@ -9,8 +9,9 @@ export interface ConnectedNode {
   readonly peerId: string
   readonly datacenter: string
   readonly role: 'server' | 'client'
-  /** Multiaddr. */
+  /** Multiaddr of the other side; of a connection that the other side opened it is no port that one could dial. */
   readonly address: string
+  readonly direction: 'inbound' | 'outbound'
 }
 
 export interface NodeFacts {
@@ -27,9 +28,9 @@ export interface MembersOptions {
   readonly registered: readonly { readonly node: NodeRow; readonly healthy: boolean }[]
 }
 
-const hostAndPort = (multiaddr: string): { address: string; port: number } => {
+const hostAndPort = (multiaddr: string, direction: ConnectedNode['direction']): { address: string; port: number } => {
   const parts = multiaddr.split('/')
-  return { address: parts[2] ?? '', port: Number(parts[4] ?? 0) }
+  return { address: parts[2] ?? '', port: direction === 'outbound' ? Number(parts[4] ?? 0) : 0 }
 }
 
 /** All nodes of the own DC, sorted by name. */
@@ -54,7 +55,10 @@ export function lanMembers(options: MembersOptions): Member[] {
   }
   for (const peer of options.connected.filter((peer) => peer.datacenter === self.datacenter)) {
     // Another one that calls itself as this node does is not this node.
-    if (peer.node !== self.name) members.set(peer.node, fromPeer(peer, options.factsOf(peer.nodeId)))
+    if (peer.node === self.name) continue
+    const registered = members.get(peer.node)
+    const member = fromPeer(peer, options.factsOf(peer.nodeId))
+    members.set(peer.node, registered?.id === peer.nodeId ? { ...member, address: registered.address } : member)
   }
   return [...members.values()].sort(byName)
 }
@@ -74,7 +78,7 @@ const byName = (a: Member, b: Member): number =>
 
 const fromPeer = (peer: ConnectedNode, facts: NodeFacts | undefined): Member => ({
   name: peer.node,
-  ...hostAndPort(peer.address),
+  ...hostAndPort(peer.address, peer.direction),
   datacenter: peer.datacenter,
   role: peer.role,
   status: 'alive',

@@ -3,6 +3,7 @@ import type { LocalAgent } from '../agent/agent.ts'
 import { isHealthy, lanMembers, type NodeFacts, wanMembers } from '../agent/members.ts'
 import type { CatalogView } from '../catalog/view.ts'
 import type { Federation } from '../federation/federation.ts'
+import type { Peer } from '../federation/host.ts'
 import { AtollError } from '../model/errors.ts'
 import type { Member } from '../model/member.ts'
 import type { AgentDoor, AgentSelf } from '../resolver/agent-door.ts'
@@ -37,7 +38,7 @@ export function agentDoorOf(options: AgentDoorOptions): AgentDoor {
   const members = async ({ wan }: { wan: boolean }): Promise<readonly Member[]> => {
     if (options.view === undefined) return await askServer(wan)
     return wan
-      ? wanMembers(selfMember(options), federation.peers(), options.factsOf)
+      ? wanMembers(selfMember(options), federation.peers().map(announced(federation)), options.factsOf)
       : ownMembers(options, options.view)
   }
   const askServer = async (wan: boolean): Promise<readonly Member[]> => {
@@ -78,6 +79,15 @@ export function agentDoorOf(options: AgentDoorOptions): AgentDoor {
     },
   }
 }
+
+/** A gateway under the address that it announces, whichever side opened the connection. */
+const announced =
+  (federation: Federation) =>
+  (peer: Peer): Peer => {
+    const gateways = federation.remote(peer.datacenter)?.gateways() ?? []
+    const address = gateways.find(({ peerId }) => peerId === peer.peerId)?.addresses[0]
+    return address === undefined ? peer : { ...peer, address, direction: 'outbound' }
+  }
 
 function selfMember({ self }: AgentDoorOptions): Member {
   const facts = self()

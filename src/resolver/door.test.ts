@@ -273,6 +273,13 @@ describe('blocking', () => {
 })
 
 describe('forwarding', () => {
+  const said = {
+    datacenter: 'eu-1',
+    source: 'catalog',
+    ageMs: 0,
+    knownLeader: true,
+    consistency: 'leader',
+  }
   const kv: Question<'kv'> = { kind: 'kv', key: 'a' }
 
   it('KV of another datacenter goes there, in bounded time', async () => {
@@ -300,6 +307,30 @@ describe('forwarding', () => {
       code: 'unavailable',
       message: expect.stringContaining('us-1'),
     })
+    mesh.close()
+  })
+
+  it('a question whose server goes away is asked once more, with the time that is left', async () => {
+    const { mesh, federation, clock } = setUp('client')
+    federation.onCall = async () => {
+      if (federation.calls.length > 1) return { ...said, value: [], index: 9 }
+      await clock.sleep(6_000)
+      throw new AtollError('timeout', 'the connection closed')
+    }
+    const waiting = mesh.ask(web, { ...plain, index: 3, waitMs: 10_000 })
+    await clock.advance(6_000)
+    expect((await waiting).index).toBe(9)
+    const [first, second] = federation.calls
+    expect(second!.deadlineMs).toBe(first!.deadlineMs - 6_000)
+    expect(second!.payload).toMatchObject({ options: { index: 3, waitMs: 4_000 } })
+    mesh.close()
+  })
+
+  it('and no third time', async () => {
+    const { mesh, federation } = setUp('client')
+    federation.onCall = () => Promise.reject(new AtollError('timeout', 'the connection closed'))
+    await expect(mesh.ask(web, plain)).rejects.toMatchObject({ code: 'unavailable' })
+    expect(federation.calls).toHaveLength(2)
     mesh.close()
   })
 

@@ -3,7 +3,15 @@ import type { Command, CommandResult } from '../catalog/catalog.ts'
 import type { Federation } from '../federation/federation.ts'
 import { AtollError, isAtollError } from '../model/errors.ts'
 import type { Clock, Random } from '../runtime/ports.ts'
-import { type Answer, type AskOptions, type CommandOptions, longestWaitMs, type Mesh, type Question } from './mesh.ts'
+import {
+  type Answer,
+  type AskOptions,
+  boundedWaitMs,
+  type CommandOptions,
+  longestWaitMs,
+  type Mesh,
+  type Question,
+} from './mesh.ts'
 import { type AskMessage, answerOf, askMessageOf, type ExecuteMessage, executeMessageOf, resultOf } from './wire.ts'
 
 /** Another DC answers within this, or the caller hears that it does not. */
@@ -13,6 +21,8 @@ export const LOCAL_READ_TIMEOUT_MS = 5_000
 /** One attempt of a write, and all of them. */
 export const WRITE_ATTEMPT_TIMEOUT_MS = 2_000
 export const WRITE_TIMEOUT_MS = 5_000
+/** With less time left nobody is asked once more. */
+const WORTH_ASKING_MS = 100
 /** Client to server to gateway; no way is longer. */
 const MAX_HOPS = 2
 /** Questions that wait elsewhere for a change, at once: what is left of the calls to one peer is for all others, signs of life among them. */
@@ -36,32 +46,50 @@ export class Forwarder {
     this.#options = options
   }
 
-  /** Asks a server of `to`; a blocking question holds as long as it waits. */
+  /**
+   * Asks a server of `to`; a blocking question holds as long as it waits. When the server goes away meanwhile, another
+   * one (or the same, back again) is asked once more: asking changes nothing.
+   */
   async ask(to: string, question: Question, options: AskOptions, hops = 0): Promise<Answer<unknown>> {
-    const { signal, ...rest } = options
+    const { clock, datacenter } = this.#options
     const waits = options.index !== undefined && options.index > 0
-    const waitMs = waits ? longestWaitMs(options.waitMs) : 0
-    const baseMs = to === this.#options.datacenter ? LOCAL_READ_TIMEOUT_MS : REMOTE_READ_TIMEOUT_MS
-    const message: AskMessage = { question, options: rest, hops: hops + 1 }
+    const baseMs = to === datacenter ? LOCAL_READ_TIMEOUT_MS : REMOTE_READ_TIMEOUT_MS
+    const limitMs = baseMs + (waits ? longestWaitMs(options.waitMs) : 0)
     if (waits && this.#waiting >= MAX_WAITING) {
       throw new AtollError(
         'overloaded',
         `${MAX_WAITING} questions of this node wait at others, its limit; ask a server`,
       )
     }
+    const startMs = clock.nowMs()
+    const passedMs = (): number => clock.nowMs() - startMs
     if (waits) this.#waiting++
     try {
-      const answer = await this.#options.federation.call({ datacenter: to }, 'mesh.ask', message, {
-        deadlineMs: baseMs + waitMs,
-        signal,
-      })
-      return answerOf(to, question.kind, answer)
-    } catch (error) {
-      if (isAtollError(error) && error.code === 'timeout') throw noAnswer(to, baseMs, error)
-      throw error
+      for (let again = false; ; again = true) {
+        try {
+          const waitMs = waits ? Math.max(1, boundedWaitMs(options.waitMs) - passedMs()) : undefined
+          return await this.#askOnce(to, question, { ...options, waitMs }, hops, limitMs - passedMs())
+        } catch (error) {
+          if (!isAtollError(error) || error.code !== 'timeout') throw error
+          if (again || options.signal?.aborted || limitMs - passedMs() < WORTH_ASKING_MS)
+            throw noAnswer(to, Math.round(passedMs()), error)
+        }
+      }
     } finally {
       if (waits) this.#waiting--
     }
+  }
+
+  async #askOnce(
+    to: string,
+    question: Question,
+    { signal, ...rest }: AskOptions,
+    hops: number,
+    deadlineMs: number,
+  ): Promise<Answer<unknown>> {
+    const message: AskMessage = { question, options: rest, hops: hops + 1 }
+    const answer = await this.#options.federation.call({ datacenter: to }, 'mesh.ask', message, { deadlineMs, signal })
+    return answerOf(to, question.kind, answer)
   }
 
   /**
