@@ -26,6 +26,15 @@ describe('configuration', () => {
     expect(() => parseConfig({ dev: true, federation: { typo: 1 } })).toThrow(invalid('federation'))
   })
 
+  it('takes addresses to join in both spellings, and says which one is none', () => {
+    const join = (...addresses: string[]) => parseConfig({ dev: true, federation: { join: addresses } }).federation.join
+    const good = ['gw.eu-1.example.com:8300', '10.0.0.1:8300', '[::1]:8300', '/ip4/10.0.0.1/tcp/8300/p2p/12D3KooWabc']
+    expect(join(...good)).toEqual(good)
+    for (const bad of ['10.0.0.1', 'foo bar:8300', 'host:port', '::1:8300', '/ip4/10.0.0.1', '']) {
+      expect(() => join('10.0.0.1:8300', bad), bad).toThrow(invalid('federation.join.1'))
+    }
+  })
+
   it('takes the name of the host only where it can be a name', () => {
     expect(nodeNameOf({ node: 'n1' }, 'whatever it is')).toBe('n1')
     expect(nodeNameOf({}, 'host-7.example.com')).toBe('host-7.example.com')

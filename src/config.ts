@@ -21,6 +21,13 @@ export const PRESETS = {
   wan: { nodeLeaseMs: 24_000, renewMs: 6_000, connectionGraceMs: 4_000, syncIntervalMs: 120_000 },
 } as const
 
+const peerAddress = z
+  .string()
+  .regex(
+    /^(?:\/(?:ip4|ip6|dns|dns4|dns6)\/[^/\s]+\/tcp\/\d{1,5}(?:\/p2p\/\w+)?|(?:\[[0-9a-fA-F:.]+\]|[^:/\s[\]]+):\d{1,5})$/,
+    'use host:port, or a multiaddr like /ip4/10.0.0.1/tcp/8300',
+  )
+
 const httpSchema = z
   .strictObject({
     /** Address that the API listens on. The API has no access control yet: anything but loopback is open to whoever reaches it. */
@@ -43,7 +50,7 @@ const federationSchema = z
     /** Host names or addresses, or whole multiaddrs, under which others reach this node; the listening address unless given. */
     advertise: z.array(z.string().min(1)).default([]),
     /** Peers of the mesh: multiaddrs or host:port. Tried again for as long as none was reached. */
-    join: z.array(z.string().min(1)).max(64).default([]),
+    join: z.array(peerAddress).max(64).default([]),
     /** Only nodes of the same mesh talk to each other. */
     mesh: name.default('atoll'),
     /** Declares that every address of every DC can be reached from every other, so that failover needs no `wan` address. */

@@ -1,4 +1,4 @@
-import { AtollError } from '../model/errors.ts'
+import { AtollError, messageOf } from '../model/errors.ts'
 import type { Disk, Random } from '../runtime/ports.ts'
 
 const FILE = 'node-id'
@@ -7,6 +7,16 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 /** The node's UUID, kept in its data directory; a new one each time without a directory. */
 export async function loadNodeId(disk: Disk, random: Random, directory: string | undefined): Promise<string> {
   if (directory === undefined) return random.uuid()
+  try {
+    return await keptNodeId(disk, random, directory)
+  } catch (error) {
+    if (error instanceof AtollError) throw error
+    const message = `dataDirectory: ${directory} cannot be used: ${messageOf(error)}`
+    throw new AtollError('invalid', message, { field: 'dataDirectory', cause: error })
+  }
+}
+
+async function keptNodeId(disk: Disk, random: Random, directory: string): Promise<string> {
   const path = disk.join(directory, FILE)
   const stored = await disk.read(path)
   if (stored !== undefined) {

@@ -5,6 +5,7 @@ import type { ComponentLogger, Connection, Libp2p, Logger as Libp2pLogger, Strea
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { AtollError, isAtollError, messageOf } from '../../model/errors.ts'
+import { whyNotListening } from '../../model/listen.ts'
 import type { Timer } from '../../runtime/ports.ts'
 import type { CallOptions, FrameStream, Host, Peer, PeerAddress, PeerIdentity } from '../host.ts'
 import { dialAddress, listenAddress, withoutPeer, withPeer } from './addresses.ts'
@@ -17,7 +18,7 @@ import { Gossip, type GossipHandler } from './gossip.ts'
 import type { HostOptions } from './host.ts'
 import { DEFAULT_LIMITS, type HostLimits } from './limits.ts'
 import { CALL_PROTOCOL, type Link, Links } from './links.ts'
-import { portableTcp } from './tcp.ts'
+import { heedingListeners, portableTcp } from './tcp.ts'
 
 type PeerListener = Parameters<Host['onPeer']>[0]
 
@@ -228,7 +229,10 @@ export class Libp2pHost implements Host {
     const { identity, announce, self, clock, random, listen, logger } = this.#options
     const { peerId } = this.#credentials
     const bootId = random.uuid()
-    const transport = this.#options.wrapTransport?.(portableTcp) ?? portableTcp
+    let refusal: unknown
+    const transport = heedingListeners(this.#options.wrapTransport?.(portableTcp) ?? portableTcp, (error) => {
+      refusal = error
+    })
     const node = await createLibp2p({
       start: false,
       privateKey: privateKeyFromRaw(Buffer.concat([identity.seed, identity.publicKey])),
@@ -279,7 +283,8 @@ export class Libp2pHost implements Host {
     try {
       await node.start()
     } catch (error) {
-      const message = `cannot listen on ${listen.host}, port ${listen.port}: ${messageOf(error)}`
+      const reason = whyNotListening(refusal) ?? messageOf(refusal ?? error)
+      const message = `cannot listen on ${listen.host}, port ${listen.port}: ${reason}`
       throw new AtollError('unavailable', message, { field: 'federation.port', cause: error })
     }
     this.#addresses = (announce ?? node.getMultiaddrs().map((address) => withoutPeer(address.toString()))).map(

@@ -1,4 +1,4 @@
-import type { Transport } from '@libp2p/interface'
+import type { Listener, Transport } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 
 /** As libp2p takes transports: called once per node. `components` are libp2p's own. */
@@ -20,4 +20,26 @@ export const portableTcp: TransportFactory = (components) => {
   transport._connect = (address, { signal, ...rest }) =>
     connect(address, Object.assign(Object.create({ signal }) as { signal: AbortSignal }, rest))
   return transport
+}
+
+/** `onError` hears why a listener failed: libp2p itself tells only in a text that has the stack in it. */
+export function heedingListeners(factory: TransportFactory, onError: (error: unknown) => void): TransportFactory {
+  return (components) => {
+    const transport = factory(components)
+    const createListener = transport.createListener.bind(transport)
+    transport.createListener = (options): Listener => {
+      const listener = createListener(options)
+      const listen = listener.listen.bind(listener)
+      listener.listen = async (address) => {
+        try {
+          await listen(address)
+        } catch (error) {
+          onError(error)
+          throw error
+        }
+      }
+      return listener
+    }
+    return transport
+  }
 }
