@@ -93,6 +93,27 @@ describe('openCatalog', () => {
     await expect(openCatalog({ ...common(), store: h.store })).rejects.toMatchObject({ code: 'unavailable' })
   })
 
+  it('goes on to answer when the store failed, as long as the tables hold all that was acknowledged', async () => {
+    h = await openHarness()
+    const { logger, errors } = recording()
+    let fail = (_error: Error): void => {}
+    const watch = h.store.watch.bind(h.store)
+    h.store.watch = (from, to, since, handler) => {
+      fail = (error) => handler.onEnd(error)
+      return watch(from, to, since, handler)
+    }
+    const catalog = await openCatalog({ ...common(), store: h.store, logger })
+    await catalog.execute(kvPut('a', '1'))
+    fail(new StoreError('failed', 'the disk is full'))
+    expect(catalog.barrier()).toBeUndefined()
+    expect(catalog.view.kv('a')).toBeDefined()
+    await expect(catalog.execute(kvPut('b', '1'))).rejects.toMatchObject({ code: 'unavailable' })
+    expect(errors).toHaveLength(1)
+    h.store.barrier = () => h.store.revision + 1
+    await expect(catalog.barrier()).rejects.toMatchObject({ code: 'unavailable' })
+    await catalog.close()
+  })
+
   it.each([
     ['disk-full', 'unavailable'],
     ['overloaded', 'overloaded'],

@@ -55,6 +55,8 @@ class StoreCatalog implements OpenCatalog {
   readonly #waiters = new Set<Waiter>()
   #watch: Watch | undefined
   #failure: AtollError | undefined
+  /** The store failed, rather than was closed. */
+  #frozen = false
   #closed = false
   #idle: (() => void) | undefined
   /** The barrier under way, and the one that begins after it, which later callers join. */
@@ -160,7 +162,8 @@ class StoreCatalog implements OpenCatalog {
   }
 
   barrier(): Promise<void> | undefined {
-    if (this.#failure) return Promise.reject(this.#failure)
+    // A store that failed takes no writes, so tables that hold all that it acknowledged go on to answer.
+    if (this.#failure && !this.#frozen) return Promise.reject(this.#failure)
     if (this.#nextBarrier) return this.#nextBarrier
     if (!this.#barrier) return this.#begin()
     this.#nextBarrier = this.#barrier.then(ignore, ignore).then(() => {
@@ -235,6 +238,7 @@ class StoreCatalog implements OpenCatalog {
 
   #fail(error: Error | undefined): void {
     if (this.#failure) return
+    this.#frozen = error !== undefined
     this.#failure = error ? toAtollError(error) : new AtollError('unavailable', 'the store is closed')
     if (error && !this.#closed)
       this.#o.logger.error({ error }, 'the store failed: the catalog can only be read as it was')

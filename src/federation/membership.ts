@@ -103,6 +103,7 @@ export class Membership {
   async #look(): Promise<void> {
     const { clock, random, logger } = this.#options
     let backoffMs = FIRST_RETRY_MS
+    let warned = false
     while (!this.#closed.signal.aborted) {
       for (const address of this.#unreached) if (this.#isConnected(address)) this.#unreached.delete(address)
       if (this.#unreached.size === 0) return
@@ -113,10 +114,12 @@ export class Membership {
       })
       const failed = results.find((result) => result.status === 'rejected')
       if (failed === undefined) return
-      logger.debug(
-        { missing: this.#unreached.size, reason: messageOf(failed.reason) },
-        'a join address does not answer; trying again',
-      )
+      const fields = { missing: [...this.#unreached], reason: messageOf(failed.reason) }
+      // Peers start at the same time; who still fails after a few seconds should be told of.
+      if (backoffMs === MAX_RETRY_MS && !warned) {
+        logger.warn(fields, 'join addresses do not answer; trying again for as long as it takes')
+        warned = true
+      } else logger.debug(fields, 'join addresses do not answer; trying again')
       await clock.sleep(backoffMs * (0.5 + random.float()), this.#closed.signal)
       backoffMs = Math.min(MAX_RETRY_MS, backoffMs * 2)
     }

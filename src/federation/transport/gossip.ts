@@ -243,12 +243,21 @@ export class Gossip {
 
   #send(message: Uint8Array): void {
     const peers = this.#attached.size
+    // Those that just came up have their streams opened yet; they are greeted with all that there is.
+    const settled = this.#settled()
     this.#router!.publish(this.#topic, message, { floodPublish: peers <= FLOOD_PEERS }).then(
       ({ recipients }) => {
-        if (recipients.length === 0 && peers > 0) this.#warn({ peers }, 'a gossip message reached no peer')
+        if (recipients.length === 0 && settled > 0) this.#warn({ peers: settled }, 'a gossip message reached no peer')
       },
       (error: unknown) => this.#warn({ reason: messageOf(error) }, 'a gossip message could not be published'),
     )
+  }
+
+  #settled(): number {
+    const sinceMs = this.#options.clock.nowMs() - SETTLE_MS
+    let count = 0
+    for (const { upSinceMs } of this.#attached.values()) if (upSinceMs <= sinceMs) count++
+    return count
   }
 
   async #pause(): Promise<void> {
