@@ -32,6 +32,8 @@ export interface ControlAnswer {
 
 export interface LauncherStatus {
   readonly name: string
+  /** Name of the mesh that its nodes federate in. */
+  readonly mesh: string
   readonly pid: number
   readonly stateDirectory: string
   readonly phase: 'starting' | 'running' | 'stopping'

@@ -63,6 +63,7 @@ export class Launcher {
   status(): LauncherStatus {
     return {
       name: this.#options.topology.name,
+      mesh: this.#options.topology.mesh,
       pid: process.pid,
       stateDirectory: this.#directories.root,
       phase: this.#phase,

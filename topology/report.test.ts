@@ -20,6 +20,7 @@ const node = (datacenter: string, role: string, port: number): NodeSnapshot => (
 })
 const status: LauncherStatus = {
   name: 'two',
+  mesh: 'atoll',
   pid: 1,
   stateDirectory: '/state',
   phase: 'running',
@@ -76,5 +77,6 @@ it('suggests commands of this very mesh', () => {
   expect(commands).toContain('npm run topology -- cut a b')
   expect(suggestionLines(suggestions(status), plain, 200)).toHaveLength(commands.length)
   expect(suggestionLines(suggestions(status), plain, 60)).toHaveLength(2 * commands.length)
-  expect(joinCommand(status)).toContain('--join /ip4/127.0.0.1/tcp/8300/p2p/12D3KooW')
+  expect(joinCommand(status)).toContain('--dc sa-1 --join /ip4/127.0.0.1/tcp/8300/p2p/12D3KooW')
+  expect(joinCommand({ ...status, mesh: 'trial' })).toContain('--mesh trial')
 })

@@ -130,5 +130,6 @@ export function suggestionLines(list: readonly Suggestion[], style: Style, colum
 /** A further datacenter, joined to the running mesh from another terminal; undefined before a server is ready. */
 export function joinCommand(status: LauncherStatus): string | undefined {
   const server = status.nodes.find((node) => node.role === 'server' && node.libp2p.includes('/p2p/'))
-  return server && `npx atoll agent --dc sa-1 --server --join ${server.libp2p}`
+  const mesh = status.mesh === 'atoll' ? '' : ` --mesh ${status.mesh}`
+  return server && `npx atoll agent --server --dc sa-1${mesh} --join ${server.libp2p}`
 }
