@@ -36,7 +36,7 @@ function row({ Name, Addr, Port, Status, Tags }: MemberJson): Cell[] {
   const status = STATUS[Status] ?? `unknown (${Status})`
   return [
     Name,
-    hostPort(Addr, Port),
+    Port === 0 ? Addr : hostPort(Addr, Port),
     [statusTone(status), status],
     Tags.role === 'consul' ? 'server' : 'client',
     Tags.dc ?? '',

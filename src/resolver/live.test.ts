@@ -17,9 +17,9 @@ class Server {
   #answer: Answer<unknown> = answerOf(7, ['a'])
   readonly #waiting = new Set<() => void>()
 
-  constructor(max?: number) {
+  constructor(max?: number, maxEntries?: number) {
     const { clock } = this
-    this.live = new LiveAnswers({ clock, max, ask: (_, options) => this.#ask(options) })
+    this.live = new LiveAnswers({ clock, max, maxEntries, ask: (_, options) => this.#ask(options) })
   }
 
   set(answer: Answer<unknown>): void {
@@ -132,6 +132,25 @@ describe('a question that is kept live', () => {
     for (const each of keys) await server.live.ask(each, web, plain)
     expect(keys.map((each) => server.live.now(each) !== undefined)).toEqual([false, false, true, true, true])
     await server.clock.advance(5000)
+    expect(server.waiting).toBe(0)
+    server.live.close()
+  })
+
+  it('is bounded in what the answers hold together, also when they grow', async () => {
+    const server = new Server(100, 10)
+    const keys = [...'abcd'].map((service) => liveKey({ ...web, service }, plain, 'eu-1')!)
+    const known = () => keys.map((each) => server.live.now(each) !== undefined)
+    server.set(answerOf(7, ['1', '2', '3']))
+    for (const each of keys) await server.live.ask(each, web, plain)
+    expect(known()).toEqual([false, true, true, true])
+    server.set(answerOf(8, ['1', '2', '3', '4', '5', '6']))
+    await settle()
+    await server.clock.advance(10)
+    expect(known().filter((is) => is)).toHaveLength(1)
+    server.set(answerOf(9, new Array(11).fill('x')))
+    await settle()
+    expect(known()).toEqual([false, false, false, false])
+    await server.clock.advance(5_000)
     expect(server.waiting).toBe(0)
     server.live.close()
   })

@@ -14,6 +14,8 @@ export interface LiveOptions {
   readonly ask: (question: Question, options: AskOptions) => Promise<Answer<unknown>>
   /** Questions kept; the least recently asked go first. Default 256. */
   readonly max?: number
+  /** Entries of all their answers together. Default 50,000: about 50 MB of instances. */
+  readonly maxEntries?: number
 }
 
 interface Kept {
@@ -52,6 +54,7 @@ export function liveKey(question: Question, options: AskOptions, own: string): s
 export class LiveAnswers {
   readonly #options: LiveOptions
   readonly #max: number
+  readonly #maxEntries: number
   readonly #entries = new Map<string, Entry>()
   readonly #asking = new Map<string, Promise<Answer<unknown>>>()
   readonly #closed = new AbortController()
@@ -59,6 +62,7 @@ export class LiveAnswers {
   constructor(options: LiveOptions) {
     this.#options = options
     this.#max = options.max ?? 256
+    this.#maxEntries = options.maxEntries ?? 50_000
   }
 
   /** The answer, when it is known to be good. */
@@ -131,8 +135,19 @@ export class LiveAnswers {
     entry.kept = kept
     entry.used = true
     this.#entries.set(key, entry)
-    if (this.#entries.size > this.#max) this.#entries.delete(this.#entries.keys().next().value!)
+    this.#shrink()
     if (!entry.following) void this.#follow(key, entry, question, options)
+  }
+
+  /** Lets the least recently asked go until all is within bounds; an answer that alone is beyond them is not kept. */
+  #shrink(): void {
+    let size = 0
+    for (const { kept } of this.#entries.values()) size += sizeOf(kept)
+    for (const [key, { kept }] of this.#entries) {
+      if (size <= this.#maxEntries && this.#entries.size <= this.#max) return
+      this.#entries.delete(key)
+      size -= sizeOf(kept)
+    }
   }
 
   /** Never rejects: what goes wrong is told to whoever asks next. */
@@ -148,6 +163,7 @@ export class LiveAnswers {
         const receivedMs = clock.nowMs()
         // Another server may have answered somebody with something newer meanwhile.
         if (entry.kept.answer === before) entry.kept = { ...entry.kept, answer: unchanged(before, answer), receivedMs }
+        if (answer.index !== before.index) this.#shrink()
         if (receivedMs - sinceMs < MIN_PAUSE_MS) await clock.sleep(MIN_PAUSE_MS, options.signal)
       }
     } catch {
@@ -160,5 +176,7 @@ export class LiveAnswers {
 /** The value is the same object for as long as nothing changed. */
 const unchanged = (before: Answer<unknown>, answer: Answer<unknown>): Answer<unknown> =>
   answer.index === before.index ? { ...answer, value: before.value } : answer
+
+const sizeOf = ({ answer }: Kept): number => (Array.isArray(answer.value) ? answer.value.length : 1)
 
 const aged = ({ answer }: Kept, passedMs: number): Answer<unknown> => ({ ...answer, ageMs: answer.ageMs + passedMs })
