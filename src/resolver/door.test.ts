@@ -250,6 +250,21 @@ describe('blocking', () => {
     mesh.close()
   })
 
+  it('a number of a server that started anew meanwhile is not waited for as long as it is asked for', async () => {
+    const { mesh, own, clock } = setUp()
+    own.set('web', [instance('web', 'a')])
+    const high = mesh.ask(web, { ...plain, index: 105, waitMs: 600_000 })
+    const ofAll = mesh.ask(everything, { ...plain, index: 105, waitMs: 600_000 })
+    await settled(high)
+    await clock.advance(2_200)
+    expect(ids(await high)).toEqual(['a'])
+    // Where no other datacenter can answer, a number that is too high is only one that is not reached yet.
+    expect(await settled(ofAll)).toBe(false)
+    await clock.advance(700_000)
+    await ofAll
+    mesh.close()
+  })
+
   it('wakes when another datacenter takes over, on a number that only rises, and when it is lost', async () => {
     const { mesh, own, usView, us, federation } = setUp()
     own.set('web', [instance('web', 'a')])

@@ -58,6 +58,11 @@ export interface MeshOptions {
 
 /** Less than 100 MB if all of them were other DCs' (300 bytes each); the own ones are the tables' own. */
 const MAX_KEPT_ENTRIES = 300_000
+/**
+ * Numbers of answers that may change DC end with the process that counted them: one that is higher than the own DC's index
+ * may be such, and what it stood for may be over. So long is waited for it to be reached all the same.
+ */
+const FOREIGN_INDEX_MS = 2_000
 /** How long an answer keeps its order by distance. */
 const SORTED_FOR_MS = 1_000
 
@@ -337,7 +342,10 @@ class Door implements RunningMesh {
     }
     const first = route.cell.current()
     if (!this.#mustWait(first, route, options.index)) return this.#toAnswer(first, options)
-    return this.#toAnswer(await this.#wait(route.cell, first, options), options)
+    const waitMs = boundedWaitMs(options.waitMs)
+    const mayBeForeign = route.view === 'many' && first.index < options.index!
+    const limitMs = mayBeForeign ? Math.min(waitMs, FOREIGN_INDEX_MS) : waitMs
+    return this.#toAnswer(await this.#wait(route.cell, first, limitMs, options), options)
   }
 
   async #askElsewhere(to: string, question: Question, options: AskOptions): Promise<Answer<unknown>> {
@@ -358,9 +366,8 @@ class Door implements RunningMesh {
     return Math.floor(index / 2 ** 40) === Math.floor(evaluation.index / 2 ** 40)
   }
 
-  async #wait(cell: Cell, first: Evaluation, options: AskOptions): Promise<Evaluation> {
+  async #wait(cell: Cell, first: Evaluation, waitMs: number, options: AskOptions): Promise<Evaluation> {
     const { clock, random } = this.#options
-    const waitMs = boundedWaitMs(options.waitMs)
     const deadline = clock.deadline(waitMs + (random.float() * waitMs) / JITTER_FRACTION, options.signal)
     let evaluation = first
     try {
