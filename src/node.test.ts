@@ -39,6 +39,10 @@ describe('one node', () => {
     const taken = { port: portOf(other) }
     await expect(startNode({ ...config, federation: taken })).rejects.toThrow()
     await expect(startNode({ ...config, http: { port: other.http.port } })).rejects.toThrow()
+    await expect(startNode({ ...config, federation: { port: portOf(other) } })).rejects.toMatchObject({
+      field: 'federation.port',
+      message: expect.stringMatching(/port \d+: another process listens there; stop it or choose another port$/),
+    })
     const node = await start(config)
     // The store is another's: libp2p's port must be free again.
     const port = { port: portOf(node) }

@@ -20,6 +20,8 @@ export interface MembershipOptions {
 const JOIN_TIMEOUT_MS = 5000
 const FIRST_RETRY_MS = 250
 const MAX_RETRY_MS = 5000
+/** Peers start at the same time; who still fails when it waits so long between tries, some four seconds on, should be told of. */
+const TELL_FROM_RETRY_MS = 2000
 const MAX_KNOWN = 1024
 /** A client needs two servers; until it has them it tries so many. */
 const CLIENT_SERVERS = 2
@@ -115,8 +117,7 @@ export class Membership {
       const failed = results.find((result) => result.status === 'rejected')
       if (failed === undefined) return
       const fields = { missing: [...this.#unreached], reason: messageOf(failed.reason) }
-      // Peers start at the same time; who still fails after a few seconds should be told of.
-      if (backoffMs === MAX_RETRY_MS && !warned) {
+      if (backoffMs >= TELL_FROM_RETRY_MS && !warned) {
         logger.warn(fields, 'join addresses do not answer; trying again for as long as it takes')
         warned = true
       } else logger.debug(fields, 'join addresses do not answer; trying again')

@@ -84,12 +84,15 @@ export class Publishing {
   }
 
   async #run(life: number): Promise<void> {
+    let warned = false
     while (life === this.#life && !this.#closed) {
       try {
         await this.#loadOnce(life)
         return
       } catch (error) {
-        this.#options.logger.warn({ error: messageOf(error) }, 'the exported entries cannot be read; trying again')
+        const fields = { error: messageOf(error) }
+        if (!warned) this.#options.logger.warn(fields, 'the exported entries cannot be read; trying again')
+        warned = true
         await this.#clock.sleep(RETRY_MS)
       }
     }
