@@ -22,7 +22,7 @@ const NEXT: Readonly<Record<ClientErrorCode, string | undefined>> = {
   'too-large': undefined,
   overloaded: 'the node sheds load; try again in a moment',
   'no-path': 'list the datacenters with: atoll mesh',
-  unavailable: 'see what can be reached with: atoll mesh (reads with --stale are answered meanwhile)',
+  unavailable: 'see what can be reached with: atoll mesh',
   timeout: 'give it longer with --timeout 30s, or see what can be reached with: atoll mesh',
   'unknown-outcome': 'read it back before you try again',
   unsupported: 'this node does not serve that; is it an Atoll node of the same version?',
