@@ -5,6 +5,8 @@
  *
  *   node test/bench/propagation.ts [--changes 150] [--json]
  */
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { eventually, sleep, type TestMesh } from '../cluster/harness.ts'
 import { portOf, RUNTIME_OF, startBenchMesh } from './mesh.ts'
@@ -74,6 +76,7 @@ export async function propagation(changes: number): Promise<Row[]> {
   const mesh = await startBenchMesh({ name: 'bench-propagation', clients: 0 })
   try {
     const rows: Row[] = []
+    const disk = probeDisk(mesh.folder)
     for (const subject of [registration, ttl]) {
       for (const [from, to] of WAYS) {
         const seen = await measure(mesh, subject, from, to, changes)
@@ -87,7 +90,7 @@ export async function propagation(changes: number): Promise<Row[]> {
         rows.push(rowOf(`${RUNTIME_OF[from]} to ${RUNTIME_OF[to]}, ${subject.name}`, shown, woken, acked))
       }
     }
-    return rows
+    return [...rows, diskRow(await disk.stop())]
   } finally {
     await mesh.stop()
   }
@@ -102,6 +105,37 @@ function rowOf(what: string, shown: readonly number[], woken: readonly number[],
     met,
   }
 }
+
+/** What the disk itself takes, meanwhile, to make a few bytes durable: every write waits for that at least once. */
+function probeDisk(folder: string): { stop(): Promise<readonly number[]> } {
+  let over = false
+  const probing = (async () => {
+    const took: number[] = []
+    const file = await open(join(folder, 'probe'), 'w')
+    while (!over) {
+      const beganMs = performance.now()
+      await file.write(Buffer.alloc(4096), 0, 4096, took.length * 4096)
+      await file.datasync()
+      took.push(performance.now() - beganMs)
+      await sleep(EVERY_MS)
+    }
+    await file.close()
+    return took
+  })()
+  return {
+    stop() {
+      over = true
+      return probing
+    },
+  }
+}
+
+const diskRow = (took: readonly number[]): Row => ({
+  what: 'for comparison: 4 KB written and synced on the same disk meanwhile',
+  measured: spread(took),
+  bar: '',
+  met: undefined,
+})
 
 async function measure(mesh: TestMesh, subject: Subject, from: string, to: string, count: number): Promise<Change[]> {
   const [writer, poller, waiter] = await Promise.all([
