@@ -157,7 +157,7 @@ async function compare(runtime: string, directory: string): Promise<number> {
   const body = await fetch(`http://127.0.0.1:${atoll.port}${PATH.replace(/\{\d+\}/, '7')}`).then((r) => r.arrayBuffer())
   const path = join(directory, 'body.json')
   writeFileSync(path, new Uint8Array(body))
-  const bare = await start(runtime, [file('bare.ts'), path], jsonPort)
+  const bare = await start(runtime, [file('bare.ts'), path, String(SERVICES)], jsonPort)
   const results: { bare: Measured[]; atoll: Measured[] } = { bare: [], atoll: [] }
   try {
     await measure(bare)
