@@ -131,5 +131,5 @@ export function suggestionLines(list: readonly Suggestion[], style: Style, colum
 export function joinCommand(status: LauncherStatus): string | undefined {
   const server = status.nodes.find((node) => node.role === 'server' && node.libp2p.includes('/p2p/'))
   const mesh = status.mesh === 'atoll' ? '' : ` --mesh ${status.mesh}`
-  return server && `npx atoll agent --server --dc sa-1${mesh} --join ${server.libp2p}`
+  return server && `npx atoll agent --server --dc sa-1${mesh} --join ${withoutPeer(server.libp2p)}`
 }
