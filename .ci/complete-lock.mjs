@@ -1,4 +1,4 @@
-// Adds to package-lock.json the optional platform packages that the registry at hand does not offer.
+// Adds to package-lock.json the optional platform packages that `npm install` left out.
 // Without them `npm ci` fails ("Missing: ... from lock file") although no platform here needs them.
 // Run after every change of dependencies: node .ci/complete-lock.mjs
 import { readFileSync, writeFileSync } from 'node:fs'
