@@ -17,6 +17,9 @@ const REFUSED_MS = 2000
 /** Before the cut and after the heal. */
 const CALM_MS = 3000
 const ANSWER_TIMEOUT_MS = 5000
+/** One link alone is cut for so long. A head comes every second. */
+const BRIDGED_MS = 6000
+const BRIDGED_AGE_MS = 2500
 
 /** Who is asked about whom; us-1 is what is cut off. */
 const ASKED = [
@@ -57,6 +60,8 @@ export async function cut(seconds: number): Promise<Row[]> {
   })
   try {
     await settled(mesh)
+    const bridge = await bridged(mesh)
+    await eventually('whole again', async () => (await seen(mesh)).reachable, 20_000)
     const until = { over: false }
     const sampling = ASKED.map(([node, about]) => sample(mesh, node, about, until))
     await sleep(CALM_MS)
@@ -75,6 +80,7 @@ export async function cut(seconds: number): Promise<Row[]> {
       refusedRow(refusals),
       nearestRow(movedMs),
       healRow(heal),
+      bridgeRow(bridge),
     ]
   } finally {
     await mesh.stop()
@@ -171,11 +177,38 @@ interface Heal {
   readonly caughtUpMs: number
 }
 
+interface Bridge {
+  readonly highestAgeMs: number
+  readonly shownMs: number
+}
+
+/** Only the link between eu-1 and us-1 is cut: ap-1 still hears both, and gossip goes through it. */
+async function bridged(mesh: TestMesh): Promise<Bridge> {
+  const wire = await Wire.open(portOf(mesh, 'eu-1-server'))
+  const ages: number[] = []
+  try {
+    await mesh.local.cut('eu-1', 'us-1')
+    const began = performance.now()
+    while (performance.now() - began < BRIDGED_MS) {
+      ages.push(Number(headerOf(await wire.get('/v1/health/service/web?dc=us-1'), 'x-atoll-age-ms')))
+      await sleep(EVERY_MS)
+    }
+    const changed = performance.now()
+    await mesh.send('us-1-server', 'PUT', '/v1/agent/service/register', { ID: 'via-1', Name: 'via', Port: 4320 })
+    await eventually('shown', async () => (await wire.get('/v1/health/service/via?dc=us-1')).body.includes('via-1'))
+    return { highestAgeMs: Math.max(...ages), shownMs: performance.now() - changed }
+  } finally {
+    wire.close()
+    await mesh.local.heal('eu-1', 'us-1')
+  }
+}
+
+const seen = async (mesh: TestMesh): Promise<SeenDatacenter> =>
+  (await meshSeenBy(mesh.local.url('eu-1-server')))!.find(({ datacenter }) => datacenter === 'us-1')!
+
 /** Something changes in us-1 while it is cut off; then the links heal. */
 async function healed(mesh: TestMesh): Promise<Heal> {
-  const seen = async (): Promise<SeenDatacenter> =>
-    (await meshSeenBy(mesh.local.url('eu-1-server')))!.find(({ datacenter }) => datacenter === 'us-1')!
-  const before = await seen()
+  const before = await seen(mesh)
   await mesh.send('us-1-server', 'PUT', '/v1/agent/service/register', { ID: 'late-1', Name: 'late', Port: 4321 })
   const began = performance.now()
   await mesh.local.heal('us-1')
@@ -187,7 +220,7 @@ async function healed(mesh: TestMesh): Promise<Heal> {
     },
     20_000,
   )
-  return { before, after: await seen(), caughtUpMs: performance.now() - began }
+  return { before, after: await seen(mesh), caughtUpMs: performance.now() - began }
 }
 
 function answeredRow([node, about]: readonly [string, string], samples: readonly Answered[]): Row {
@@ -241,6 +274,13 @@ const nearestRow = (movedMs: number): Row => ({
   measured: `${ms(movedMs)} ms`,
   bar: '',
   met: undefined,
+})
+
+const bridgeRow = ({ highestAgeMs, shownMs }: Bridge): Row => ({
+  what: `only eu-1 to us-1 cut for ${BRIDGED_MS / 1000} s, ap-1 (150 and 230 ms) between them: us-1 seen from eu-1`,
+  measured: `never older than ${ms(highestAgeMs)} ms; a change shown after ${ms(shownMs)} ms`,
+  bar: `younger than ${BRIDGED_AGE_MS / 1000} s`,
+  met: highestAgeMs < BRIDGED_AGE_MS,
 })
 
 const healRow = ({ before, after, caughtUpMs }: Heal): Row => ({
