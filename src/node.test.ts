@@ -51,6 +51,16 @@ describe('one node', () => {
     expect(portOf(await start({ ...config, federation: port }))).toBe(port.port)
   })
 
+  it('a second server of a datacenter ends, and says who is there', async () => {
+    const first = await start(configOf('n1', { server: true }))
+    const join = [`127.0.0.1:${portOf(first)}`]
+    const second = start(configOf('n2', { server: true, federation: { port: 0, join } })).then((node) => node.ended)
+    await expect(second).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringMatching(/has a server already: n1, at /),
+    })
+  })
+
   it('a client without a server says so, and can leave', async () => {
     const node = await start(configOf('c1', { federation: { port: 0, join: ['127.0.0.1:1'] } }))
     const get = async (path: string, init?: RequestInit): Promise<{ status: number; text: string }> => {

@@ -17,6 +17,7 @@ import { exportSourceOf } from './node/export-source.ts'
 import { keepKnownPeers, loadKnownPeers } from './node/known-peers.ts'
 import { clientHeartbeat, KnownFacts, type LivenessFacts, RENEW, serverHeartbeat } from './node/liveness.ts'
 import { loadNodeId } from './node/node-id.ts'
+import { OnlyServer } from './node/only-server.ts'
 import { Replicas } from './node/replicas.ts'
 import { createLiveness, openServerSide, registerServer, type ServerSide, startDuties } from './node/server-side.ts'
 import { StopStack } from './node/stop-stack.ts'
@@ -45,7 +46,10 @@ export interface RunningNode {
   readonly http: { readonly host: string; readonly port: number }
   /** Base URL of the API. */
   readonly httpAddress: string
-  /** Resolves once the node has ended, by `stop` or by itself (it left). */
+  /**
+   * Resolves once the node has ended, by `stop` or by itself (it left). Rejects with AtollError 'conflict' once it has
+   * ended because its DC has another server.
+   */
   readonly ended: Promise<void>
   /** Idempotent. */
   stop(): Promise<void>
@@ -93,12 +97,14 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
   const [host, server] = await bothOf(startHost(frame, options), isServer ? startServerSide(frame) : undefined)
   const replicas = new Replicas(logger)
   const federation = await startFederation(frame, host, server, replicas)
+  const only = isServer ? watchOnlyServer(frame, federation) : undefined
   const self = selfOf(frame, host)
   const mesh: { door?: RunningMesh } = {}
   const agent = await startAgent(frame, self(), mesh)
   const facts = new KnownFacts()
   startLiveness(frame, { federation, server, agent, facts })
   const stopped = Promise.withResolvers<void>()
+  stopped.promise.catch(() => {})
   const stop = (): Promise<void> => parts.stop().finally(stopped.resolve)
   const door = agentDoorOf({
     agent,
@@ -140,6 +146,7 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
   if (server) await registerServer(server.catalog, self())
   runtime.releaseMemory?.()
   const http = await startHttp(frame, mesh.door)
+  only?.assert((refusal) => void parts.stop().finally(() => stopped.reject(refusal)))
   logger.info({ http: http.port, addresses: host.addresses, server: isServer, version: VERSION }, 'ready')
   return {
     node: frame.name,
@@ -151,6 +158,13 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
     ended: stopped.promise,
     stop,
   }
+}
+
+function watchOnlyServer({ config, runtime, nodeId, logger, parts }: Frame, federation: Federation): OnlyServer {
+  const { datacenter } = config
+  const only = new OnlyServer({ federation, datacenter, nodeId, clock: runtime.clock, logger })
+  parts.push('only server', () => only.close())
+  return only
 }
 
 /** Side by side; where one fails, the other is waited for: it may come up, and then has to be stopped. */

@@ -54,7 +54,13 @@ async function start(settings: NodeSettings, table: DialledLinks): Promise<void>
     const node = await starting
     report({ topology: 'ready', peerId: node.peerId, addresses: node.addresses, version: runtimeVersion() })
     // It left, or cannot go on.
-    void node.ended.then(() => process.exit(0))
+    node.ended.then(
+      () => process.exit(0),
+      (error: unknown) => {
+        console.error(messageOf(error))
+        process.exit(1)
+      },
+    )
   } catch (error) {
     report({ topology: 'failed', message: messageOf(error) })
     console.error(error)
