@@ -1,7 +1,7 @@
 import { systemClock } from './clock.ts'
 import { listenError } from './listen-error.ts'
 import { machine } from './machine.ts'
-import type { HttpServerOptions, RunningHttpServer, Runtime } from './ports.ts'
+import type { HttpRequestInfo, HttpServerOptions, RunningHttpServer, Runtime } from './ports.ts'
 
 /**
  * Bun, through `Bun.serve`.
@@ -49,7 +49,7 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
       // Outside of development Bun would share the port with whoever has it.
       reusePort: false,
       fetch(request, server) {
-        const answer = options.fetch(request, { remoteAddress: server.requestIP(request)?.address ?? '' })
+        const answer = options.fetch(request, new Peer(request, server))
         return answer instanceof Promise ? withoutTimeout(server, request, answer) : answer
       },
       error: () => new Response('internal error\n', { status: 500 }),
@@ -62,6 +62,21 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
     hostname: server.hostname,
     port: server.port,
     close: (graceMs) => (closed ??= shutDown(server, graceMs)),
+  }
+}
+
+/** Looks the address up only for who asks: most answers do not need it. */
+class Peer implements HttpRequestInfo {
+  readonly #request: Request
+  readonly #server: BunServer
+
+  constructor(request: Request, server: BunServer) {
+    this.#request = request
+    this.#server = server
+  }
+
+  get remoteAddress(): string {
+    return this.#server.requestIP(this.#request)?.address ?? ''
   }
 }
 

@@ -35,6 +35,8 @@ declare const Deno: {
 const LAST_WORDS_MS = 1000
 
 async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer> {
+  if (!signalsAreLinked) linkAllSignals()
+  signalsAreLinked = true
   const open = new OpenRequests()
   const handler = (request: Request, info: DenoInfo): Response | Promise<Response> => {
     open.linkSignal(request, info)
@@ -97,27 +99,23 @@ class OpenRequests {
 
   /** Gives the request a signal that closing can abort too; costs a controller only where it is read. */
   linkSignal(request: Request, info: DenoInfo): void {
-    const signals = this.#signals
-    let controller: AbortController | undefined
-    Object.defineProperty(request, 'signal', {
-      configurable: true,
-      get() {
-        if (controller) return controller.signal
-        const linked = new AbortController()
-        controller = linked
-        const native = signalOf.call(request)
-        signals.add(linked)
-        const forget = (): void => void signals.delete(linked)
-        info.completed.then(forget, forget)
-        const onAbort = (): void => {
-          forget()
-          linked.abort(native.reason)
-        }
-        if (native.aborted) onAbort()
-        else native.addEventListener('abort', onAbort, { once: true })
-        return linked.signal
-      },
-    })
+    linked.set(request, { open: this, info, signal: undefined })
+  }
+
+  /** A signal that aborts as the request's own does, or when closing cuts what is open. */
+  signalFor(request: Request, info: DenoInfo): AbortSignal {
+    const controller = new AbortController()
+    const native = nativeSignal.call(request)
+    this.#signals.add(controller)
+    const forget = (): void => void this.#signals.delete(controller)
+    info.completed.then(forget, forget)
+    const onAbort = (): void => {
+      forget()
+      controller.abort(native.reason)
+    }
+    if (native.aborted) onAbort()
+    else native.addEventListener('abort', onAbort, { once: true })
+    return controller.signal
   }
 
   cut(): void {
@@ -129,7 +127,30 @@ class OpenRequests {
   }
 }
 
-const signalOf = Object.getOwnPropertyDescriptor(Request.prototype, 'signal')!.get! as (this: Request) => AbortSignal
+interface Linked {
+  readonly open: OpenRequests
+  readonly info: DenoInfo
+  signal: AbortSignal | undefined
+}
+
+/** Requests of servers here. One getter for all of them: a property of its own costs each request 2.7 µs. */
+const linked = new WeakMap<Request, Linked>()
+const nativeSignal = Object.getOwnPropertyDescriptor(Request.prototype, 'signal')!.get! as (
+  this: Request,
+) => AbortSignal
+
+function linkAllSignals(): void {
+  Object.defineProperty(Request.prototype, 'signal', {
+    configurable: true,
+    get(this: Request): AbortSignal {
+      const link = linked.get(this)
+      if (link === undefined) return nativeSignal.call(this)
+      link.signal ??= link.open.signalFor(this, link.info)
+      return link.signal
+    },
+  })
+}
+let signalsAreLinked = false
 
 const shuttingDown = (): Response =>
   new Response('this node is shutting down\n', { status: 503, headers: { Connection: 'close' } })
