@@ -236,7 +236,7 @@ describe('a mesh that cannot start', () => {
   })
 
   it('passes on why a node cannot start', async () => {
-    await up({ datacenters: [{ name: 'failing' }], links: [], services: [] })
+    await up({ datacenters: [{ name: 'failing', clients: 0 }], links: [], services: [] })
     expect(await launcher!.ended).toBe(1)
     expect(launcher!.output()).toContain('failing-server cannot start: dataDirectory: is made of cheese')
   })
