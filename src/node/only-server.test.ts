@@ -1,62 +1,100 @@
 import { describe, expect, it } from 'vitest'
+import type { Federation } from '../federation/federation.ts'
 import type { Peer } from '../federation/host.ts'
-import { silentLogger } from '../runtime/logger.ts'
+import { AtollError } from '../model/errors.ts'
+import type { Logger } from '../runtime/ports.ts'
 import { VirtualClock } from '../runtime/virtual.ts'
 import { OnlyServer } from './only-server.ts'
 
 type Listener = (event: { readonly type: 'up' | 'down'; readonly peer: Peer }) => void
 
+/** Another server of the DC, and what it says of itself. */
+interface Other {
+  readonly nodeId?: string
+  readonly role?: Peer['role']
+  readonly type?: 'up' | 'down'
+  readonly uptimeMs?: unknown
+}
+
 function world() {
   const clock = new VirtualClock()
   const refusals: string[] = []
+  const errors: string[] = []
+  const logger: Logger = {
+    debug() {},
+    info() {},
+    warn() {},
+    error: (_fields, message) => errors.push(message),
+    child: () => logger,
+  }
   let listener: Listener | undefined
-  const only = new OnlyServer({
-    federation: {
-      onOwnPeer: (given) => {
-        listener = given
-        return () => {
-          listener = undefined
-        }
-      },
+  let uptimeMs: unknown
+  const federation: Pick<Federation, 'onOwnPeer' | 'call' | 'handle'> = {
+    onOwnPeer(given) {
+      listener = given
+      return () => {
+        listener = undefined
+      }
     },
-    datacenter: 'eu-1',
-    nodeId: 'own',
-    clock,
-    logger: silentLogger,
-  })
-  const meet = (nodeId: string, role: Peer['role'] = 'server', type: 'up' | 'down' = 'up') =>
-    listener?.({ type, peer: { nodeId, role, node: 'n1', address: '/ip4/10.0.0.1/tcp/8300' } as Peer })
-  return { clock, only, meet, refusals, hear: () => only.assert((error) => refusals.push(error.message)) }
+    async call() {
+      if (uptimeMs instanceof Error) throw uptimeMs
+      return uptimeMs
+    },
+    handle() {},
+  }
+  const only = new OnlyServer({ federation, datacenter: 'eu-1', nodeId: 'm', clock, logger })
+  const meet = async (other: Other): Promise<void> => {
+    const { nodeId = 'z', role = 'server', type = 'up' } = other
+    uptimeMs = other.uptimeMs ?? 3_600_000
+    listener?.({ type, peer: { nodeId, role, node: 'n1', address: '/ip4/10.0.0.1/tcp/8300', peerId: 'p' } as Peer })
+    await clock.advance(0)
+  }
+  const hear = () => only.assert((error) => refusals.push(error.message))
+  return { clock, only, meet, refusals, errors, hear }
 }
 
 describe('one server for a datacenter', () => {
-  it('does not start where there is one', () => {
+  it('does not start where there is one', async () => {
     const { meet, hear } = world()
-    meet('other')
+    await meet({})
     expect(hear).toThrow(
       expect.objectContaining({ code: 'conflict', message: expect.stringContaining('n1, at /ip4/') }),
     )
   })
 
-  it('ends once when it meets one soon after', async () => {
+  it('ends once when it meets one that was first', async () => {
     const { clock, meet, hear, refusals } = world()
     hear()
     await clock.advance(5000)
-    meet('other')
-    meet('third')
+    await meet({ uptimeMs: 8000 })
+    await meet({})
     expect(refusals).toEqual([expect.stringContaining('datacenter "eu-1" has a server already')])
   })
 
-  it('goes on when the other comes later, or is none', async () => {
-    const { clock, only, meet, hear, refusals } = world()
+  it.each([
+    ['of two that started together, the one with the smaller id', 5000, { uptimeMs: 5300, nodeId: 'z' }, 0],
+    ['and not the other', 5000, { uptimeMs: 4800, nodeId: 'a' }, 1],
+    ['the first, though it was just started', 5000, { uptimeMs: 2000, nodeId: 'a' }, 0],
+    ['one that has run for long, though the other did so for longer', 120_000, {}, 0],
+    ['one that is told nothing usable', 5000, { uptimeMs: 'x' }, 0],
+    ['one that is told nothing', 5000, { uptimeMs: new AtollError('timeout', 'late') }, 0],
+  ] as const)('stays: %s', async (_, ownMs, other, ends) => {
+    const { clock, meet, hear, refusals, errors } = world()
     hear()
-    meet('a client', 'client')
-    meet('own')
-    meet('gone', 'server', 'down')
-    await clock.advance(16_000)
-    meet('other')
+    await clock.advance(ownMs)
+    await meet(other)
+    expect(refusals).toHaveLength(ends)
+    expect(errors).toHaveLength(1 - ends)
+  })
+
+  it('minds nobody but other servers', async () => {
+    const { only, meet, hear, refusals, errors } = world()
+    hear()
+    await meet({ role: 'client' })
+    await meet({ nodeId: 'm' })
+    await meet({ type: 'down' })
     only.close()
-    meet('other')
-    expect(refusals).toEqual([])
+    await meet({})
+    expect([...refusals, ...errors]).toEqual([])
   })
 })

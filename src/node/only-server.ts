@@ -1,16 +1,23 @@
 /**
  * The embedded store is one server's: a second server of the same DC has a catalog of its own and would answer from that.
- * It ends when it meets the first, soon after it starts; who has been running for longer stays.
+ * The one that started later ends when they meet, unless it has run for long: two that were kept apart are for a person
+ * to sort out.
  */
 import type { Federation } from '../federation/federation.ts'
-import { AtollError } from '../model/errors.ts'
+import type { Peer } from '../federation/host.ts'
+import { AtollError, messageOf } from '../model/errors.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
 
-/** Who meets another server later than this after its start was there first. */
-const NEWCOMER_MS = 15_000
+/** Who runs for longer than this stays, whoever was first. */
+const NEWCOMER_MS = 60_000
+/** Started together, as far as two processes can tell; then their ids decide. */
+const TOGETHER_MS = 1_000
+const ASK_MS = 5_000
+/** Milliseconds since the start of a server's process: no clock of another machine is compared. */
+export const UPTIME = 'node.uptime'
 
 export interface OnlyServerOptions {
-  readonly federation: Pick<Federation, 'onOwnPeer'>
+  readonly federation: Pick<Federation, 'onOwnPeer' | 'call' | 'handle'>
   readonly datacenter: string
   readonly nodeId: string
   readonly clock: Clock
@@ -25,10 +32,12 @@ export class OnlyServer {
   #onRefused: ((refusal: AtollError) => void) | undefined
 
   constructor(options: OnlyServerOptions) {
+    const { federation, clock, nodeId } = options
     this.#options = options
-    this.#startedMs = options.clock.nowMs()
-    this.#stop = options.federation.onOwnPeer(({ type, peer }) => {
-      if (type === 'up' && peer.role === 'server' && peer.nodeId !== options.nodeId) this.#meet(peer.node, peer.address)
+    this.#startedMs = clock.nowMs()
+    federation.handle(UPTIME, async () => this.#uptimeMs())
+    this.#stop = federation.onOwnPeer(({ type, peer }) => {
+      if (type === 'up' && peer.role === 'server' && peer.nodeId !== nodeId) void this.#meet(peer)
     })
   }
 
@@ -38,12 +47,28 @@ export class OnlyServer {
     this.#onRefused = onRefused
   }
 
-  #meet(node: string, address: string): void {
-    const { datacenter, clock, logger } = this.#options
-    if (clock.nowMs() - this.#startedMs > NEWCOMER_MS) {
-      logger.error({ datacenter, node, address }, 'another server of this datacenter came up; it is told to end')
-      return
+  #uptimeMs(): number {
+    return this.#options.clock.nowMs() - this.#startedMs
+  }
+
+  /** Never rejects. */
+  async #meet({ peerId, nodeId, node, address }: Peer): Promise<void> {
+    const { federation, datacenter, logger } = this.#options
+    try {
+      const uptimeMs = await federation.call({ peerId }, UPTIME, {}, { deadlineMs: ASK_MS })
+      if (typeof uptimeMs !== 'number') throw new AtollError('invalid', 'its uptime is no number')
+      const aheadMs = this.#uptimeMs() - uptimeMs
+      const isFirst = Math.abs(aheadMs) < TOGETHER_MS ? this.#options.nodeId < nodeId : aheadMs > 0
+      if (!isFirst && this.#uptimeMs() < NEWCOMER_MS) return this.#refuse(node, address)
+      logger.error({ datacenter, node, address }, 'another server of this datacenter came up: it is one too many')
+    } catch (error) {
+      const fields = { datacenter, node, address, reason: messageOf(error) }
+      logger.error(fields, 'another server of this datacenter came up, and does not say which of the two was first')
     }
+  }
+
+  #refuse(node: string, address: string): void {
+    const { datacenter } = this.#options
     if (this.#refusal) return
     this.#refusal = new AtollError(
       'conflict',
