@@ -90,7 +90,7 @@ export class Child {
   pause(): void {
     if (this.#paused || !this.#running) return
     this.#paused = true
-    this.#process.kill('SIGSTOP')
+    this.#signal('SIGSTOP')
     // A stopped process cannot see that the launcher died. This shell can: it wakes the process up when its own input ends.
     const script = 'while read -r line; do :; done; kill -CONT "$0"'
     this.#reviver = spawn('/bin/sh', ['-c', script, String(this.pid)], {
@@ -104,13 +104,23 @@ export class Child {
   resume(): void {
     if (!this.#paused) return
     this.#paused = false
-    this.#process.kill('SIGCONT')
+    this.#signal('SIGCONT')
     this.#endReviver()
+  }
+
+  /** By its process id: on Deno a child's own `kill` works only once. */
+  #signal(signal: NodeJS.Signals): void {
+    if (this.pid === undefined) return
+    try {
+      process.kill(this.pid, signal)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
   }
 
   /** SIGKILL. */
   async kill(): Promise<ExitInfo> {
-    if (this.#running) this.#process.kill('SIGKILL')
+    if (this.#running) this.#signal('SIGKILL')
     return this.exited
   }
 
@@ -119,7 +129,7 @@ export class Child {
     if (!this.#running) return this.exited
     this.#process.stdin!.end()
     this.resume()
-    const timer = setTimeout(() => this.#process.kill('SIGKILL'), graceMs)
+    const timer = setTimeout(() => this.#signal('SIGKILL'), graceMs)
     const info = await this.exited
     clearTimeout(timer)
     return info
