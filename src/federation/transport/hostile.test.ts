@@ -162,9 +162,9 @@ describe('a peer that breaks the protocol is hung up on, with a reason in the lo
         stream.send(encodeFrame(Uint8Array.of(1), pack([0, ++id, 'big', null, 60_000])))
       }
       return host.peers().length === 0
-    }, 20_000)
+    }, 50_000)
     expect(warnings.join('\n')).toMatch(/does not read/)
-  })
+  }, 60_000)
 })
 
 describe('a peer without a certificate reaches nothing', () => {
