@@ -42,9 +42,9 @@ export async function remote(seconds: number): Promise<Row[]> {
   }
 }
 
-function rowOf(asked: string, { latenciesMs, failed, lateP99Ms }: OpenLoopResult): Row {
+function rowOf(asked: string, { latenciesMs, failed, lateP99Ms, fromSendP99Ms }: OpenLoopResult): Row {
   note(
-    `${asked}: ${spread(latenciesMs)}, slowest ${Math.max(...latenciesMs).toFixed(1)} ms; sent late by p99 ${lateP99Ms.toFixed(2)} ms`,
+    `${asked}: ${spread(latenciesMs)}, slowest ${Math.max(...latenciesMs).toFixed(1)} ms; sent late by p99 ${lateP99Ms.toFixed(2)} ms; from the sending p99 ${fromSendP99Ms.toFixed(2)} ms`,
   )
   return {
     what: `\`?dc=\` for a remote DC at 80 ms, ${PER_SECOND}/s: ${asked}`,
