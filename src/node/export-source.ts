@@ -1,7 +1,7 @@
 /** What this DC exports, read from its store: the entries and events of one range of keys. */
 import type { ExportedChange, ExportedEntry, ExportSource } from '../federation/federation.ts'
 import { keys, prefixEnd } from '../model/keys.ts'
-import type { KeyValue, Store, StoreEvent } from '../store/store.ts'
+import type { KeyValue, Store, StoreEvent, Watch } from '../store/store.ts'
 
 /** Entries read at once; a page of this size takes a few milliseconds. */
 const PAGE = 2_000
@@ -22,11 +22,17 @@ const changeOf = (event: StoreEvent): ExportedChange =>
     : { key: event.key, value: null, createRevision: 0, modRevision: event.modRevision }
 
 export function exportSourceOf(store: Store): ExportSource {
+  const open = new Set<Watch>()
   return {
     get epoch() {
       return store.epoch
     },
-    revision: () => store.status().revision,
+    // A subscriber that still reads history has not got all that the store has: a head must not speak of it yet.
+    revision() {
+      let least = store.status().revision
+      for (const { position } of open) least = Math.min(least, position)
+      return least
+    },
     async snapshot() {
       const entries: ExportedEntry[] = []
       let from: string = FROM
@@ -41,14 +47,27 @@ export function exportSourceOf(store: Store): ExportSource {
       }
     },
     subscribe(sinceRevision, handler) {
-      return store.watch(FROM, TO, sinceRevision, {
+      const watch = store.watch(FROM, TO, sinceRevision, {
         onRevisions: (batch) =>
           handler.onRevisions(
             batch.map(({ revision, events }) => ({ revision, changes: events.map((event) => changeOf(event)) })),
           ),
-        onCompacted: () => handler.onCompacted(),
-        onEnd: (error) => handler.onEnd(error),
+        onCompacted: () => {
+          open.delete(watch)
+          handler.onCompacted()
+        },
+        onEnd: (error) => {
+          open.delete(watch)
+          handler.onEnd(error)
+        },
       })
+      open.add(watch)
+      return {
+        cancel() {
+          open.delete(watch)
+          watch.cancel()
+        },
+      }
     },
   }
 }

@@ -97,6 +97,11 @@ export interface WatchHandler {
 }
 
 export interface Watch {
+  /**
+   * Everything up to this revision was handed to the handler. Behind the store's revision while history is read; never
+   * below the revision that the watch began after.
+   */
+  readonly position: number
   cancel(): void
 }
 

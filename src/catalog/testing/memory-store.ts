@@ -188,7 +188,7 @@ export class MemoryStore implements Store {
     const watcher: Watcher = { from, to, handler }
     if (sinceRevision < this.#compacted) {
       queueMicrotask(() => handler.onCompacted(this.#compacted + 1))
-      return { cancel: () => {} }
+      return { position: sinceRevision, cancel: () => {} }
     }
     const missed = within(
       this.#history.filter(({ revision }) => revision > sinceRevision),
@@ -197,7 +197,13 @@ export class MemoryStore implements Store {
     )
     if (missed.length > 0) handler.onRevisions(missed)
     this.#watchers.add(watcher)
-    return { cancel: () => void this.#watchers.delete(watcher) }
+    const revision = (): number => this.#revision
+    return {
+      get position() {
+        return revision()
+      },
+      cancel: () => void this.#watchers.delete(watcher),
+    }
   }
 
   /** Ends every watch as if it had fallen behind what is kept. */

@@ -55,12 +55,21 @@ export class WatchHub {
     if (this.#end) {
       const { error } = this.#end
       queueMicrotask(() => this.#finish(watcher, () => handler.onEnd(error)))
-      return { cancel: () => this.#remove(watcher) }
+      return this.#handle(watcher)
     }
     this.#watchers.add(watcher)
     if (live) this.#live++
     else this.#readOn(watcher)
-    return { cancel: () => this.#remove(watcher) }
+    return this.#handle(watcher)
+  }
+
+  #handle(watcher: Watcher): Watch {
+    return {
+      get position() {
+        return watcher.position
+      },
+      cancel: () => this.#remove(watcher),
+    }
   }
 
   deliver(revision: number, batch: readonly RevisionEvents[]): void {
