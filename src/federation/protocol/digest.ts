@@ -50,44 +50,46 @@ export function bucketOf(key: string): number {
   return (state ^ (state >>> 16)) & (BUCKETS - 1)
 }
 
-/** The sums and the tree above them. Knows no keys. */
+/** Bytes of the sums of one group of buckets, below one node of the tree. */
+const GROUP_BYTES = FANOUT * DIGEST_BYTES
+const EMPTY_GROUP_HASH = hash('sha256', new Uint8Array(GROUP_BYTES), 'buffer')
+
+/** The sums and the tree above them. Knows no keys. Takes memory only for groups of buckets in which something is. */
 export class BucketDigest {
-  readonly #sums: Uint32Array
-  readonly #groups = new Uint8Array((BUCKETS / FANOUT) * DIGEST_BYTES)
+  readonly #sums: (Uint32Array | undefined)[] = new Array(FANOUT).fill(undefined)
+  #groups: Uint8Array | undefined
   /** One bit per group whose hash is out of date. */
-  #dirty = 0xffffffff
+  #dirty = 0
   #root: Uint8Array | undefined
 
-  constructor(sums: Uint32Array = new Uint32Array(BUCKETS * LANES)) {
-    this.#sums = sums
-  }
-
   add(bucket: number, entryHash: Uint8Array): void {
-    const sums = this.#sums
-    const base = bucket * LANES
+    const sums = this.#touch(bucket)
+    const base = (bucket % FANOUT) * LANES
     for (let lane = 0; lane < LANES; lane++) sums[base + lane]! += laneOf(entryHash, lane)
-    this.#touch(bucket)
   }
 
   subtract(bucket: number, entryHash: Uint8Array): void {
-    const sums = this.#sums
-    const base = bucket * LANES
+    const sums = this.#touch(bucket)
+    const base = (bucket % FANOUT) * LANES
     for (let lane = 0; lane < LANES; lane++) sums[base + lane]! -= laneOf(entryHash, lane)
-    this.#touch(bucket)
   }
 
-  #touch(bucket: number): void {
-    this.#dirty |= 1 << (bucket >>> 5)
+  /** The sums of the bucket's group, which are about to change. */
+  #touch(bucket: number): Uint32Array {
+    const group = Math.floor(bucket / FANOUT)
+    this.#dirty |= 1 << group
     this.#root = undefined
+    this.#sums[group] ??= new Uint32Array(GROUP_LANES)
+    return this.#sums[group]
   }
 
   /** 32 bytes; the same array until something changes. */
   root(): Uint8Array {
     if (this.#root) return this.#root
+    this.#groups ??= repeated(EMPTY_GROUP_HASH, FANOUT)
     for (let group = 0; group < FANOUT; group++) {
       if ((this.#dirty & (1 << group)) === 0) continue
-      const lanes = this.#sums.subarray(group * GROUP_LANES, (group + 1) * GROUP_LANES)
-      this.#groups.set(hash('sha256', littleEndian(lanes), 'buffer'), group * DIGEST_BYTES)
+      this.#groups.set(hash('sha256', littleEndian(this.#sums[group]!), 'buffer'), group * DIGEST_BYTES)
     }
     this.#dirty = 0
     this.#root = hash('sha256', this.#groups, 'buffer')
@@ -96,21 +98,37 @@ export class BucketDigest {
 
   /** The first bytes of every bucket's sum, for a repair request. */
   bucketHashes(): Uint8Array {
-    const all = littleEndian(this.#sums)
     const out = new Uint8Array(BUCKETS * BUCKET_HASH_BYTES)
-    for (let bucket = 0; bucket < BUCKETS; bucket++) {
-      const from = bucket * DIGEST_BYTES
-      out.set(all.subarray(from, from + BUCKET_HASH_BYTES), bucket * BUCKET_HASH_BYTES)
-    }
+    this.#sums.forEach((sums, group) => {
+      if (!sums) return
+      const all = littleEndian(sums)
+      for (let i = 0; i < FANOUT; i++) {
+        const from = i * DIGEST_BYTES
+        out.set(all.subarray(from, from + BUCKET_HASH_BYTES), (group * FANOUT + i) * BUCKET_HASH_BYTES)
+      }
+    })
     return out
   }
 
   /** A copy with the listed buckets emptied. */
   without(buckets: ReadonlySet<number>): BucketDigest {
-    const sums = this.#sums.slice()
-    for (const bucket of buckets) sums.fill(0, bucket * LANES, (bucket + 1) * LANES)
-    return new BucketDigest(sums)
+    const copy = new BucketDigest()
+    this.#sums.forEach((sums, group) => {
+      copy.#sums[group] = sums?.slice()
+      if (sums) copy.#dirty |= 1 << group
+    })
+    for (const bucket of buckets) {
+      const base = (bucket % FANOUT) * LANES
+      copy.#sums[Math.floor(bucket / FANOUT)]?.fill(0, base, base + LANES)
+    }
+    return copy
   }
+}
+
+function repeated(bytes: Uint8Array, times: number): Uint8Array {
+  const out = new Uint8Array(bytes.length * times)
+  for (let i = 0; i < times; i++) out.set(bytes, i * bytes.length)
+  return out
 }
 
 /** Buckets whose hashes differ; both of BUCKETS x BUCKET_HASH_BYTES. */
@@ -138,13 +156,16 @@ function littleEndian(lanes: Uint32Array): Uint8Array {
   return out
 }
 
+/** Room for the first keys' hashes; it doubles when it is full. */
+const FIRST_SLOTS = 32
+
 /** A digest that remembers each key's hash, so that a change needs only what is new. */
 export class KeyedDigest {
   readonly #buckets = new BucketDigest()
   /** Where a key's hash lies in `#hashes`. */
   readonly #slots = new Map<string, number>()
   readonly #free: number[] = []
-  #hashes = new Uint8Array(1024 * DIGEST_BYTES)
+  #hashes = new Uint8Array(FIRST_SLOTS * DIGEST_BYTES)
 
   get size(): number {
     return this.#slots.size
