@@ -10,6 +10,10 @@ const bodies = new Map(Array.from({ length: Number(process.argv[3]) }, (_, i) =>
 const headers = { 'Content-Type': 'application/json' }
 const app = new Hono()
 app.get('/v1/health/service/:service', (c) => c.body(bodies.get(c.req.param('service'))!, 200, headers))
+app.put('/v1/catalog/register', async (c) => {
+  await c.req.text()
+  return c.body(null, 200)
+})
 
 declare const Deno: {
   serve(options: object, fetch: (request: Request) => Response | Promise<Response>): { addr: { port: number } }
