@@ -13,7 +13,8 @@ import { Content } from './protocol/content.ts'
 import type { Directory, Via } from './protocol/directory.ts'
 import { type Opened, Opener, type Stamp } from './protocol/head.ts'
 import { MAX_DATACENTERS, MAX_GOSSIP_BYTES } from './protocol/limits.ts'
-import type { Head, Message } from './protocol/messages.ts'
+import type { BeaconMessage, DeltaMessage, Head, Message } from './protocol/messages.ts'
+import { Reception, type ReceptionEffect } from './protocol/reception.ts'
 import { Replica, type ReplicaEffect, type ReplicaOptions } from './protocol/replica.ts'
 import { Remote } from './remotes.ts'
 import { TailClient } from './tail-client.ts'
@@ -47,11 +48,11 @@ interface Entry {
 }
 
 const IGNORED = { verdict: 'ignore', fresh: false, opened: undefined } as const
-const STALE = { fresh: false, latest: false } as const
 
 export class Intake {
   readonly #options: IntakeOptions
   readonly #opener: Opener
+  readonly #reception: Reception
   readonly #entries = new Map<string, Entry>()
   /** Kept for good, as a DC may go and come back. */
   readonly #sinks = new Map<string, ReplicaSink>()
@@ -60,6 +61,7 @@ export class Intake {
   constructor(options: IntakeOptions) {
     this.#options = options
     this.#opener = new Opener(options.host)
+    this.#reception = new Reception(options.host.self, options.directory)
   }
 
   remote(datacenter: string): Remote | undefined {
@@ -86,27 +88,10 @@ export class Intake {
   /** ProtocolError when the envelope is not good. */
   hear(bytes: Uint8Array, via: Via, directPeer?: string): { verdict: GossipVerdict; fresh: boolean; opened?: Opened } {
     const opened = this.#opener.open(bytes)
-    const { message, identity } = opened
     if (this.#closed) return IGNORED
-    if (message.type === 'unknown') return { verdict: 'accept', fresh: false, opened }
-    const stamp = 'head' in message ? message.head : message
-    const own = message.datacenter === this.#options.host.self.datacenter
-    if (own && 'head' in message && message.datacenterId === this.#options.host.self.datacenterId)
-      this.#options.onOwnHead(message.head, identity.peerId)
-    if (identity.peerId === this.#options.host.self.peerId) {
-      this.#options.onOwnEcho(stamp)
-      return IGNORED
-    }
-    const from = directPeer === identity.peerId ? 'direct' : via
-    const { fresh, latest } = this.#note(opened, from, own)
-    if ('head' in message && !own) this.#feed(message, bytes, fresh)
-    // What came by a tail before it came by gossip is still to be passed on: others may have no such tail. A delta that
-    // comes late may still be what somebody lacks.
-    return {
-      verdict: latest || message.type === 'delta' || message.type === 'leave' ? 'accept' : 'ignore',
-      fresh,
-      opened,
-    }
+    const { passOn, fresh, effects } = this.#reception.receive(opened, via, directPeer, this.#options.clock.nowMs())
+    for (const effect of effects) this.#receive(effect, opened)
+    return { verdict: passOn ? 'accept' : 'ignore', fresh, opened }
   }
 
   /** What this node itself says: it too is in the directory. */
@@ -115,41 +100,47 @@ export class Intake {
     directory.hear({ message, identity: host.self, bytes: envelope }, 'direct', clock.nowMs())
   }
 
-  #note(opened: Opened, via: Via, own: boolean): { readonly fresh: boolean; readonly latest: boolean } {
-    const { directory, clock, logger } = this.#options
-    const { message, identity } = opened
-    const nowMs = clock.nowMs()
-    const heard = directory.hear(opened, via, nowMs)
-    switch (heard.type) {
+  #receive(effect: ReceptionEffect, { identity, bytes }: Opened): void {
+    const { clock, logger, host, onOwnHead, onOwnEcho, onGateways, onMaybeChanged } = this.#options
+    const entry = 'datacenter' in effect ? this.#entries.get(effect.datacenter) : undefined
+    switch (effect.type) {
+      case 'own-head':
+        onOwnHead(effect.head, effect.signer)
+        break
+      case 'own-echo':
+        onOwnEcho(effect.stamp)
+        break
       case 'conflict':
-        if (own)
-          logger.error({ node: identity.node }, `another datacenter is called ${message.datacenter}, as this one is`)
-        this.#entries.get(message.datacenter)?.replica?.conflict(nowMs)
-        this.#options.onMaybeChanged()
-        return STALE
+        if (effect.datacenter === host.self.datacenter)
+          logger.error({ node: identity.node }, `another datacenter is called ${effect.datacenter}, as this one is`)
+        entry?.replica?.conflict(clock.nowMs())
+        onMaybeChanged()
+        break
       case 'left':
-        if (heard.datacenterGone && !own) this.forget(message.datacenter)
-        if (heard.gone) {
-          logger.info({ datacenter: message.datacenter, node: identity.node }, 'gateway left')
-          this.#options.onGateways()
-        }
-        return { fresh: heard.gone, latest: heard.gone }
+        if (effect.datacenterGone) this.forget(effect.datacenter)
+        if (!effect.gone) break
+        logger.info({ datacenter: effect.datacenter, node: identity.node }, 'gateway left')
+        onGateways()
+        break
       case 'heard':
-        if (!own && !this.#entries.has(message.datacenter)) this.#add(message.datacenter)
-        if (heard.newGateway || heard.moved) this.#options.onGateways()
-        if (heard.newDatacenter) logger.info({ datacenter: message.datacenter, node: identity.node }, 'new datacenter')
-        if (heard.fresh && 'head' in message) this.#entries.get(message.datacenter)?.remote.headHeard()
-        return heard
-      case 'ignored':
-        return STALE
+        this.#heard(effect, identity.node)
+        break
+      case 'feed':
+        this.#feed(effect.message, bytes, effect.fresh)
     }
   }
 
-  #feed(message: Extract<Message, { head: Head }>, bytes: Uint8Array, fresh: boolean): void {
+  #heard({ datacenter, heard }: Extract<ReceptionEffect, { type: 'heard' }>, node: string): void {
+    if (datacenter !== this.#options.host.self.datacenter && !this.#entries.has(datacenter)) this.#add(datacenter)
+    if (heard.newGateway || heard.moved) this.#options.onGateways()
+    if (heard.newDatacenter) this.#options.logger.info({ datacenter, node }, 'new datacenter')
+  }
+
+  #feed(message: BeaconMessage | DeltaMessage, bytes: Uint8Array, fresh: boolean): void {
     const entry = this.#entries.get(message.datacenter)
-    const { directory, clock } = this.#options
-    if (!entry?.replica || directory.datacenterId(message.datacenter) !== message.datacenterId) return
-    this.#run(entry, entry.replica.hear(message, bytes, fresh, clock.nowMs()))
+    if (!entry) return
+    if (fresh) entry.remote.headHeard()
+    if (entry.replica) this.#run(entry, entry.replica.hear(message, bytes, fresh, this.#options.clock.nowMs()))
   }
 
   /** A DC that servers tell of, on a node that holds no replicas; undefined when there are too many. */
@@ -190,10 +181,8 @@ export class Intake {
   }
 
   #openEnd(envelope: Uint8Array, hearsay: boolean): { opened: Opened; fresh: boolean } {
-    const { directory, clock } = this.#options
     const opened = this.#opener.open(envelope)
-    const heard = directory.hear(opened, hearsay ? 'hearsay' : 'gossip', clock.nowMs())
-    const fresh = heard.type === 'heard' && heard.fresh
+    const { fresh } = this.#reception.receiveEnd(opened, hearsay, this.#options.clock.nowMs())
     if (fresh) this.#entries.get(opened.message.datacenter)?.remote.headHeard()
     return { opened, fresh }
   }

@@ -3,6 +3,7 @@ import { AtollError, messageOf } from '../model/errors.ts'
 import type { Clock, Logger, Random } from '../runtime/ports.ts'
 import type { Host, PeerAddress } from './host.ts'
 import type { Directory } from './protocol/directory.ts'
+import { fnv } from './protocol/speaker.ts'
 
 export type KnownPeer = PeerAddress & { readonly datacenter: string }
 
@@ -181,10 +182,3 @@ const spread = (peers: readonly KnownPeer[], seed: string): KnownPeer[] =>
     .map((peer) => ({ peer, rank: fnv(seed + peer.peerId) }))
     .sort((a, b) => a.rank - b.rank)
     .map(({ peer }) => peer)
-
-/** FNV-1a, 32 bits. */
-export function fnv(text: string): number {
-  let state = 0x811c9dc5
-  for (let i = 0; i < text.length; i++) state = Math.imul(state ^ text.charCodeAt(i), 0x01000193)
-  return (state ^ (state >>> 15)) >>> 0
-}

@@ -7,13 +7,14 @@ import type { CallTarget, ExportSource, Federation, RemoteDatacenter, ReplicaSin
 import { Greeting } from './greeting.ts'
 import type { Host, Peer } from './host.ts'
 import { Intake } from './intake.ts'
-import { fnv, type KnownPeer, Membership } from './membership.ts'
+import { type KnownPeer, Membership } from './membership.ts'
 import { type OnOwnDatacenterAhead, OwnPosition } from './own-position.ts'
 import { Directory, type DirectoryOptions } from './protocol/directory.ts'
 import { seal } from './protocol/head.ts'
 import type { Position } from './protocol/hello.ts'
 import { Publisher } from './protocol/publisher.ts'
 import type { Replica, ReplicaOptions } from './protocol/replica.ts'
+import { isSpeaker } from './protocol/speaker.ts'
 import { TAIL_PROTOCOL } from './protocol/tail.ts'
 import { Publishing } from './publishing.ts'
 import { ReplicaFiles } from './replica-files.ts'
@@ -55,8 +56,6 @@ export interface FederationOptions {
 }
 
 const TICK_MS = 200
-/** A gateway of the own DC that was silent for so long leaves speaking to the next. */
-const SPEAKER_SILENT_MS = 1500
 const LEAVE_MS = 100
 
 /** Resolves once this node can be called; finding the mesh goes on for as long as it takes. */
@@ -241,15 +240,10 @@ class OpenFederation implements Federation {
     this.#membership.lookForMesh()
   }
 
-  /** One gateway of a DC speaks in gossip: of those that live, the first in an order that differs from DC to DC. */
   #speak(): void {
     const { self } = this.#host
-    const nowMs = this.#clock.nowMs()
-    const rank = (peerId: string): number => fnv(`${self.datacenter} ${peerId}`)
-    const others = this.#directory
-      .gateways(self.datacenter)
-      .filter(({ peerId, heardMs }) => peerId !== self.peerId && nowMs - (heardMs ?? -Infinity) < SPEAKER_SILENT_MS)
-    this.#publisher.setSpeaking(others.every(({ peerId }) => rank(peerId) > rank(self.peerId)))
+    const gateways = this.#directory.gateways(self.datacenter)
+    this.#publisher.setSpeaking(isSpeaker(self, gateways, this.#clock.nowMs()))
   }
 
   datacenters(): readonly string[] {

@@ -1,14 +1,15 @@
 /**
- * Notices that this DC is ahead of its own store: that its store was restored from an older copy, or lost. Whoever goes
- * on with an old epoch then would rewrite history, so the store's generation must rise before anything is published.
+ * Notices that this DC is ahead of its own store: that its store was restored from an older copy, or lost. The judgement is
+ * `protocol/own-standing.ts`; here it meets the store and the publisher.
  */
 
-import { compareEpoch } from '../model/epoch.ts'
 import { messageOf } from '../model/errors.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
 import type { ExportSource } from './federation.ts'
 import type { Head } from './protocol/messages.ts'
+import { OwnStanding, type OwnStore, type Standing, type StandingEffect } from './protocol/own-standing.ts'
 import type { Publishing } from './publishing.ts'
+import { Wakeup } from './wakeup.ts'
 
 /** `generation`: the highest that was seen; the store's must rise above it. May give a source anew. */
 export type OnOwnDatacenterAhead = (seen: { readonly generation: number }) => Promise<ExportSource | undefined>
@@ -22,92 +23,63 @@ export interface AheadOptions {
   readonly onOwnDatacenterAhead: OnOwnDatacenterAhead | undefined
 }
 
-/** Servers on one store see its revisions a moment apart. */
-const GRACE_MS = 1000
-/** Two stores that both claim to be the DC would raise each other for ever. */
-const MAX_RAISES = 3
-const RETRY_MS = 1000
-const MAX_RETRY_MS = 30_000
-
-type Standing = 'behind' | 'rolled-back' | 'superseded' | 'rival'
-
 export class OwnPosition {
   readonly #options: AheadOptions
-  #raises = 0
-  /** Evidence is being weighed, or the generation is being raised. */
-  #busy = false
+  readonly #standing: OwnStanding
+  readonly #wakeup: Wakeup
   #toldOf: Standing | undefined
-  readonly #closed = new AbortController()
+  #closed = false
 
   constructor(options: AheadOptions) {
+    const { selfPeerId, onOwnDatacenterAhead, clock } = options
     this.#options = options
+    this.#standing = new OwnStanding({ selfPeerId, canRaise: onOwnDatacenterAhead !== undefined })
+    this.#wakeup = new Wakeup(clock, () => this.#run(this.#standing.tick(this.#own(), clock.nowMs())))
   }
 
   /** A head of this DC, signed by `signer`. */
   heard(head: Head, signer: string): void {
-    if (this.#busy || this.#closed.signal.aborted) return
-    const standing = this.#judge(head, signer)
-    if (standing === 'behind') return
-    this.#busy = true
-    void this.#weigh(head, signer, standing)
-      .catch(() => {})
-      .finally(() => {
-        this.#busy = false
-      })
+    if (!this.#closed) this.#run(this.#standing.heard(head, signer, this.#own(), this.#options.clock.nowMs()))
   }
 
-  /** How the store here stands to a head that was published. */
-  #judge(head: Head, signer: string): Standing {
+  #own(): OwnStore {
     const { source } = this.#options.publishing
-    switch (compareEpoch(head.epoch, source.epoch)) {
-      case 'newer':
-        return 'superseded'
-      case 'older':
-        return 'behind'
-      case 'same':
-        return head.revision > source.revision() ? 'rolled-back' : 'behind'
-      case 'conflict':
-        // Of two stores the younger gives way; a former life of this very node cannot.
-        return signer === this.#options.selfPeerId || head.revision >= source.revision() ? 'rival' : 'behind'
-    }
+    return { epoch: source.epoch, revision: source.revision() }
   }
 
-  async #weigh(head: Head, signer: string, standing: Standing): Promise<void> {
-    const { clock, selfPeerId } = this.#options
-    if (standing === 'rolled-back' && signer !== selfPeerId) {
-      await clock.sleep(GRACE_MS, this.#closed.signal)
-      if (this.#judge(head, signer) === 'behind') return
+  #run(effects: readonly StandingEffect[]): void {
+    if (this.#closed) return
+    for (const effect of effects) {
+      if (effect.type === 'raise') void this.#raise(effect.generation)
+      else this.#giveUp(effect.standing, effect.suspend)
     }
-    if (this.#options.onOwnDatacenterAhead && this.#raises < MAX_RAISES) await this.#raise(head.epoch.generation)
-    else this.#giveUp(standing)
+    this.#wakeup.at(this.#standing.wakeAtMs())
   }
 
+  /** Never rejects. */
   async #raise(generation: number): Promise<void> {
     const { logger, publishing, onOwnDatacenterAhead, datacenter, clock } = this.#options
     const fields = { datacenter, generation, own: publishing.source.epoch.generation }
     publishing.suspend()
     logger.warn(fields, 'the mesh knows more of this datacenter than its store does: raising its generation')
-    for (let retryMs = RETRY_MS; ; retryMs = Math.min(MAX_RETRY_MS, retryMs * 2)) {
-      try {
-        const source = await onOwnDatacenterAhead!({ generation })
-        this.#raises++
-        if (!this.#closed.signal.aborted) publishing.resume(source ?? publishing.source)
-        return
-      } catch (error) {
-        const reason = messageOf(error)
-        logger.error({ ...fields, reason }, 'the generation could not be raised; nothing is published, trying again')
-      }
-      await clock.sleep(retryMs, this.#closed.signal)
+    try {
+      const source = await onOwnDatacenterAhead!({ generation })
+      this.#standing.raised()
+      if (!this.#closed) publishing.resume(source ?? publishing.source)
+    } catch (error) {
+      const reason = messageOf(error)
+      logger.error({ ...fields, reason }, 'the generation could not be raised; nothing is published, trying again')
+      this.#standing.raiseFailed(clock.nowMs())
     }
+    this.#run([])
   }
 
-  /** What is of an older or a rival epoch is ignored by others, and seen by them; only rewriting an epoch would do harm. */
-  #giveUp(standing: Standing): void {
+  #giveUp(standing: Standing, suspend: boolean): void {
     const { logger, publishing, datacenter } = this.#options
-    if (standing === 'rolled-back') publishing.suspend()
+    if (suspend) publishing.suspend()
     if (this.#toldOf === standing) return
     this.#toldOf = standing
-    const consequence = standing === 'rolled-back' ? 'it publishes nothing' : 'others ignore what it publishes'
+    const consequence = suspend ? 'it publishes nothing' : 'others ignore what it publishes'
     logger.error(
       { datacenter, standing },
       `another store speaks for this datacenter, or this one was rolled back: ${consequence}`,
@@ -115,6 +87,7 @@ export class OwnPosition {
   }
 
   close(): void {
-    this.#closed.abort(new Error('this node is closing'))
+    this.#closed = true
+    this.#wakeup.close()
   }
 }

@@ -8,6 +8,7 @@ import { messageOf } from '../model/errors.ts'
 import type { Clock, Disk, Logger } from '../runtime/ports.ts'
 import type { ExportedEntry, SavedReplica } from './federation.ts'
 import { pace } from './pace.ts'
+import { chunksOf } from './protocol/answering.ts'
 import { decode, encode, ProtocolError, Reader } from './protocol/codec.ts'
 import { isEntry } from './protocol/content.ts'
 import { BucketDigest, bucketOf, equalBytes, hashEntry } from './protocol/digest.ts'
@@ -19,7 +20,6 @@ import {
   MAX_NAME_LENGTH,
 } from './protocol/limits.ts'
 import { changeToPlain, readChanges, readDatacenter, readEpoch } from './protocol/messages.ts'
-import { chunksOf } from './tail-server.ts'
 
 export interface ReplicaFilesOptions {
   readonly disk: Disk

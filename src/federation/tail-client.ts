@@ -3,6 +3,7 @@ import { messageOf } from '../model/errors.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
 import type { FrameStream, Host, Peer } from './host.ts'
 import { pace } from './pace.ts'
+import { Asking, type Target } from './protocol/asking.ts'
 import { isProtocolError } from './protocol/codec.ts'
 import type { Opened } from './protocol/head.ts'
 import type { Replica, ReplicaEffect } from './protocol/replica.ts'
@@ -24,22 +25,13 @@ export interface TailClientOptions {
 }
 
 const OPEN_TIMEOUT_MS = 5000
-const FIRST_BACKOFF_MS = 250
-const MAX_BACKOFF_MS = 5000
-/** Between two streams, also when the first ended well. */
-const AGAIN_MS = 20
-/** When there is nobody to ask, look again after so long. */
-const IDLE_MS = 1000
 
 export class TailClient {
   readonly #options: TailClientOptions
   #stream: { readonly stream: FrameStream; readonly thirdParty: boolean } | undefined
   #wake: (() => void) | undefined
   #closed = false
-  #backoffMs = 0
-  /** Third parties take turns. */
-  #turn = 0
-  #asked = false
+  readonly #asking = new Asking<Peer>()
 
   constructor(options: TailClientOptions) {
     this.#options = options
@@ -53,7 +45,7 @@ export class TailClient {
   ask(): void {
     const { host, silentMs } = this.#options
     const current = this.#stream
-    this.#asked = true
+    this.#asking.ask()
     if (!current) {
       this.#wake?.()
     } else if ((host.silentMs(current.stream.peer.peerId) ?? Number.POSITIVE_INFINITY) > silentMs) {
@@ -70,7 +62,7 @@ export class TailClient {
 
   /** A gateway of the DC connected: what failed before says nothing of it. */
   look(): void {
-    this.#backoffMs = 0
+    this.#asking.look()
     this.#wake?.()
   }
 
@@ -83,13 +75,9 @@ export class TailClient {
   async #loop(): Promise<void> {
     while (!this.#closed) {
       const target = this.#pick()
-      if (target) {
-        this.#asked = false
-        const ok = await this.#follow(target.peer, target.thirdParty)
-        this.#backoffMs = ok ? 0 : Math.min(MAX_BACKOFF_MS, this.#backoffMs * 2 || FIRST_BACKOFF_MS)
-      }
+      if (target) this.#asking.ended(await this.#follow(target.peer, target.thirdParty))
       if (this.#closed) return
-      await this.#pause(target ? Math.max(AGAIN_MS, this.#backoffMs) : IDLE_MS)
+      await this.#pause(this.#asking.pauseMs())
     }
   }
 
@@ -99,7 +87,7 @@ export class TailClient {
     await new Promise<void>((resolve) => {
       const timer = clock.after(ms, resolve)
       this.#wake = () => {
-        if (this.#backoffMs > 0 && !this.#closed) return
+        if (!this.#asking.mayWake && !this.#closed) return
         timer.cancel()
         resolve()
       }
@@ -107,18 +95,15 @@ export class TailClient {
     this.#wake = undefined
   }
 
-  #pick(): { peer: Peer; thirdParty: boolean } | undefined {
+  #pick(): Target<Peer> | undefined {
     const { host, remote, replica, silentMs } = this.#options
-    const nearest = remote.reachableGateways()[0]
-    if (nearest) return { peer: nearest, thirdParty: false }
-    if (!replica.need() || !this.#asked) return undefined
-    const others = host
-      .peers()
-      .filter((peer) => peer.role === 'server' && peer.datacenter !== remote.datacenter)
-      .filter((peer) => (host.silentMs(peer.peerId) ?? Number.POSITIVE_INFINITY) <= silentMs)
-      .sort((a, b) => (host.roundTripMs(a.peerId) ?? 1e9) - (host.roundTripMs(b.peerId) ?? 1e9))
-    const peer = others[this.#turn++ % Math.max(1, others.length)]
-    return peer && { peer, thirdParty: true }
+    const others = (): Peer[] =>
+      host
+        .peers()
+        .filter((peer) => peer.role === 'server' && peer.datacenter !== remote.datacenter)
+        .filter((peer) => (host.silentMs(peer.peerId) ?? Number.POSITIVE_INFINITY) <= silentMs)
+        .sort((a, b) => (host.roundTripMs(a.peerId) ?? 1e9) - (host.roundTripMs(b.peerId) ?? 1e9))
+    return this.#asking.pick(remote.reachableGateways(), replica.need() !== undefined, others)
   }
 
   /** Whether anything complete came. */
@@ -138,7 +123,7 @@ export class TailClient {
         const type = this.#frame(decodeFrame(bytes), thirdParty)
         if (type === 'end') {
           complete = true
-          this.#backoffMs = 0
+          this.#asking.completed()
         }
         if (thirdParty && (type === 'end' || type === 'refuse')) break
         await breathe()

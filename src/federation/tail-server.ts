@@ -1,16 +1,13 @@
 /** Answers tails: of the own DC from its store, of others from the replica held here. */
 
-import { compareEpoch } from '../model/epoch.ts'
 import { AtollError, messageOf } from '../model/errors.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
 import type { ExportedChange } from './federation.ts'
 import type { FrameStream } from './host.ts'
 import { pace } from './pace.ts'
-import { bucketOf, differingBuckets } from './protocol/digest.ts'
-import { MAX_ENTRIES_PER_FRAME, TARGET_FRAME_BYTES } from './protocol/limits.ts'
-import { sizeOfChange } from './protocol/messages.ts'
+import { answerOwn, answerReplica, chunksOf, differing } from './protocol/answering.ts'
 import type { Replica } from './protocol/replica.ts'
-import { type AskFrame, bucketsToBitmap, decodeFrame, encodeFrame, type TransferKind } from './protocol/tail.ts'
+import { type AskFrame, decodeFrame, encodeFrame, type TransferKind } from './protocol/tail.ts'
 import type { Publishing } from './publishing.ts'
 
 export interface TailServerOptions {
@@ -172,19 +169,29 @@ class Session {
 
   async #answerOwn(ask: AskFrame): Promise<void> {
     const { publishing } = this.#options
-    if (!publishing?.speaks) return this.#refuse(ask, 'not ready to publish')
-    const epoch = publishing.publisher.epoch!
-    const same = compareEpoch(ask.epoch, epoch) === 'same'
-    if (same && ask.since > publishing.publisher.revision && ask.since > publishing.source.revision())
-      return this.#refuse(ask, `at revision ${publishing.source.revision()}, behind the one who asks`)
-    if (same && ask.mode === 'since' && (await this.#answerChanges(ask, publishing))) return
-    if (same && ask.mode === 'repair') return this.#answerBuckets(ask, publishing)
+    if (!publishing) return this.#refuse(ask, 'no store here')
+    const { publisher, source, speaks } = publishing
+    const own = { speaks, publishedRevision: publisher.revision, storeRevision: source.revision() }
+    const answer = answerOwn(ask, { ...own, epoch: publisher.epoch })
+    switch (answer.type) {
+      case 'refuse':
+        return this.#refuse(ask, answer.reason)
+      case 'changes':
+        if (await this.#answerChanges(ask, publishing)) return
+        return this.#answerSnapshot(ask, publishing, ask.since)
+      case 'buckets': {
+        const { entries, bucketHashes, envelope } = await publishing.snapshot(ask.since)
+        return this.#transferBuckets(ask, entries, bucketHashes, envelope)
+      }
+      case 'snapshot':
+        return this.#answerSnapshot(ask, publishing, answer.notBefore)
+    }
+  }
+
+  async #answerSnapshot(ask: AskFrame, publishing: Publishing, notBefore: number): Promise<void> {
     const resumed = publishing.snapshotById(ask.resumeId)
-    const snapshot = resumed ?? (await publishing.snapshot(same ? ask.since : 0))
-    await this.#transfer(ask, 'snapshot', snapshot.entries, snapshot.envelope, {
-      id: snapshot.id,
-      firstFrame: resumed ? ask.resumeFrame : 0,
-    })
+    const { id, entries, envelope } = resumed ?? (await publishing.snapshot(notBefore))
+    await this.#transfer(ask, 'snapshot', entries, envelope, { id, firstFrame: resumed ? ask.resumeFrame : 0 })
   }
 
   /** False when the history that is needed is gone. */
@@ -196,22 +203,14 @@ class Session {
     return true
   }
 
-  async #answerBuckets(ask: AskFrame, publishing: Publishing): Promise<void> {
-    const { entries, bucketHashes, envelope } = await publishing.snapshot(ask.since)
-    await this.#transferBuckets(ask, entries, bucketHashes, envelope)
-  }
-
   async #answerReplica(ask: AskFrame): Promise<void> {
     const replica = this.#options.replica(ask.datacenter)
-    const proven = replica?.proven
-    if (!replica?.loaded || !proven) return this.#refuse(ask, `no replica of ${ask.datacenter}`)
-    const order = compareEpoch(proven.head.epoch, ask.epoch)
-    const repairs = order === 'same' && ask.mode === 'repair'
-    if (order === 'older' || (order === 'same' && proven.head.revision < ask.since))
-      return this.#refuse(ask, `the replica here is at revision ${proven.head.revision}`)
-    const entries = replica.entries()
-    if (repairs) await this.#transferBuckets(ask, entries, replica.bucketHashes(), proven.envelope)
-    else await this.#transfer(ask, 'snapshot', entries, proven.envelope, {})
+    const answer = answerReplica(ask, replica?.loaded ? replica.proven : undefined)
+    if (answer.type === 'refuse') return this.#refuse(ask, answer.reason)
+    const { envelope } = replica!.proven!
+    const entries = replica!.entries()
+    if (answer.type === 'buckets') await this.#transferBuckets(ask, entries, replica!.bucketHashes(), envelope)
+    else await this.#transfer(ask, 'snapshot', entries, envelope, {})
   }
 
   #transferBuckets(
@@ -220,9 +219,8 @@ class Session {
     bucketHashes: Uint8Array,
     envelope: Uint8Array,
   ): Promise<void> {
-    const buckets = differingBuckets(bucketHashes, ask.buckets!)
-    const sent = entries.filter((entry) => buckets.has(bucketOf(entry.key)))
-    return this.#transfer(ask, 'buckets', sent, envelope, { bitmap: bucketsToBitmap(buckets) })
+    const { entries: sent, bitmap } = differing(ask, bucketHashes, entries)
+    return this.#transfer(ask, 'buckets', sent, envelope, { bitmap })
   }
 
   /** Gives up in the middle when the reader asks anew. */
@@ -247,20 +245,4 @@ class Session {
     }
     await this.#send(encodeFrame({ type: 'end', attempt, frames, envelope }))
   }
-}
-
-/** Parts of about the size of a frame; the same for the same list. */
-export function* chunksOf(entries: readonly ExportedChange[]): Generator<readonly ExportedChange[]> {
-  let start = 0
-  let bytes = 0
-  for (let i = 0; i < entries.length; i++) {
-    const size = sizeOfChange(entries[i]!)
-    if (i > start && (bytes + size > TARGET_FRAME_BYTES || i - start >= MAX_ENTRIES_PER_FRAME)) {
-      yield entries.slice(start, i)
-      start = i
-      bytes = 0
-    }
-    bytes += size
-  }
-  if (start < entries.length) yield entries.slice(start)
 }

@@ -1,0 +1,87 @@
+/**
+ * What becomes of a signed message, however it came: (opened message, now) in; noted in the directory, judged for gossip,
+ * and what it is to the rest of the node, out.
+ */
+import type { PeerIdentity } from '../host.ts'
+import type { Directory, Heard, Via } from './directory.ts'
+import type { Opened, Stamp } from './head.ts'
+import type { BeaconMessage, DeltaMessage, Head } from './messages.ts'
+
+export type ReceptionEffect =
+  /** A signed head of this node's own DC. */
+  | { readonly type: 'own-head'; readonly head: Head; readonly signer: string }
+  /** A message that this very node signed, in this life or a former one. */
+  | { readonly type: 'own-echo'; readonly stamp: Stamp }
+  /** A second DC under a name that is taken. */
+  | { readonly type: 'conflict'; readonly datacenter: string }
+  /** A gateway left; `datacenterGone`: it was the last of its DC, which is to be forgotten. */
+  | { readonly type: 'left'; readonly datacenter: string; readonly gone: boolean; readonly datacenterGone: boolean }
+  | { readonly type: 'heard'; readonly datacenter: string; readonly heard: Extract<Heard, { type: 'heard' }> }
+  /** For the replica of its DC. */
+  | { readonly type: 'feed'; readonly message: BeaconMessage | DeltaMessage; readonly fresh: boolean }
+
+export interface Received {
+  /** Whether gossip passes it on. */
+  readonly passOn: boolean
+  /** Strictly newer than all that its gateway said before. */
+  readonly fresh: boolean
+  readonly effects: readonly ReceptionEffect[]
+}
+
+const NOTHING: Received = { passOn: false, fresh: false, effects: [] }
+
+export class Reception {
+  readonly #self: PeerIdentity
+  readonly #directory: Directory
+
+  constructor(self: PeerIdentity, directory: Directory) {
+    this.#self = self
+    this.#directory = directory
+  }
+
+  /** `directPeer`: the peer id at the other end of the connection that it came on, where that is known. */
+  receive(opened: Opened, via: Via, directPeer: string | undefined, nowMs: number): Received {
+    const { message, identity } = opened
+    // Not understood: a later version's kind.
+    if (message.type === 'unknown') return { ...NOTHING, passOn: true }
+    const effects: ReceptionEffect[] = []
+    const own = message.datacenter === this.#self.datacenter
+    if (own && 'head' in message && message.datacenterId === this.#self.datacenterId)
+      effects.push({ type: 'own-head', head: message.head, signer: identity.peerId })
+    if (identity.peerId === this.#self.peerId) {
+      effects.push({ type: 'own-echo', stamp: 'head' in message ? message.head : message })
+      return { ...NOTHING, effects }
+    }
+    const heard = this.#directory.hear(opened, directPeer === identity.peerId ? 'direct' : via, nowMs)
+    const { fresh, latest } = this.#note(heard, message.datacenter, effects)
+    if ('head' in message && !own && this.#directory.datacenterId(message.datacenter) === message.datacenterId)
+      effects.push({ type: 'feed', message, fresh })
+    // What came by a tail before it came by gossip is still to be passed on: others may have no such tail. A delta that
+    // comes late may still be what somebody lacks.
+    return { passOn: latest || message.type === 'delta' || message.type === 'leave', fresh, effects }
+  }
+
+  #note(heard: Heard, datacenter: string, effects: ReceptionEffect[]): { fresh: boolean; latest: boolean } {
+    switch (heard.type) {
+      case 'conflict':
+        effects.push({ type: 'conflict', datacenter })
+        return { fresh: false, latest: false }
+      case 'left': {
+        const { gone, datacenterGone } = heard
+        effects.push({ type: 'left', datacenter, gone, datacenterGone })
+        return { fresh: gone, latest: gone }
+      }
+      case 'heard':
+        effects.push({ type: 'heard', datacenter, heard })
+        return heard
+      case 'ignored':
+        return { fresh: false, latest: false }
+    }
+  }
+
+  /** What ends a transfer: it too is noted. `thirdParty`: told from memory. */
+  receiveEnd(opened: Opened, thirdParty: boolean, nowMs: number): { readonly fresh: boolean } {
+    const heard = this.#directory.hear(opened, thirdParty ? 'hearsay' : 'gossip', nowMs)
+    return { fresh: heard.type === 'heard' && heard.fresh }
+  }
+}
