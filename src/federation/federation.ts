@@ -49,6 +49,8 @@ export interface ReplicaSink {
 export interface RemoteDatacenter {
   readonly datacenter: string
   readonly state: 'live' | 'lost' | 'quarantined'
+  /** Live, though a sign of life is overdue; on servers only. */
+  readonly suspected: boolean
   /** Something complete was received: the sink holds a prefix of that DC's history. */
   readonly loaded: boolean
   /** May be chosen for failover: loaded, live, a head heard since this node began, not quarantined. */
@@ -109,6 +111,11 @@ export interface Federation {
   /** Live connections, of the own DC too. */
   peers(): readonly Peer[]
   roundTripMs(peerId: string): number | undefined
+  /**
+   * This node's doubt in itself: 0 when its timers are in time, up to `maxScore` when they are late or it was wrong of others.
+   * It gives others `score + 1` times as long before it suspects them.
+   */
+  readonly awareness: { readonly score: number; readonly maxScore: number }
   /** Runs after membership, reachability or a state of a DC changed (not for every delta). */
   onChange(listener: () => void): () => void
   /** Connections of nodes of the own DC, for liveness. */

@@ -37,6 +37,8 @@ export interface IntakeOptions {
   readonly onOwnHead: (head: Head, signer: string) => void
   /** A message that this very node signed, in this life or a former one. */
   readonly onOwnEcho: (stamp: Stamp) => void
+  /** A gateway said just now that it suspects this node's own DC to be gone. */
+  readonly onSuspected: () => void
 }
 
 interface Entry {
@@ -101,7 +103,7 @@ export class Intake {
   }
 
   #receive(effect: ReceptionEffect, { identity, bytes }: Opened): void {
-    const { clock, logger, host, onOwnHead, onOwnEcho, onGateways, onMaybeChanged } = this.#options
+    const { clock, logger, host, onOwnHead, onOwnEcho, onSuspected, onGateways, onMaybeChanged } = this.#options
     const entry = 'datacenter' in effect ? this.#entries.get(effect.datacenter) : undefined
     switch (effect.type) {
       case 'own-head':
@@ -127,6 +129,9 @@ export class Intake {
         break
       case 'feed':
         this.#feed(effect.message, bytes, effect.fresh)
+        break
+      case 'suspected':
+        onSuspected()
     }
   }
 

@@ -84,13 +84,14 @@ class OpenFederation implements Federation {
   readonly #timers: Timer[] = []
   #offPeers: (() => void) | undefined
   #record: Uint8Array | undefined
+  #suspects: readonly string[] = []
   #closing: Promise<void> | undefined
 
   constructor(options: FederationOptions) {
     const { host, clock, logger, limits = {} } = options
     const { silentMs = 2000, maxInFlightPerPeer: maxInFlight = 1024 } = limits
     const { datacenter, role, peerId } = host.self
-    const directory = new Directory(limits.directory)
+    const directory = new Directory({ ...limits.directory, tickMs: TICK_MS, own: datacenter, self: peerId })
     const common = { clock, logger, host, directory, datacenter, silentMs }
     this.#options = options
     this.#host = host
@@ -114,6 +115,7 @@ class OpenFederation implements Federation {
       onMaybeChanged: () => this.#changes.soon(),
       onOwnHead: (head, signer) => this.#ownPosition?.heard(head, signer),
       onOwnEcho: (stamp) => this.#publisher.seen(stamp),
+      onSuspected: () => this.#publishing?.hasten(),
     })
     if (role === 'server' && options.replicaFiles)
       this.#files = new ReplicaFiles({ ...common, ...options.replicaFiles })
@@ -220,9 +222,19 @@ class OpenFederation implements Federation {
 
   #tick(): void {
     for (const datacenter of this.#directory.tick(this.#clock.nowMs())) this.#intake.forget(datacenter)
+    this.#tellSuspects()
     this.#calls.tick()
     this.#speak()
     this.#changes.check()
+  }
+
+  /** One more than before is told at once: others may wait for it to be sure. */
+  #tellSuspects(): void {
+    const suspects = this.#directory.suspects()
+    const isNew = suspects.some((datacenter) => !this.#suspects.includes(datacenter))
+    this.#suspects = suspects
+    this.#publisher.setSuspects(suspects)
+    if (isNew) this.#publishing?.hasten()
   }
 
   #savable(): { datacenter: string; digest: string; save: () => SavedReplica | undefined }[] {
@@ -257,6 +269,9 @@ class OpenFederation implements Federation {
   }
   peers(): readonly Peer[] {
     return this.#host.peers()
+  }
+  get awareness(): { readonly score: number; readonly maxScore: number } {
+    return this.#directory.awareness
   }
   roundTripMs(peerId: string): number | undefined {
     return this.#host.roundTripMs(peerId)

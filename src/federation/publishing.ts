@@ -151,6 +151,12 @@ export class Publishing {
     this.load()
   }
 
+  /** A beacon of this moment, as soon as may be. */
+  hasten(): void {
+    this.#publisher.hasten(this.#clock.nowMs())
+    this.#wakeup.at(this.#publisher.wakeAtMs())
+  }
+
   #tick(): void {
     if (this.#closed || this.#suspended) return
     this.#send(this.#publisher.tick(this.#clock.nowMs(), this.#source.revision()))

@@ -52,10 +52,13 @@ export class Remote implements RemoteDatacenter {
     const nowMs = this.#context.clock.nowMs()
     if (this.replica) {
       if (this.replica.isQuarantined(nowMs)) return 'quarantined'
-      return this.#context.directory.isLive(this.datacenter, nowMs) ? 'live' : 'lost'
+      return this.#context.directory.isLive(this.datacenter) ? 'live' : 'lost'
     }
     // Hearsay is worth little once it is old.
     return this.#position && nowMs - this.#position.atMs < 10_000 ? this.#position.told.state : 'lost'
+  }
+  get suspected(): boolean {
+    return this.replica !== undefined && this.#context.directory.isSuspected(this.datacenter)
   }
   get loaded(): boolean {
     return this.replica?.loaded ?? false

@@ -1,3 +1,4 @@
+import { Awareness } from '../../model/awareness.ts'
 import { type NodeRow, SERF_HEALTH } from '../../model/entries.ts'
 import { AtollError } from '../../model/errors.ts'
 import { keyPart } from '../../model/keys.ts'
@@ -23,18 +24,21 @@ const TICK_MS = 250
 const STALL_MS = 2000
 /** Terms for which it doubts itself after a start or a stall. */
 const DOUBT_TERMS = 3
+/** Of a term, for each point of doubt: the period of the nodes' signs of life. */
+const DOUBT_SHARE = 0.25
 const RETRY_MS = 1000
 const AT_ONCE = 64
 
 /**
  * Turns the lapse of a node's lease into a critical serfHealth. Who has no lease when the leader begins, and everyone after
- * the leader itself stood still, first gets a full term.
+ * the leader itself stood still, first gets a full term; while its timers are late, a part of one.
  */
 export class Lapses {
   readonly #o: LapsesOptions
   /** By the part of the node's id: when it is given up. */
   readonly #suspects = new Map<string, number>()
   readonly #stop: () => void
+  readonly #awareness = new Awareness({ tickMs: TICK_MS })
   #lastTickMs: number
   #scannedMs: number
   #heldUntilMs = 0
@@ -66,7 +70,7 @@ export class Lapses {
     const now = this.#o.clock.nowMs()
     this.#noticeStall(now)
     if (stands) this.#suspects.delete(id)
-    else this.#suspects.set(id, now)
+    else this.#suspects.set(id, now + this.#doubtMs())
     if (!stands) queueMicrotask(() => this.#giveUpDue())
   }
 
@@ -74,8 +78,14 @@ export class Lapses {
     const now = this.#o.clock.nowMs()
     this.#noticeStall(now)
     this.#lastTickMs = now
+    this.#awareness.tick(now)
     if (now - this.#scannedMs >= this.#o.leaseMs) this.#scan(now)
     this.#giveUpDue()
+  }
+
+  /** A server that gets no CPU hears nodes late: it waits for one more sign of life, and longer the worse it is. */
+  #doubtMs(): number {
+    return this.#awareness.score * DOUBT_SHARE * this.#o.leaseMs
   }
 
   #noticeStall(now: number): void {

@@ -144,6 +144,11 @@ export class Reader {
     this.#what = what
   }
 
+  /** Nothing more: fields that a later version added are not there. */
+  get ended(): boolean {
+    return this.#next >= this.#items.length
+  }
+
   #take(field: string): Plain {
     if (this.#next >= this.#items.length) throw new ProtocolError(`${this.#what} has no ${field}`)
     return this.#items[this.#next++]!

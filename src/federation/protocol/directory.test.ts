@@ -12,14 +12,23 @@ interface Who {
   readonly boot?: number
   readonly sequence?: number
   readonly addresses?: readonly string[]
+  readonly suspects?: readonly string[]
 }
 const opened = (kind: KnownMessage['type'], who: Who): Opened => {
-  const { peer = 'p1', datacenter = 'eu-1', id = 'id-eu-1', boot = 1, sequence = 1, addresses = ['/x'] } = who
+  const {
+    peer = 'p1',
+    datacenter = 'eu-1',
+    id = 'id-eu-1',
+    boot = 1,
+    sequence = 1,
+    addresses = ['/x'],
+    suspects = [],
+  } = who
   const about = { datacenter, datacenterId: id }
   const at = head(5, EMPTY_DIGEST, { ...about, boot, sequence })
   const message: KnownMessage =
     kind === 'beacon'
-      ? { ...beacon(at), addresses }
+      ? { ...beacon(at), addresses, suspects }
       : kind === 'delta'
         ? { type: 'delta', ...about, head: at, from: 1, changes: [] }
         : kind === 'gateway'
@@ -63,29 +72,19 @@ describe('directory', () => {
     const h = new Harness()
     h.hear('beacon', { sequence: 1 }, 0)
     h.pass(0, 2400)
-    expect(h.directory.isLive('eu-1', 2400)).toBe(true)
+    expect(h.directory.isLive('eu-1')).toBe(true)
     h.pass(2600, 2800)
-    expect(h.directory.isLive('eu-1', 2800)).toBe(false)
+    expect(h.directory.isLive('eu-1')).toBe(false)
     h.hear('beacon', { sequence: 1 }, 2900)
-    expect(h.directory.isLive('eu-1', 2900)).toBe(false)
+    expect(h.directory.isLive('eu-1')).toBe(false)
     h.hear('beacon', { sequence: 2 }, 3000)
-    expect(h.directory.isLive('eu-1', 3000)).toBe(true)
-  })
-
-  it('does not blame others for a stall of its own', () => {
-    const h = new Harness()
-    h.hear('beacon', { sequence: 1 }, 0)
-    h.pass(0, 400)
-    h.directory.tick(20_000)
-    expect(h.directory.isLive('eu-1', 20_000)).toBe(true)
-    h.pass(20_200, 23_000)
-    expect(h.directory.isLive('eu-1', 23_000)).toBe(false)
+    expect(h.directory.isLive('eu-1')).toBe(true)
   })
 
   it('counts what is told from memory as known, not as alive', () => {
     const h = new Harness()
     expect(h.hear('beacon', { sequence: 5 }, 0, 'hearsay')).toMatchObject({ fresh: false, newGateway: true })
-    expect(h.directory.isLive('eu-1', 0)).toBe(false)
+    expect(h.directory.isLive('eu-1')).toBe(false)
     expect(h.hear('beacon', { sequence: 6 }, 0, 'hearsay')).toMatchObject({ fresh: false })
     expect(h.hear('beacon', { sequence: 6 }, 0)).toMatchObject({ fresh: false })
     expect(h.hear('beacon', { sequence: 7 }, 0)).toMatchObject({ fresh: true })
@@ -94,7 +93,7 @@ describe('directory', () => {
   it('does not take a record without a head for life', () => {
     const h = new Harness()
     expect(h.hear('gateway', {}, 0, 'direct')).toMatchObject({ newGateway: true })
-    expect(h.directory.isLive('eu-1', 0)).toBe(false)
+    expect(h.directory.isLive('eu-1')).toBe(false)
   })
 
   it('keeps the newest addresses', () => {
@@ -149,5 +148,128 @@ describe('directory', () => {
       newGateway: true,
     })
     expect(h.directory.gateways('dc-0')).toHaveLength(64)
+  })
+})
+
+describe('a directory that misses signs of life', () => {
+  /** Beacons of these DCs every second up to `to`, ticks every 200 ms. */
+  function mesh(datacenters: readonly string[], to: number, options: DirectoryOptions = {}) {
+    const h = new Harness(options)
+    const say = (datacenter: string, now: number, suspects: readonly string[] = []): void => {
+      h.hear('beacon', { datacenter, id: datacenter, peer: `p-${datacenter}`, sequence: now + 1, suspects }, now)
+    }
+    const pass = (from: number, until: number, speaking: readonly string[], suspects: readonly string[] = []): void => {
+      for (let now = from; now <= until; now += 200) {
+        if (now % 1000 === 0) for (const datacenter of speaking) say(datacenter, now, suspects)
+        h.directory.tick(now)
+      }
+    }
+    pass(0, to, datacenters)
+    return { directory: h.directory, say, pass }
+  }
+  /** Milliseconds from the last sign of life of eu-1 until it was lost. */
+  function lostAfterMs(
+    { directory, pass }: ReturnType<typeof mesh>,
+    from: number,
+    speaking: string[],
+    suspects: string[],
+  ) {
+    for (let now = from + 200; now < from + 30_000; now += 200) {
+      pass(now, now, speaking, now - from > 1600 ? suspects : [])
+      if (!directory.isLive('eu-1')) return now - from
+    }
+    return undefined
+  }
+
+  it.each([
+    ['alone with it', ['eu-1'], [], 2600],
+    ['one other hears it still', ['eu-1', 'us-1'], [], 2600],
+    ['the one other agrees', ['eu-1', 'us-1'], ['eu-1'], 2200],
+    ['several others agree', ['eu-1', 'us-1', 'ap-1', 'sa-1'], ['eu-1'], 2200],
+    ['several others suspect somebody else', ['eu-1', 'us-1', 'ap-1', 'sa-1'], ['xx-1'], 2600],
+  ])('loses it sooner when others agree: %s', (_, datacenters, suspects, expected) => {
+    const m = mesh(datacenters, 4000)
+    const others = datacenters.filter((name) => name !== 'eu-1')
+    expect(lostAfterMs(m, 4000, others, suspects)).toBe(expected)
+  })
+
+  it('suspects before it loses, and tells whom', () => {
+    const m = mesh(['eu-1', 'us-1'], 2000)
+    m.pass(2200, 3400, ['us-1'])
+    expect(m.directory.suspects()).toEqual([])
+    m.pass(3600, 4400, ['us-1'])
+    expect(m.directory.suspects()).toEqual(['eu-1'])
+    expect([m.directory.isSuspected('eu-1'), m.directory.isLive('eu-1')]).toEqual([true, true])
+    m.pass(4600, 4800, ['us-1'])
+    expect([m.directory.isSuspected('eu-1'), m.directory.isLive('eu-1')]).toEqual([false, false])
+  })
+
+  it('never suspects its own datacenter', () => {
+    const m = mesh(['eu-1', 'us-1'], 2000, { own: 'eu-1' })
+    m.pass(2200, 20_000, ['us-1'])
+    expect(m.directory.suspects()).toEqual([])
+    expect(m.directory.isLive('eu-1')).toBe(true)
+  })
+
+  it('does not count what itself says, nor what was said before the suspect was heard', () => {
+    const m = mesh(['eu-1', 'us-1', 'ap-1'], 4000, { own: 'ap-1', self: 'p-ap-1' })
+    m.say('us-1', 4100, ['eu-1'])
+    m.say('eu-1', 4200)
+    let now = 4000
+    while (m.directory.isLive('eu-1')) {
+      now += 200
+      if (now % 1000 === 0) m.say('ap-1', now, ['eu-1'])
+      m.directory.tick(now)
+    }
+    // us-1 is silent as well, so that nobody is left: it may be this node that is deaf.
+    expect(now).toBe(4200 + 2 * 1600 + 1000)
+  })
+
+  it('gives everyone more time when it hears nobody at all: it may be deaf', () => {
+    expect(lostAfterMs(mesh(['eu-1', 'us-1', 'ap-1'], 4000), 4000, [], [])).toBe(4200)
+  })
+
+  it('does not blame others for a stall of its own, nor for many small ones', () => {
+    const m = mesh(['eu-1', 'us-1'], 2000)
+    m.directory.tick(20_000)
+    expect(m.directory.isLive('eu-1')).toBe(true)
+    let now = 20_000
+    // Timers that are always late: 700 ms instead of 200. What comes is read, late as well.
+    for (let i = 0; i < 20; i++) {
+      now += 700
+      m.directory.tick(now)
+      if (i % 3 === 0) for (const datacenter of ['eu-1', 'us-1']) m.say(datacenter, now)
+    }
+    expect(['eu-1', 'us-1'].map((name) => m.directory.isLive(name))).toEqual([true, true])
+    expect(m.directory.awareness.score).toBe(4)
+    // It really goes: that takes longer now, and not for ever.
+    const began = now
+    while (m.directory.isLive('eu-1')) {
+      now += 200
+      m.directory.tick(now)
+      if (now % 1000 < 200) m.say('us-1', now)
+    }
+    expect(now - began).toBeGreaterThan(4000)
+    expect(now - began).toBeLessThan(10_000)
+  })
+
+  it('trusts enough others more than its own eyes', () => {
+    const m = mesh(['eu-1', 'us-1', 'ap-1', 'sa-1'], 4000)
+    m.directory.tick(8000)
+    expect(m.directory.awareness.score).toBe(2)
+    for (const name of ['eu-1', 'us-1', 'ap-1', 'sa-1']) m.say(name, 8000)
+    expect(lostAfterMs(m, 8000, ['us-1', 'ap-1', 'sa-1'], ['eu-1'])).toBeLessThan(2600)
+  })
+
+  it('does not bring back what was lost by doubting itself later; and doubts itself when refuted', () => {
+    const m = mesh(['eu-1', 'us-1'], 4000)
+    m.pass(4200, 7000, ['us-1'])
+    expect(m.directory.isLive('eu-1')).toBe(false)
+    m.directory.tick(8000)
+    expect(m.directory.isLive('eu-1')).toBe(false)
+    const { score } = m.directory.awareness
+    m.say('eu-1', 8100)
+    expect(m.directory.isLive('eu-1')).toBe(true)
+    expect(m.directory.awareness.score).toBe(score + 1)
   })
 })

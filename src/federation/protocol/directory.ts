@@ -2,9 +2,11 @@
  * Which datacenters and gateways there are, and which of them live: (signed message, now) in, what changed out. Only a strictly
  * newer (boot, sequence) proves that anything lives; clocks of others are never compared.
  */
+import { Awareness } from '../../model/awareness.ts'
 import type { PeerIdentity } from '../host.ts'
 import { isNewer, type Opened, type Stamp } from './head.ts'
 import { MAX_DATACENTERS, MAX_GATEWAYS_PER_DATACENTER } from './limits.ts'
+import { DEFAULT_PULSE, Pulse, type PulseOptions } from './pulse.ts'
 
 /** How a message came: from its author over a connection of its own, passed on as it was said, or told later from memory. */
 export type Via = 'direct' | 'gossip' | 'hearsay'
@@ -20,6 +22,9 @@ export interface Gateway {
   readonly stamp: Stamp
   /** When it last said something new, on this node's monotonic clock; undefined while it is known from memory alone. */
   readonly heardMs: number | undefined
+  /** DCs that it suspected to be gone when it last said so, at `suspectsMs`. */
+  readonly suspects: readonly string[]
+  readonly suspectsMs: number
 }
 
 export type Heard =
@@ -42,33 +47,46 @@ export type Heard =
   | { readonly type: 'ignored' }
 
 export interface DirectoryOptions {
-  /** A DC is lost when nothing new was heard of it for so long. Default 2,600: with the tick, below 3 s. */
-  readonly lostAfterMs?: number
+  /** The own DC, which is never suspected, and this node's own peer id, which is no witness of itself. */
+  readonly own?: string
+  readonly self?: string
+  /** When a DC is suspected and lost. By default 2,600 ms for an observer alone: with the tick, below 3 s. */
+  readonly pulse?: PulseOptions
   /** Gateways that were not heard for so long are forgotten. Default 72 h. */
   readonly forgetAfterMs?: number
-  /** A pause between two ticks beyond this is a stall of this node, not silence of others. Default 1,000. */
-  readonly stallMs?: number
+  /** How often `tick` is called. Default 200. */
+  readonly tickMs?: number
 }
 
 interface Known {
   readonly datacenter: string
   readonly datacenterId: string
   readonly gateways: Map<string, MutableGateway>
-  heardMs: number | undefined
+  readonly pulse: Pulse
 }
 type MutableGateway = { -readonly [K in keyof Gateway]: Gateway[K] } & { recordStamp: Stamp; sinceMs: number }
 
 const MAX_LEFT = 4096
+/** So many other DCs that suspect the same one make certain. */
+const ENOUGH = 2
+/** What a gateway says of others counts for so long. */
+const SAID_FOR_MS = 2600
 
 export class Directory {
   readonly #options: Required<DirectoryOptions>
+  readonly #awareness: Awareness
   readonly #datacenters = new Map<string, Known>()
   /** Boots that left, by `datacenter peerId`. */
   readonly #left = new Map<string, { boot: number; atMs: number }>()
-  #lastTickMs: number | undefined
 
   constructor(options: DirectoryOptions = {}) {
-    this.#options = { lostAfterMs: 2600, forgetAfterMs: 72 * 3_600_000, stallMs: 1000, ...options }
+    this.#options = { own: '', self: '', pulse: DEFAULT_PULSE, forgetAfterMs: 72 * 3_600_000, tickMs: 200, ...options }
+    this.#awareness = new Awareness({ tickMs: this.#options.tickMs })
+  }
+
+  /** This node's doubt in itself, from 0 to `maxScore`. */
+  get awareness(): Pick<Awareness, 'score' | 'maxScore'> {
+    return this.#awareness
   }
 
   /** Every DC with a gateway, the own one too. */
@@ -89,16 +107,28 @@ export class Directory {
     return [...this.#datacenters.values()].flatMap((known) => [...known.gateways.values()].map(({ record }) => record))
   }
 
-  /** Whether something new was heard of the DC lately. */
-  isLive(datacenter: string, nowMs: number): boolean {
-    const heardMs = this.#datacenters.get(datacenter)?.heardMs
-    return heardMs !== undefined && nowMs - heardMs < this.#options.lostAfterMs
+  /** Whether something new was heard of the DC lately, as the last tick judged it. */
+  isLive(datacenter: string): boolean {
+    return this.#datacenters.get(datacenter)?.pulse.alive ?? false
+  }
+
+  /** Overdue, and not lost yet. */
+  isSuspected(datacenter: string): boolean {
+    return this.#datacenters.get(datacenter)?.pulse.suspected ?? false
+  }
+  /** All that are. */
+  suspects(): string[] {
+    return [...this.#datacenters.values()].filter(({ pulse }) => pulse.suspected).map(({ datacenter }) => datacenter)
   }
 
   /** A DC known from a former run: its name belongs to this id. */
   pin(datacenter: string, datacenterId: string): void {
     if (!this.#datacenters.has(datacenter) && this.#datacenters.size < MAX_DATACENTERS)
-      this.#datacenters.set(datacenter, { datacenter, datacenterId, gateways: new Map(), heardMs: undefined })
+      this.#datacenters.set(datacenter, this.#known(datacenter, datacenterId))
+  }
+
+  #known(datacenter: string, datacenterId: string): Known {
+    return { datacenter, datacenterId, gateways: new Map(), pulse: new Pulse(this.#options.pulse) }
   }
 
   hear({ message, identity, bytes }: Opened, via: Via, nowMs: number): Heard {
@@ -110,7 +140,12 @@ export class Directory {
     if (left && stamp.boot <= left.boot) return { type: 'ignored' }
     if (message.type === 'leave') return this.#leave(known, identity, stamp, nowMs)
     const addresses = 'addresses' in message ? message.addresses : undefined
-    return this.#note(known, identity, stamp, addresses, bytes, 'head' in message, via, nowMs)
+    const heard = this.#note(known, identity, stamp, addresses, bytes, 'head' in message, via, nowMs)
+    if (message.type === 'beacon' && heard.type === 'heard' && heard.fresh) {
+      const gateway = this.#datacenters.get(message.datacenter)?.gateways.get(identity.peerId)
+      if (gateway) Object.assign(gateway, { suspects: message.suspects, suspectsMs: nowMs })
+    }
+    return heard
   }
 
   #note(
@@ -135,7 +170,7 @@ export class Directory {
     const fresh = newer && via !== 'hearsay'
     if (fresh) {
       gateway.heardMs = nowMs
-      if (hasHead) known!.heardMs = nowMs
+      if (hasHead && known!.pulse.heard(nowMs)) this.#awareness.doubt(nowMs)
     }
     let moved = false
     if (addresses && isNewer(stamp, gateway.recordStamp)) {
@@ -160,12 +195,12 @@ export class Directory {
     const newDatacenter = !known || known.gateways.size === 0
     if (!known) {
       if (this.#datacenters.size >= MAX_DATACENTERS) return { type: 'ignored' }
-      known = { datacenter, datacenterId, gateways: new Map(), heardMs: undefined }
+      known = this.#known(datacenter, datacenterId)
       this.#datacenters.set(datacenter, known)
     }
     if (known.gateways.size >= MAX_GATEWAYS_PER_DATACENTER && !this.#evict(known, nowMs)) return { type: 'ignored' }
     const fresh = via !== 'hearsay'
-    if (fresh && hasHead) known.heardMs = nowMs
+    if (fresh && hasHead) known.pulse.heard(nowMs)
     known.gateways.set(peerId, {
       peerId,
       node,
@@ -175,6 +210,8 @@ export class Directory {
       recordStamp: stamp,
       stamp: { boot: stamp.boot, sequence: stamp.sequence },
       heardMs: fresh ? nowMs : undefined,
+      suspects: [],
+      suspectsMs: nowMs,
       sinceMs: nowMs,
     })
     return { type: 'heard', fresh, latest: true, newGateway: true, newDatacenter, moved: true }
@@ -204,9 +241,9 @@ export class Directory {
 
   /** Call every few hundred milliseconds. Returns the DCs whose last gateway was forgotten. */
   tick(nowMs: number): string[] {
-    const gapMs = nowMs - (this.#lastTickMs ?? nowMs)
-    this.#lastTickMs = nowMs
-    if (gapMs > this.#options.stallMs) this.#forgive(gapMs, nowMs)
+    const deafMs = this.#awareness.tick(nowMs)
+    if (deafMs > 0) this.#forgive(deafMs, nowMs)
+    this.#judge(nowMs)
     const forgotten: string[] = []
     for (const known of this.#datacenters.values()) {
       let dropped = false
@@ -223,12 +260,45 @@ export class Directory {
     return forgotten
   }
 
-  /** This node heard nobody while it stalled: that time does not count. */
-  #forgive(gapMs: number, nowMs: number): void {
+  #judge(nowMs: number): void {
+    const others = [...this.#datacenters.values()].filter(({ datacenter }) => datacenter !== this.#options.own)
+    const living = others.filter(({ pulse }) => pulse.alive)
+    const overdue = living.filter(({ pulse }) => pulse.isOverdue(nowMs))
+    if (overdue.length === 0) return
+    // Who hears nobody at all may be deaf itself; and there is no other DC that one could turn to in the meantime.
+    const deaf = living.length > 1 && overdue.length === living.length
+    const factor = this.#awareness.factor + (deaf ? 1 : 0)
+    for (const { datacenter, pulse } of overdue) {
+      const witnesses = this.#witnesses(datacenter, nowMs - pulse.silentMs(nowMs)!, nowMs)
+      const confirmations = witnesses.filter((suspects) => suspects).length
+      pulse.judge(nowMs, { factor, confirmations, enough: Math.min(ENOUGH, witnesses.length) })
+    }
+  }
+
+  /**
+   * For each DC with a gateway that was heard lately, this one's own too, whether one of them suspects `datacenter`, and said so
+   * after this node heard of it.
+   */
+  #witnesses(datacenter: string, heardMs: number, nowMs: number): boolean[] {
+    const out: boolean[] = []
     for (const known of this.#datacenters.values()) {
-      if (known.heardMs !== undefined) known.heardMs = Math.min(nowMs, known.heardMs + gapMs)
-      for (const gateway of known.gateways.values())
-        if (gateway.heardMs !== undefined) gateway.heardMs = Math.min(nowMs, gateway.heardMs + gapMs)
+      if (known.datacenter === datacenter) continue
+      const heard = [...known.gateways.values()].filter(
+        (gateway) => gateway.peerId !== this.#options.self && nowMs - (gateway.heardMs ?? -Infinity) < SAID_FOR_MS,
+      )
+      const agrees = ({ suspects, suspectsMs }: Gateway): boolean =>
+        suspectsMs > heardMs && suspects.includes(datacenter)
+      if (heard.length > 0) out.push(heard.some(agrees))
+    }
+    return out
+  }
+
+  /** This node heard nobody while it stalled: that time does not count. */
+  #forgive(deafMs: number, nowMs: number): void {
+    for (const { pulse, gateways } of this.#datacenters.values()) {
+      pulse.forgive(deafMs, nowMs)
+      for (const gateway of gateways.values())
+        if (gateway.heardMs !== undefined) gateway.heardMs = Math.min(nowMs, gateway.heardMs + deafMs)
     }
   }
 }

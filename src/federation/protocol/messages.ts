@@ -16,6 +16,7 @@ import {
   MAX_ENVELOPE_BYTES,
   MAX_KEY_BYTES,
   MAX_NAME_LENGTH,
+  MAX_SUSPECTS,
   MAX_VALUE_BYTES,
   PROTOCOL_VERSION,
 } from './limits.ts'
@@ -54,6 +55,8 @@ export interface BeaconMessage {
   readonly datacenterId: string
   readonly head: Head
   readonly addresses: readonly string[]
+  /** DCs that this gateway has not heard for too long; none from nodes that are too old to say. */
+  readonly suspects: readonly string[]
 }
 
 /** Everything exported that changed after `from`, up to the head. */
@@ -102,7 +105,7 @@ export function encodeMessage(message: KnownMessage): Uint8Array {
     case 'gateway':
       return encode([...start, message.boot, message.sequence, message.addresses])
     case 'beacon':
-      return encode([...start, headToPlain(message.head), message.addresses])
+      return encode([...start, headToPlain(message.head), message.addresses, message.suspects])
     case 'delta':
       return encode([...start, headToPlain(message.head), message.from, message.changes.map(changeToPlain)])
     case 'leave':
@@ -133,7 +136,7 @@ export function decodeMessage(body: Uint8Array): Message {
         addresses: readAddresses(reader),
       }
     case KIND.beacon:
-      return { type: 'beacon', ...about, head: readHead(reader.sub('head'), about), addresses: readAddresses(reader) }
+      return readBeacon(reader, about)
     case KIND.delta:
       return readDelta(reader, about)
     case KIND.leave:
@@ -151,6 +154,19 @@ export function readDatacenter(reader: Reader): string {
   } catch (error) {
     throw new ProtocolError('message: its datacenter has no valid name', error)
   }
+}
+
+function readBeacon(reader: Reader, about: { datacenter: string; datacenterId: string }): BeaconMessage {
+  const head = readHead(reader.sub('head'), about)
+  const addresses = readAddresses(reader)
+  const suspects = reader.ended ? [] : reader.list('suspects', MAX_SUSPECTS).map(readSuspect)
+  return { type: 'beacon', ...about, head, addresses, suspects }
+}
+
+function readSuspect(name: Plain): string {
+  if (typeof name !== 'string' || name.length > MAX_NAME_LENGTH)
+    throw new ProtocolError('message: a suspect is no datacenter')
+  return name
 }
 
 function readDelta(reader: Reader, about: { datacenter: string; datacenterId: string }): DeltaMessage {

@@ -7,7 +7,7 @@ import type { Epoch } from '../../model/epoch.ts'
 import type { ExportedChange } from '../federation.ts'
 import { hashEntry, KeyedDigest } from './digest.ts'
 import { isNewer, type Stamp } from './head.ts'
-import { MAX_CHANGES_PER_DELTA, MAX_GOSSIP_DELTA_BYTES, MAX_LIVE_DELTA_BYTES } from './limits.ts'
+import { MAX_CHANGES_PER_DELTA, MAX_GOSSIP_DELTA_BYTES, MAX_LIVE_DELTA_BYTES, MAX_SUSPECTS } from './limits.ts'
 import {
   type BeaconMessage,
   type DeltaMessage,
@@ -43,12 +43,15 @@ export interface PublisherOptions {
 const CHANGES_PER_FLUSH = 2000
 /** A pause of this length makes the next change a first one again, with the shortest gathering after it. */
 const IDLE_MS = 100
+/** Two beacons are at least so far apart. */
+const HASTE_MS = 200
 
 export class Publisher {
   readonly #options: Required<PublisherOptions>
   #boot: number
   #sequence = 0
   #addresses: readonly string[] = []
+  #suspects: readonly string[] = []
   #epoch: Epoch | undefined
   #digest = new KeyedDigest()
   #revision = 0
@@ -58,6 +61,7 @@ export class Publisher {
   #lastFlushMs = Number.NEGATIVE_INFINITY
   #nextFlushMs = Number.NEGATIVE_INFINITY
   #nextBeaconMs = Number.POSITIVE_INFINITY
+  #lastBeaconMs = Number.NEGATIVE_INFINITY
   #speaking = true
 
   constructor(options: PublisherOptions) {
@@ -89,6 +93,14 @@ export class Publisher {
 
   setAddresses(addresses: readonly string[]): void {
     this.#addresses = addresses
+  }
+  /** DCs that every beacon from now on says are suspected. */
+  setSuspects(suspects: readonly string[]): void {
+    this.#suspects = suspects.slice(0, MAX_SUSPECTS)
+  }
+  /** The next beacon matters to somebody now: it comes before its time, though not right after another one. */
+  hasten(nowMs: number): void {
+    if (this.started) this.#nextBeaconMs = Math.min(this.#nextBeaconMs, Math.max(nowMs, this.#lastBeaconMs + HASTE_MS))
   }
   /** Whether this gateway, of those of its DC, puts deltas into gossip. */
   setSpeaking(speaking: boolean): void {
@@ -152,6 +164,7 @@ export class Publisher {
     const effects = this.#pending.length > 0 && nowMs >= this.#nextFlushMs ? this.#flush(nowMs) : []
     if (nowMs >= this.#nextBeaconMs) {
       this.#nextBeaconMs = nowMs + this.#options.beaconMs
+      this.#lastBeaconMs = nowMs
       if (this.#pending.length === 0) this.#revision = Math.max(this.#revision, sourceRevision)
       effects.push({ type: 'beacon', message: this.beacon() })
     }
@@ -161,14 +174,15 @@ export class Publisher {
   /** A beacon with a head of this moment. Throws when nothing is loaded. */
   beacon(): BeaconMessage {
     const { datacenter, datacenterId } = this.#options
-    return { type: 'beacon', datacenter, datacenterId, head: this.#cut(), addresses: this.#addresses }
+    const [addresses, suspects] = [this.#addresses, this.#suspects]
+    return { type: 'beacon', datacenter, datacenterId, head: this.#cut(), addresses, suspects }
   }
 
   /** A beacon for a content read at `revision`, whose digest was worked out from it. */
   beaconOf(epoch: Epoch, revision: number, digest: Uint8Array): BeaconMessage {
     const { datacenter, datacenterId } = this.#options
     const head = { datacenter, datacenterId, epoch, revision, lastExported: revision, digest, ...this.#stamp() }
-    return { type: 'beacon', datacenter, datacenterId, head, addresses: this.#addresses }
+    return { type: 'beacon', datacenter, datacenterId, head, addresses: this.#addresses, suspects: this.#suspects }
   }
 
   /** Where this gateway can be dialled, for when there is no head yet. */

@@ -56,6 +56,8 @@ export class Reception {
     const { fresh, latest } = this.#note(heard, message.datacenter, effects)
     if ('head' in message && !own && this.#directory.datacenterId(message.datacenter) === message.datacenterId)
       effects.push({ type: 'feed', message, fresh })
+    if (fresh && message.type === 'beacon' && message.suspects.includes(this.#self.datacenter))
+      effects.push({ type: 'suspected' })
     // What came by a tail before it came by gossip is still to be passed on: others may have no such tail. A delta that
     // comes late may still be what somebody lacks.
     return { passOn: latest || message.type === 'delta' || message.type === 'leave', fresh, effects }

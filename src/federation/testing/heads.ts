@@ -53,4 +53,5 @@ export const beacon = (of: Head): BeaconMessage => ({
   datacenterId: of.datacenterId,
   head: of,
   addresses: ['/ip4/127.0.0.1/tcp/8300'],
+  suspects: [],
 })

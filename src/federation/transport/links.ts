@@ -1,4 +1,5 @@
 import type { Connection, Stream } from '@libp2p/interface'
+import { Awareness } from '../../model/awareness.ts'
 import { AtollError, messageOf } from '../../model/errors.ts'
 import type { Clock, Logger, Timer } from '../../runtime/ports.ts'
 import type { Peer } from '../host.ts'
@@ -45,6 +46,8 @@ export interface LinksOptions {
 
 /** Peers whose last connection is remembered. */
 const MAX_LOST = 4096
+/** A node that doubts itself waits at most so many times as long before it hangs up. */
+const MAX_PATIENCE = 2
 
 /**
  * Keeps one connection per peer, whoever dialled and however many came about: of each pair the node with the smaller
@@ -60,12 +63,12 @@ export class Links {
   readonly #elected = new Map<string, Link>()
   /** Connection id of the last elected connection of a peer that is gone. */
   readonly #lost = new Map<string, string>()
-  #lastTickMs: number
+  readonly #awareness: Awareness
   #closed = false
 
   constructor(options: LinksOptions) {
     this.#options = options
-    this.#lastTickMs = options.clock.nowMs()
+    this.#awareness = new Awareness({ tickMs: options.limits.pingEveryMs })
   }
 
   get(peerId: string): Link | undefined {
@@ -184,14 +187,14 @@ export class Links {
   tick(): void {
     const { clock, limits } = this.#options
     const nowMs = clock.nowMs()
-    // A node that stalled itself has not listened: that is not its peers' silence.
-    const stallMs = nowMs - this.#lastTickMs - limits.pingEveryMs
-    this.#lastTickMs = nowMs
+    // A node that got no CPU has not listened: that is not its peers' silence.
+    const deafMs = this.#awareness.tick(nowMs)
+    const maxSilenceMs = limits.maxSilenceMs * Math.min(MAX_PATIENCE, this.#awareness.factor)
     const wallMs = clock.wallMs()
     for (const link of [...this.up()]) {
-      if (stallMs > limits.pingEveryMs) link.heardMs = Math.min(nowMs, link.heardMs + stallMs)
+      if (deafMs > 0) link.heardMs = Math.min(nowMs, link.heardMs + deafMs)
       const silentMs = nowMs - link.heardMs
-      if (silentMs > limits.maxSilenceMs) this.drop(link, `silent for ${Math.round(silentMs)} ms`)
+      if (silentMs > maxSilenceMs) this.drop(link, `silent for ${Math.round(silentMs)} ms`)
       else if (wallMs > link.certificateEndsMs) this.violation(link, 'its certificate has expired')
       else link.channel?.ping()
     }

@@ -155,6 +155,7 @@ export class FakeView implements CatalogView {
 
 export class FakeRemote implements RemoteDatacenter {
   state: RemoteDatacenter['state'] = 'live'
+  suspected = false
   loaded = true
   fit = true
   epoch = { generation: 0, random: 'r' }
@@ -182,6 +183,7 @@ export class FakeRemote implements RemoteDatacenter {
 export class FakeFederation implements Federation {
   readonly peerId = 'self'
   readonly addresses = ['/ip4/127.0.0.1/tcp/1/p2p/self']
+  readonly awareness = { score: 0, maxScore: 4 }
   readonly list: FakeRemote[] = []
   readonly calls: { target: string | undefined; method: string; payload: unknown; deadlineMs: number }[] = []
   onCall: (method: string, payload: unknown) => Promise<unknown> = () =>
