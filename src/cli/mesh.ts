@@ -17,7 +17,7 @@ export const command = defineCommand({
   ],
   flags,
   notes: [
-    'STATE: live, lost (not heard of lately), or quarantined (two stores claim the name). RTT is measured, the least of a while. REVISION is where the copy held here stands, BEHIND how many revisions its datacenter has announced beyond that, AGE for how long it has not been at the newest.',
+    'STATE: live, overdue (a sign of life is late), lost (not heard of lately), or quarantined (two stores claim the name). RTT is measured, the least of a while. REVISION is where the copy held here stands, BEHIND how many revisions its datacenter has announced beyond that, AGE for how long it has not been at the newest.',
   ],
   async run(context) {
     const { value } = await context.client().mesh.status()
@@ -64,8 +64,18 @@ function show({ flags: values, paint, print, printTable }: Context<typeof flags>
   print(paint('dim', `${seen}, with ${mesh.Links.length} ${mesh.Links.length === 1 ? 'link' : 'links'}`))
 }
 
-function row({ Datacenter, Own, State, Reachable, RoundTripMs, Gateways, Replica }: MeshDatacenterJson): Cell[] {
-  const state = State === 'live' && !Own && !Reachable ? 'live, not reachable directly' : State
+function row({
+  Datacenter,
+  Own,
+  State,
+  Suspected,
+  Reachable,
+  RoundTripMs,
+  Gateways,
+  Replica,
+}: MeshDatacenterJson): Cell[] {
+  const notes = [...(Suspected ? ['overdue'] : []), ...(Own || Reachable ? [] : ['not reachable directly'])]
+  const state = State === 'live' ? [State, ...notes].join(', ') : State
   const connected = Gateways.filter((gateway) => gateway.Connected).length
   return [
     Own ? `${Datacenter} (here)` : Datacenter,

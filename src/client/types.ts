@@ -144,6 +144,8 @@ export interface MeshStatusJson {
   readonly Role: 'server' | 'client'
   readonly Runtime: string
   readonly Datacenters: readonly MeshDatacenterJson[]
+  /** The asked node's doubt in itself, from late timers and wrong suspicions; not told by nodes of 0.1.0. */
+  readonly Doubt?: { readonly Score: number; readonly Of: number }
   readonly Links: readonly MeshLinkJson[]
 }
 
@@ -151,6 +153,8 @@ export interface MeshDatacenterJson {
   readonly Datacenter: string
   readonly Own: boolean
   readonly State: 'live' | 'lost' | 'quarantined'
+  /** Still live, though a sign of life is overdue. */
+  readonly Suspected?: boolean
   readonly Reachable: boolean
   /** Null while unmeasured. */
   readonly RoundTripMs: number | null

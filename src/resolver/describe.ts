@@ -18,6 +18,7 @@ export function describeMesh(options: DescribeOptions): MeshStatus {
     role: options.catalog ? 'server' : 'client',
     runtime: options.runtime,
     datacenters: datacentersOf(options),
+    doubt: doubtOf(options.federation),
     links: linksOf(options.federation),
   }
 }
@@ -27,6 +28,7 @@ function datacentersOf({ datacenter, nodeName, federation, catalog }: DescribeOp
     datacenter,
     own: true,
     state: 'live',
+    suspected: false,
     reachable:
       catalog !== undefined ||
       federation.peers().some((peer) => peer.datacenter === datacenter && peer.role === 'server'),
@@ -44,6 +46,7 @@ function datacentersOf({ datacenter, nodeName, federation, catalog }: DescribeOp
         datacenter: name,
         own: false,
         state: remote.state,
+        suspected: remote.suspected,
         reachable: remote.reachable(),
         roundTripMs: remote.roundTripMs(),
         gateways: remote.gateways(),
@@ -65,6 +68,8 @@ function datacentersOf({ datacenter, nodeName, federation, catalog }: DescribeOp
   })
   return [own, ...others]
 }
+
+const doubtOf = ({ awareness: { score, maxScore } }: Federation): MeshStatus['doubt'] => ({ score, of: maxScore })
 
 const linksOf = (federation: Federation): LinkStatus[] =>
   federation.peers().map((peer) => ({

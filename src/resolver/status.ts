@@ -5,6 +5,8 @@ export interface MeshStatus {
   readonly role: 'server' | 'client'
   readonly runtime: string
   readonly datacenters: readonly DatacenterStatus[]
+  /** This node's doubt in itself: 0 is none. While it has some, others get more time before it suspects them. */
+  readonly doubt: { readonly score: number; readonly of: number }
   /** Direct connections of this node. */
   readonly links: readonly LinkStatus[]
 }
@@ -14,6 +16,8 @@ export interface DatacenterStatus {
   readonly own: boolean
   /** `live`: heard in time; `lost`: not heard; `quarantined`: two stores claim the name. */
   readonly state: 'live' | 'lost' | 'quarantined'
+  /** Still live, though a sign of life is overdue. */
+  readonly suspected: boolean
   /** Whether a gateway of it is connected to this node directly. */
   readonly reachable: boolean
   /** Minimum of the window, undefined while unmeasured. */

@@ -11,6 +11,7 @@ const at7 = head(7, digestAfter(put('a', 'x', 7)), { epoch: { generation: 3, ran
 const about = { datacenter: 'eu-1', datacenterId: 'id-eu-1' }
 const messages: KnownMessage[] = [
   beacon(at7),
+  { ...beacon(at7), suspects: ['us-1', 'ap-1'] },
   delta(2, at7, [put('a', 'x', 7), { key: 'b', value: null, createRevision: 0, modRevision: 7 }]),
   { type: 'gateway', ...about, boot: 2 ** 50, sequence: 4, addresses: [] },
   { type: 'leave', ...about, boot: 1, sequence: 2 },
@@ -85,14 +86,16 @@ describe('codecs', () => {
   it('know buckets by their bits', () => {
     expect([...bitmapToBuckets(bucketsToBitmap(new Set([0, 8, 1023])))]).toEqual([0, 8, 1023])
   })
-  it('pass on kinds of a later version, and overlook what it added to known ones', () => {
+  it('pass on kinds of a later version, and overlook what it added to known ones; do without what a former one lacks', () => {
     expect(decodeMessage(encode(['atoll/federation', 2, 0, 99, 'eu-1', 'id', [1, 2]]))).toEqual({
       type: 'unknown',
       datacenter: 'eu-1',
       datacenterId: 'id',
     })
-    const longer = [...decode(encodeMessage(messages[3]!), { maxBytes: 1e6, maxItems: 1e3 }), 'new', [1]]
-    expect(decodeMessage(encode(longer))).toEqual(messages[3])
+    const longer = [...decode(encodeMessage(messages[4]!), { maxBytes: 1e6, maxItems: 1e3 }), 'new', [1]]
+    expect(decodeMessage(encode(longer))).toEqual(messages[4])
+    const former = (decode(encodeMessage(messages[1]!), { maxBytes: 1e6, maxItems: 1e3 }) as never[]).slice(0, -1)
+    expect(plain(decodeMessage(encode(former)))).toEqual(plain(messages[0]))
     expect(decodeFrame(encode([2, 0, 77, 'x']))).toEqual({ type: 'unknown' })
   })
 })

@@ -130,4 +130,19 @@ describe('publisher', () => {
       head: { epoch: { generation: 1 }, revision: 3, lastExported: 2 },
     })
   })
+
+  it('says whom it suspects, and before its time when it matters, but not twice at once', () => {
+    const publisher = open()
+    publisher.tick(0, 10)
+    publisher.setSuspects(['us-1'])
+    publisher.hasten(500)
+    expect(publisher.tick(500, 10)).toMatchObject([{ type: 'beacon', message: { suspects: ['us-1'] } }])
+    publisher.hasten(510)
+    expect(publisher.tick(699, 10)).toEqual([])
+    expect(publisher.wakeAtMs()).toBe(700)
+    expect(publisher.tick(700, 10)).toHaveLength(1)
+    expect(publisher.wakeAtMs()).toBe(1700)
+    publisher.setSuspects(Array.from({ length: 1000 }, (_, i) => `dc-${i}`))
+    expect(publisher.beacon().suspects).toHaveLength(64)
+  })
 })

@@ -82,6 +82,7 @@ export function fakeMesh(): FakeMesh {
       role: 'server',
       runtime: 'node',
       datacenters: [],
+      doubt: { score: 0, of: 4 },
       links: [],
     }),
     leader: () => '127.0.0.1:8300',
