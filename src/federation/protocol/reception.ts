@@ -19,6 +19,8 @@ export type ReceptionEffect =
   | { readonly type: 'heard'; readonly datacenter: string; readonly heard: Extract<Heard, { type: 'heard' }> }
   /** For the replica of its DC. */
   | { readonly type: 'feed'; readonly message: BeaconMessage | DeltaMessage; readonly fresh: boolean }
+  /** A gateway said just now that it suspects this node's own DC to be gone. */
+  | { readonly type: 'suspected' }
 
 export interface Received {
   /** Whether gossip passes it on. */
