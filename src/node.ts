@@ -13,6 +13,8 @@ import { createApp } from './http/app.ts'
 import { AtollError, messageOf } from './model/errors.ts'
 import { agentDoorOf, MEMBERS } from './node/agent-door.ts'
 import { announcedAddresses, catalogAddress, hostAndPort, taggedAddressesOf } from './node/announce.ts'
+import { CoordinateWriter } from './node/coordinate-writer.ts'
+import { NodeDistance } from './node/distance.ts'
 import { exportSourceOf } from './node/export-source.ts'
 import { keepKnownPeers, loadKnownPeers } from './node/known-peers.ts'
 import { clientHeartbeat, KnownFacts, type LivenessFacts, RENEW, serverHeartbeat } from './node/liveness.ts'
@@ -103,6 +105,7 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
   const agent = await startAgent(frame, self(), mesh)
   const facts = new KnownFacts()
   startLiveness(frame, { federation, server, agent, facts })
+  startDistance(frame, federation, server)
   const stopped = Promise.withResolvers<void>()
   stopped.promise.catch(() => {})
   const stop = (): Promise<void> => parts.stop().finally(stopped.resolve)
@@ -367,6 +370,32 @@ function startLiveness(
   parts.push('liveness', () => liveness.close())
   const heartbeat = serverHeartbeat({ ...common, liveness, view: catalog.view, facts })
   parts.push('heartbeat', () => heartbeat.stop())
+}
+
+function startDistance(frame: Frame, federation: Federation, server: ServerSide | undefined): void {
+  const { config, runtime, logger, parts, name: node, nodeId } = frame
+  const { clock, random } = runtime
+  const writer =
+    server &&
+    new CoordinateWriter({
+      view: server.catalog.view,
+      write: (rows) => server.catalog.execute({ kind: 'coordinate-batch', rows }),
+      clock,
+      logger,
+    })
+  const distance = new NodeDistance({
+    federation,
+    datacenter: config.datacenter,
+    self: { node, nodeId },
+    clock,
+    random,
+    logger,
+    ...(writer && { report: (...told) => writer.put(...told) }),
+  })
+  parts.push('distance', () => {
+    distance.close()
+    writer?.close()
+  })
 }
 
 async function startHttp(frame: Frame, mesh: RunningMesh): Promise<{ hostname: string; port: number }> {

@@ -3,7 +3,7 @@
  * the one implementation; it runs on servers only.
  */
 
-import type { Coordinate } from '../model/coordinate.ts'
+import type { Coordinate, CoordinateRow } from '../model/coordinate.ts'
 import type { CheckEntry, NodeEntry, ServiceEntry, Status } from '../model/entries.ts'
 import type { AgentSync } from '../model/sync.ts'
 import type { CatalogView } from './view.ts'
@@ -41,6 +41,8 @@ export type Command =
       readonly segment: string
       readonly coordinate: Coordinate
     }
+  /** Coordinates of many nodes in one revision, at most MAX_COORDINATES; what is not registered is passed over. Servers gather them. */
+  | { readonly kind: 'coordinate-batch'; readonly rows: readonly CoordinateRow[] }
   /** The leader saw the service steady: lookups may return. Nothing when the record is not of `since` any more. */
   | { readonly kind: 'failover-return'; readonly service: string; readonly since: number }
   | {
@@ -79,6 +81,9 @@ export interface Catalog {
   execute(command: Command, options?: ExecuteOptions): Promise<CommandResult>
   close(): Promise<void>
 }
+
+/** Of one `coordinate-batch`: each takes a compare and a put of the transaction. */
+export const MAX_COORDINATES = 100
 
 /** Consul's limit, and ours: larger values get 'too-large'. */
 export const MAX_KV_VALUE_BYTES = 512 * 1024

@@ -266,6 +266,38 @@ describe('deregister', () => {
     expect(await catalog.execute({ kind: 'deregister', node: 'n' })).toMatchObject({ applied: true })
   })
 
+  it('writes the coordinates of many nodes in one revision, which wakes no other reader', async () => {
+    const { catalog } = await open()
+    await catalog.execute(register(nodeEntry('a'), [serviceEntry('a', 'web')]))
+    await catalog.execute(register(nodeEntry('b')))
+    const woken: string[] = []
+    const others = [
+      { kind: 'nodes' },
+      { kind: 'services' },
+      { kind: 'checks' },
+      { kind: 'kv-prefix', prefix: '' },
+    ] as const
+    for (const ref of [...others, { kind: 'service', service: 'web' }, { kind: 'node', node: 'a' }] as const)
+      catalog.view.topic(ref).onceChanged(() => woken.push(ref.kind))
+    catalog.view.topic({ kind: 'coordinates' }).onceChanged(() => woken.push('coordinates'))
+    const row = (node: string, height: number) => ({
+      node,
+      segment: '',
+      coordinate: { vec: [0, 0, 0, 0, 0, 0, 0, 0], error: 1, adjustment: 0, height },
+    })
+    const before = catalog.view.index
+    const { index } = await catalog.execute({
+      kind: 'coordinate-batch',
+      rows: [row('a', 1), row('gone', 1), row('b', 2), row('a', 3)],
+    })
+    expect(index).toBe(before + 1)
+    expect(catalog.view.coordinates()).toEqual([row('a', 3), row('b', 2)])
+    expect(woken).toEqual(['coordinates'])
+    expect((await catalog.execute({ kind: 'coordinate-batch', rows: [row('a', 3), row('gone', 1)] })).index).toBe(index)
+    const many = Array.from({ length: 101 }, (_, i) => row(`n${i}`, 1))
+    await expect(catalog.execute({ kind: 'coordinate-batch', rows: many })).rejects.toMatchObject({ code: 'too-large' })
+  })
+
   it('gives the same indexes after a restart, never lower ones', async () => {
     const catalog = await setUp()
     await catalog.execute({ kind: 'deregister', node: 'n', serviceId: 'web-1' })

@@ -138,6 +138,11 @@ export interface Federation {
 
   /** Multiaddrs or host:port. Resolves with the number reached; rejects 'unavailable' with every reason when none was. */
   join(addresses: readonly string[]): Promise<number>
+  /**
+   * Connects to a node for as long as `use` takes, unless it is connected anyway. Rejects with 'unavailable' when it
+   * cannot be reached within `deadlineMs`, which counts for the connecting alone.
+   */
+  visit<T>(peer: PeerAddress, deadlineMs: number, use: (peer: Peer) => Promise<T>): Promise<T>
   /** What to keep on disk of the replica of a DC; undefined while there is nothing complete. Cheap: copies no value. */
   saveReplica(datacenter: string): SavedReplica | undefined
   /** Gateways known, to be kept across restarts. */

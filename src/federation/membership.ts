@@ -1,7 +1,7 @@
 /** Who this node wants to be connected to, and how it finds the mesh when it knows nobody. */
 import { AtollError, messageOf } from '../model/errors.ts'
 import type { Clock, Logger, Random } from '../runtime/ports.ts'
-import type { Host, PeerAddress } from './host.ts'
+import type { Host, Peer, PeerAddress } from './host.ts'
 import type { Directory } from './protocol/directory.ts'
 import { fnv } from './protocol/speaker.ts'
 
@@ -154,6 +154,22 @@ export class Membership {
       result.status === 'rejected' ? `${addresses[i]}: ${messageOf(result.reason)}` : '',
     )
     throw new AtollError('unavailable', `none of the addresses could be joined: ${reasons.join('; ')}`)
+  }
+
+  /** A connection for as long as `use` takes; one that was there before stays. */
+  async visit<T>({ peerId, addresses }: PeerAddress, deadlineMs: number, use: (peer: Peer) => Promise<T>): Promise<T> {
+    const { host } = this.#options
+    const connected = host.peer(peerId)
+    if (connected !== undefined) return use(connected)
+    const address = addresses[0]
+    if (address === undefined) throw new AtollError('unavailable', `no address of peer ${peerId} is known`)
+    const signal = this.#closed.signal
+    const peer = await host.join(`${withoutPeer(address)}/p2p/${peerId}`, { deadlineMs, signal })
+    try {
+      return await use(peer)
+    } finally {
+      await host.disconnect(peer.peerId)
+    }
   }
 
   close(): void {

@@ -5,7 +5,7 @@ import { Calls } from './calls.ts'
 import { Changes } from './changes.ts'
 import type { CallTarget, ExportSource, Federation, RemoteDatacenter, ReplicaSink, SavedReplica } from './federation.ts'
 import { Greeting } from './greeting.ts'
-import type { Host, Peer } from './host.ts'
+import type { Host, Peer, PeerAddress } from './host.ts'
 import { Intake } from './intake.ts'
 import { type KnownPeer, Membership } from './membership.ts'
 import { type OnOwnDatacenterAhead, OwnPosition } from './own-position.ts'
@@ -199,6 +199,7 @@ class OpenFederation implements Federation {
       this.#greeting.greet(peer)
       this.#intake.connected(peer.datacenter)
     } else {
+      if (peer.role === 'client') this.#calls.forget(peer.peerId)
       this.#membership.lookForMesh()
     }
     this.#membership.refresh()
@@ -302,6 +303,9 @@ class OpenFederation implements Federation {
 
   async join(addresses: readonly string[]): Promise<number> {
     return this.#membership.join(addresses)
+  }
+  visit<T>(peer: PeerAddress, deadlineMs: number, use: (peer: Peer) => Promise<T>): Promise<T> {
+    return this.#membership.visit(peer, deadlineMs, use)
   }
   saveReplica(datacenter: string): SavedReplica | undefined {
     return this.#intake.remote(datacenter)?.saved()

@@ -30,3 +30,19 @@ export function coordinateDistanceMs(a: Coordinate, b: Coordinate): number {
   const adjusted = raw + a.adjustment + b.adjustment
   return (adjusted > 0 ? adjusted : raw) * 1000
 }
+
+/** As plain numbers, for a message: the dimensions, then error, adjustment and height. */
+export const coordinateToNumbers = ({ vec, error, adjustment, height }: Coordinate): number[] => [
+  ...vec,
+  error,
+  adjustment,
+  height,
+]
+
+/** The reverse; undefined for anything else. Whether the numbers make sense is `isSaneCoordinate`'s to say. */
+export function coordinateFromNumbers(value: unknown): Coordinate | undefined {
+  if (!Array.isArray(value) || value.length !== COORDINATE_DIMENSIONS + 3) return undefined
+  if (!value.every((each) => typeof each === 'number')) return undefined
+  const [error, adjustment, height] = value.slice(COORDINATE_DIMENSIONS) as [number, number, number]
+  return { vec: value.slice(0, COORDINATE_DIMENSIONS), error, adjustment, height }
+}

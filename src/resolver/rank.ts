@@ -1,6 +1,7 @@
-/** Orders by network distance. Nodes without a coordinate come last; equal distances keep their order. */
+/** Orders by network distance. The node itself comes first, those without a coordinate last; equal distances keep their order. */
 import type { CatalogView } from '../catalog/view.ts'
 import { type Coordinate, coordinateDistanceMs } from '../model/coordinate.ts'
+import { keyPart } from '../model/keys.ts'
 
 const coordinateOf = (view: CatalogView, node: string): Coordinate | undefined =>
   view.coordinatesOf(node)[0]?.coordinate
@@ -15,9 +16,10 @@ export function byDistance<T>(
   if (near === undefined || near === '' || items.length < 2) return items
   const origin = coordinateOf(view, near)
   if (origin === undefined) return items
-  const distances = new Map<string, number>()
+  // A node is nearest to itself, whatever its height says.
+  const distances = new Map<string, number>([[keyPart(near), 0]])
   const distance = (item: T): number => {
-    const node = nodeOf(item)
+    const node = keyPart(nodeOf(item))
     let known = distances.get(node)
     if (known === undefined) {
       const coordinate = coordinateOf(view, node)

@@ -4,7 +4,7 @@ import type { Tables } from '../tables.ts'
 import { planKvDelete, planKvPut } from './kv.ts'
 import type { Plan } from './plan.ts'
 import { planAgentSync, planRegister } from './register.ts'
-import { planCheckStatus, planCoordinate, planDeregister, planFailoverReturn } from './small.ts'
+import { planCheckStatus, planCoordinates, planDeregister, planFailoverReturn } from './small.ts'
 
 /** What the command comes to by the tables as they stand. Throws AtollError 'invalid' or 'conflict' when it may not be. */
 export function judge(tables: Tables, command: Command): Plan {
@@ -18,7 +18,9 @@ export function judge(tables: Tables, command: Command): Plan {
     case 'check-status':
       return planCheckStatus(tables, command)
     case 'coordinate-update':
-      return planCoordinate(tables, command)
+      return planCoordinates(tables, [command])
+    case 'coordinate-batch':
+      return planCoordinates(tables, command.rows)
     case 'failover-return':
       return planFailoverReturn(tables, command)
     case 'kv-put':
@@ -46,6 +48,8 @@ export function lanesOf(tables: Tables, command: Command): readonly string[] {
       return [`n/${keyPart(command.node)}`]
     case 'coordinate-update':
       return [`x/${keyPart(command.node)}`]
+    case 'coordinate-batch':
+      return command.rows.map(({ node }) => `x/${keyPart(node)}`)
     case 'failover-return':
       return []
     case 'kv-put':

@@ -1,4 +1,6 @@
+import type { CoordinateRow } from '../../model/coordinate.ts'
 import { keyPart, keys } from '../../model/keys.ts'
+import type { Compare, Operation } from '../../store/store.ts'
 import type { Command } from '../catalog.ts'
 import * as codec from '../codec.ts'
 import type { Tables } from '../tables.ts'
@@ -30,18 +32,22 @@ export function planCheckStatus(tables: Tables, command: Of<'check-status'>): Pl
   return settle(tables, [draft])
 }
 
-/** A node that is not there has no coordinate. */
-export function planCoordinate(tables: Tables, command: Of<'coordinate-update'>): Plan {
-  const node = tables.registry.nodeStates.get(keyPart(command.node))
-  if (!node?.row) return nothing()
-  const row = { node: node.row.node, segment: command.segment, coordinate: command.coordinate }
-  const stored = tables.coordinatesOf(command.node).find((other) => keyPart(other.segment) === keyPart(command.segment))
-  if (stored && equal(stored, row)) return nothing()
-  return {
-    applied: true,
-    if: [createIs(`e/n/${node.part}`, tables.revisionOf(node.row.createIndex))],
-    then: [{ put: keys.coordinate(command.node, command.segment), value: codec.encodeCoordinate(row) }],
+/** A node that is not there has no coordinate. Of several for one node and segment the last counts. */
+export function planCoordinates(tables: Tables, rows: readonly CoordinateRow[]): Plan {
+  const guards = new Map<string, Compare>()
+  const puts = new Map<string, Operation>()
+  for (const { node: name, segment, coordinate } of rows) {
+    const node = tables.registry.nodeStates.get(keyPart(name))
+    if (!node?.row) continue
+    const row = { node: node.row.node, segment, coordinate }
+    const stored = tables.coordinatesOf(name).find((other) => keyPart(other.segment) === keyPart(segment))
+    const key = keys.coordinate(name, segment)
+    if (stored && equal(stored, row)) puts.delete(key)
+    else puts.set(key, { put: key, value: codec.encodeCoordinate(row) })
+    guards.set(node.part, createIs(`e/n/${node.part}`, tables.revisionOf(node.row.createIndex)))
   }
+  if (puts.size === 0) return nothing()
+  return { applied: true, if: [...guards.values()], then: [...puts.values()] }
 }
 
 export function planFailoverReturn(tables: Tables, command: Of<'failover-return'>): Plan {

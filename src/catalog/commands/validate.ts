@@ -1,7 +1,8 @@
+import type { CoordinateRow } from '../../model/coordinate.ts'
 import { AtollError } from '../../model/errors.ts'
 import { keys } from '../../model/keys.ts'
 import { MAX_KEY_BYTES } from '../../store/store.ts'
-import { type Command, MAX_KV_VALUE_BYTES } from '../catalog.ts'
+import { type Command, MAX_COORDINATES, MAX_KV_VALUE_BYTES } from '../catalog.ts'
 import { MAX_FLAGS } from '../codec.ts'
 
 /** Throws AtollError 'invalid' or 'too-large' for what no state of the catalog would take; `field` as the API spells it. */
@@ -22,6 +23,9 @@ export function validate(command: Command): void {
     case 'coordinate-update':
       required(command.node, 'Node', 'Must provide node')
       storable(keys.coordinate(command.node, command.segment), 'Segment')
+      break
+    case 'coordinate-batch':
+      validateCoordinates(command.rows)
       break
     case 'failover-return':
       storable(keys.failover(command.service), 'Service')
@@ -48,6 +52,17 @@ function validateEntries(command: Extract<Command, { kind: 'register' | 'agent-s
     const message = `failed inserting check: failed health check lookup: index error: object is missing a value for this index on node ${JSON.stringify(node)}`
     required(check.checkId || check.name, 'Check.CheckID', message)
     storable(keys.check(node, check.checkId || check.name), 'Check.CheckID')
+  }
+}
+
+function validateCoordinates(rows: readonly CoordinateRow[]): void {
+  if (rows.length > MAX_COORDINATES) {
+    const message = `rows: ${rows.length} coordinates; at most ${MAX_COORDINATES} go into one transaction`
+    throw new AtollError('too-large', message, { field: 'rows' })
+  }
+  for (const { node, segment } of rows) {
+    required(node, 'Node', 'Must provide node')
+    storable(keys.coordinate(node, segment), 'Segment')
   }
 }
 

@@ -217,6 +217,7 @@ export class FakeFederation implements Federation {
     this.handlers.set(method, handler)
   }
   join = (): Promise<number> => Promise.resolve(1)
+  visit = (): Promise<never> => Promise.reject(new AtollError('unavailable', 'nobody answers'))
   saveReplica = (): undefined => undefined
   knownPeers = (): readonly never[] => []
   leave = (): Promise<void> => Promise.resolve()
