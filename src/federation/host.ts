@@ -16,6 +16,9 @@ export interface PeerIdentity {
   readonly role: Role
 }
 
+/** Who passes the bytes of a relayed connection on, unread. */
+export type Via = Pick<PeerIdentity, 'peerId' | 'node' | 'datacenter'>
+
 /** A live connection; at most one per peer. */
 export interface Peer extends PeerIdentity {
   readonly direction: 'inbound' | 'outbound'
@@ -23,6 +26,8 @@ export interface Peer extends PeerIdentity {
   readonly address: string
   /** Tells apart two processes under one key: changes with every start. */
   readonly bootId: string
+  /** Set when the connection goes through a third peer; it gives way to a direct one. */
+  readonly via?: Via
 }
 
 export interface PeerAddress {
@@ -60,7 +65,10 @@ export interface Host {
 
   peers(): readonly Peer[]
   peer(peerId: string): Peer | undefined
-  /** `up` after both sides authenticated each other; the returned function takes the listener back. */
+  /**
+   * `up` after both sides authenticated each other; the returned function takes the listener back. A connection that gives
+   * way to a better one is `down` when that is `up`, at once; calls on it are still answered.
+   */
   onPeer(listener: (event: { readonly type: 'up' | 'down'; readonly peer: Peer }) => void): () => void
 
   /**
@@ -71,6 +79,13 @@ export interface Host {
   want(peers: readonly PeerAddress[]): void
   /** Dials an address of unknown identity, once. Rejects with AtollError 'unavailable' or 'forbidden'. */
   join(address: string, options: { deadlineMs: number; signal?: AbortSignal }): Promise<Peer>
+  /**
+   * Connects to a server through another one (servers only), which is connected directly to both and sees ciphertext
+   * alone: certificates are checked end to end, as on any connection. Does nothing when the peer is connected directly and
+   * answers. Rejects with AtollError 'unavailable', 'overloaded' (the relay's bounds), 'unsupported' (an older relay) or
+   * 'forbidden'.
+   */
+  dialVia(peerId: string, relayPeerId: string, options: { deadlineMs: number; signal?: AbortSignal }): Promise<Peer>
   disconnect(peerId: string): Promise<void>
 
   /** One request, one answer, msgpack values, over one long-lived stream per peer. A handler's AtollError arrives as one. */

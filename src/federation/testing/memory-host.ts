@@ -51,8 +51,15 @@ export class MemoryHost implements Host {
     return () => this.#listeners.delete(listener)
   }
 
-  connected(other: MemoryHost, direction: Peer['direction']): void {
-    const peer: Peer = { ...other.self, direction, address: `/memory/${other.self.peerId}`, bootId: other.bootId }
+  connected(other: MemoryHost, direction: Peer['direction'], relay?: MemoryHost): void {
+    const via = relay && { peerId: relay.self.peerId, node: relay.self.node, datacenter: relay.self.datacenter }
+    const peer: Peer = {
+      ...other.self,
+      direction,
+      address: `/memory/${other.self.peerId}`,
+      bootId: other.bootId,
+      ...(via && { via }),
+    }
     this.#peers.set(peer.peerId, peer)
     for (const listener of this.#listeners) listener({ type: 'up', peer })
   }
@@ -70,7 +77,7 @@ export class MemoryHost implements Host {
 
   #dialWanted(): void {
     for (const { peerId, addresses } of this.#wanted) {
-      if (this.#stopped || this.#peers.has(peerId) || this.#dialling.has(peerId)) continue
+      if (this.#stopped || this.#isDirect(peerId) || this.#dialling.has(peerId)) continue
       const target = addresses.map((address) => this.#network.find(address.split('/')[2] ?? '')).find(Boolean)
       if (!target || (target.wants(this.self.peerId) && this.self.peerId > peerId)) continue
       this.#dialling.add(peerId)
@@ -80,6 +87,10 @@ export class MemoryHost implements Host {
         .finally(() => this.#dialling.delete(peerId))
     }
   }
+  #isDirect(peerId: string): boolean {
+    const peer = this.#peers.get(peerId)
+    return peer !== undefined && peer.via === undefined
+  }
   wants(peerId: string): boolean {
     return this.#wanted.some((peer) => peer.peerId === peerId)
   }
@@ -88,6 +99,12 @@ export class MemoryHost implements Host {
     const target = this.#network.find(address.split('/')[2] ?? '')
     if (!target) throw new AtollError('unavailable', `${address} does not answer`)
     return this.#network.connect(this, target)
+  }
+  async dialVia(peerId: string, relayPeerId: string): Promise<Peer> {
+    const target = this.#network.find(peerId)
+    const relay = this.#network.find(relayPeerId)
+    if (!target || !relay) throw new AtollError('unavailable', `${peerId} does not answer through ${relayPeerId}`)
+    return this.#network.relay(this, target, relay)
   }
   async disconnect(peerId: string): Promise<void> {
     const other = this.#network.find(peerId)
@@ -114,12 +131,18 @@ export class MemoryHost implements Host {
       if (options.signal?.aborted) return onAbort()
       options.signal?.addEventListener('abort', onAbort)
       connection.abort.signal.addEventListener('abort', onLost)
-      this.#network.deliver(this, other, () => {
-        void other.#serve(this, method, payload).then(
-          (answer) => this.#network.deliver(other, this, () => settle(() => resolve(answer))),
-          (error) => this.#network.deliver(other, this, () => settle(() => reject(error))),
-        )
-      })
+      const answered = (end: () => void): void => this.#network.deliver(other, this, () => settle(end), connection)
+      this.#network.deliver(
+        this,
+        other,
+        () => {
+          void other.#serve(this, method, payload).then(
+            (answer) => answered(() => resolve(answer)),
+            (error) => answered(() => reject(error)),
+          )
+        },
+        connection,
+      )
     })
   }
 
@@ -182,8 +205,8 @@ export class MemoryHost implements Host {
   }
 
   roundTripMs(peerId: string): number | undefined {
-    const peer = this.#peers.get(peerId)
-    return peer && 2 * this.#network.link(this.self.datacenter, peer.datacenter).delayMs
+    const other = this.#network.find(peerId)
+    return other && this.#network.roundTripMs(this, other)
   }
   silentMs(peerId: string): number | undefined {
     const other = this.#network.find(peerId)

@@ -3,7 +3,8 @@
  * the clock's and chance is the random source's, so that a run repeats exactly.
  *
  * Calls and streams are reliable while their link is up, as TCP is: loss only delays them. A cut drops silently what
- * is sent; a connection that stays cut for `deadAfterMs` goes down.
+ * is sent; a connection that stays cut for `deadAfterMs` goes down. A connection through a third host pays both links, and
+ * gives way to a direct one.
  */
 import { AtollError } from '../../model/errors.ts'
 import type { Clock, Random } from '../../runtime/ports.ts'
@@ -30,11 +31,17 @@ export interface MemoryNetworkOptions {
 }
 
 const PING_MS = 500
+/** A direct connection that is silent for so long gives way to a relayed one. */
+const SUSPECT_MS = 1200
+/** A connection that gave way carries on for so long. */
+const DRAIN_MS = 1000
 
 /** One connection as each side sees it. */
-interface Connection {
+export interface Connection {
   readonly a: MemoryHost
   readonly b: MemoryHost
+  /** Who passes it on. */
+  readonly via: MemoryHost | undefined
   readonly heardMs: Map<MemoryHost, number>
   readonly abort: AbortController
   /** What goes one way arrives in order. */
@@ -114,29 +121,81 @@ export class MemoryNetwork {
 
   /** Both ways must be open. */
   async connect(from: MemoryHost, to: MemoryHost): Promise<Peer> {
-    const { delayMs } = this.link(from.self.datacenter, to.self.datacenter)
-    await this.clock.sleep(delayMs * 2)
-    const one = from.self.datacenter
-    const other = to.self.datacenter
-    if (this.#hosts.get(from.self.peerId) !== from || this.#hosts.get(to.self.peerId) !== to)
-      throw new AtollError('unavailable', 'the host is gone')
-    if (this.isCut(one, other) || this.isCut(other, one)) throw new AtollError('unavailable', 'the link is cut')
-    if (!this.connection(from, to)) {
-      const nowMs = this.clock.nowMs()
-      this.#connections.set(pairOf(from.self.peerId, to.self.peerId), {
-        a: from,
-        b: to,
-        heardMs: new Map([
-          [from, nowMs],
-          [to, nowMs],
-        ]),
-        abort: new AbortController(),
-        lastArrivalMs: new Map(),
-      })
-      to.connected(from, 'inbound')
-      from.connected(to, 'outbound')
-    }
+    await this.clock.sleep(2 * this.#delayMs([from, to]))
+    this.#assertOpen([from, to])
+    const current = this.connection(from, to)
+    if (!current || current.via) this.#join(from, to, undefined)
     return from.peer(to.self.peerId)!
+  }
+
+  /** Through a third host that is connected directly to both. */
+  async relay(from: MemoryHost, to: MemoryHost, via: MemoryHost): Promise<Peer> {
+    const hops = [from, via, to]
+    const legs = (): boolean => [from, to].every((end) => this.#isDirect(this.connection(end, via)))
+    if (!legs()) throw new AtollError('unavailable', 'the relay is not connected to that peer')
+    // The request, and the handshake inside.
+    await this.clock.sleep(6 * this.#delayMs(hops))
+    this.#assertOpen(hops)
+    if (!legs()) throw new AtollError('unavailable', 'the relay is not connected to that peer')
+    const current = this.connection(from, to)
+    if (!current || current.via || this.#isSuspect(current)) this.#join(from, to, via)
+    return from.peer(to.self.peerId)!
+  }
+
+  #isDirect(connection: Connection | undefined): boolean {
+    return connection !== undefined && connection.via === undefined
+  }
+
+  #isSuspect({ heardMs }: Connection): boolean {
+    return this.clock.nowMs() - Math.min(...heardMs.values()) > SUSPECT_MS
+  }
+
+  #assertOpen(hops: readonly MemoryHost[]): void {
+    for (const host of hops)
+      if (this.#hosts.get(host.self.peerId) !== host) throw new AtollError('unavailable', 'the host is gone')
+    if (this.#isCutAlong(hops) || this.#isCutAlong([...hops].reverse()))
+      throw new AtollError('unavailable', 'the link is cut')
+  }
+
+  #isCutAlong(hops: readonly MemoryHost[]): boolean {
+    return hops.some((host, i) => i > 0 && this.isCut(hops[i - 1]!.self.datacenter, host.self.datacenter))
+  }
+
+  /** One way. */
+  #delayMs(hops: readonly MemoryHost[]): number {
+    return hops.reduce(
+      (sum, host, i) => (i === 0 ? 0 : sum + this.link(hops[i - 1]!.self.datacenter, host.self.datacenter).delayMs),
+      0,
+    )
+  }
+
+  roundTripMs(from: MemoryHost, to: MemoryHost): number | undefined {
+    const connection = this.connection(from, to)
+    return connection && 2 * this.#delayMs(hopsOf(connection, from, to))
+  }
+
+  #join(from: MemoryHost, to: MemoryHost, via: MemoryHost | undefined): void {
+    const key = pairOf(from.self.peerId, to.self.peerId)
+    const former = this.#connections.get(key)
+    const nowMs = this.clock.nowMs()
+    this.#connections.set(key, {
+      a: from,
+      b: to,
+      via,
+      heardMs: new Map([
+        [from, nowMs],
+        [to, nowMs],
+      ]),
+      abort: new AbortController(),
+      lastArrivalMs: new Map(),
+    })
+    if (former) {
+      this.clock.after(DRAIN_MS, () => former.abort.abort(new AtollError('unavailable', 'it gave way to another')))
+      from.disconnected(to)
+      to.disconnected(from)
+    }
+    to.connected(from, 'inbound', via)
+    from.connected(to, 'outbound', via)
   }
 
   disconnect(a: MemoryHost, b: MemoryHost): void {
@@ -147,6 +206,12 @@ export class MemoryNetwork {
     connection.abort.abort(new AtollError('unavailable', 'the connection was lost'))
     a.disconnected(b)
     b.disconnected(a)
+    if (connection.via) return
+    for (const other of [...this.#connections.values()]) {
+      const ends = [other.a, other.b]
+      if ((other.via === a && ends.includes(b)) || (other.via === b && ends.includes(a)))
+        this.disconnect(other.a, other.b)
+    }
   }
 
   silentMs(host: MemoryHost, peer: MemoryHost): number | undefined {
@@ -165,27 +230,27 @@ export class MemoryNetwork {
   }
 
   /** In order, unless the connection breaks or the link is cut on the way. */
-  deliver(from: MemoryHost, to: MemoryHost, fn: () => void): void {
-    const connection = this.connection(from, to)
+  deliver(from: MemoryHost, to: MemoryHost, fn: () => void, connection = this.connection(from, to)): void {
     if (!connection) return
-    const { delayMs, jitterMs } = this.link(from.self.datacenter, to.self.datacenter)
+    const hops = hopsOf(connection, from, to)
+    const { jitterMs } = this.link(from.self.datacenter, to.self.datacenter)
     const nowMs = this.clock.nowMs()
     const dueMs = Math.max(
-      nowMs + delayMs + jitterMs * this.random.float(),
+      nowMs + this.#delayMs(hops) + jitterMs * this.random.float(),
       connection.lastArrivalMs.get(to) ?? Number.NEGATIVE_INFINITY,
     )
     connection.lastArrivalMs.set(to, dueMs)
     this.clock.after(dueMs - nowMs, () => {
-      if (connection.abort.signal.aborted || this.isCut(from.self.datacenter, to.self.datacenter)) return
+      if (connection.abort.signal.aborted || this.#isCutAlong(hops)) return
       connection.heardMs.set(to, this.clock.nowMs())
       fn()
     })
   }
 
-  /** Lossy, disordered, doubled, as the link says. */
+  /** Lossy, disordered, doubled, as the link says. Not through relays. */
   gossip(from: MemoryHost, to: MemoryHost, message: Uint8Array): void {
     const connection = this.connection(from, to)
-    if (!connection) return
+    if (!connection || connection.via) return
     const { delayMs, jitterMs, loss, duplication } = this.link(from.self.datacenter, to.self.datacenter)
     const copies = 1 + (this.random.float() < duplication ? 1 : 0)
     for (let i = 0; i < copies; i++) {
@@ -202,18 +267,21 @@ export class MemoryNetwork {
   openStream(from: MemoryHost, to: MemoryHost, protocol: string): Promise<FrameStream> {
     const connection = this.connection(from, to)
     if (!connection) return Promise.reject(new AtollError('unavailable', 'not connected'))
-    const near = new MemoryStream(this, from, to)
-    const far = new MemoryStream(this, to, from)
+    const near = new MemoryStream(this, from, to, connection)
+    const far = new MemoryStream(this, to, from, connection)
     near.other = far
     far.other = near
     connection.abort.signal.addEventListener('abort', () => {
       near.broken(connection.abort.signal.reason)
       far.broken(connection.abort.signal.reason)
     })
-    this.deliver(from, to, () => to.streamed(protocol, far))
+    this.deliver(from, to, () => to.streamed(protocol, far), connection)
     return Promise.resolve(near)
   }
 }
+
+const hopsOf = ({ via }: Connection, from: MemoryHost, to: MemoryHost): MemoryHost[] =>
+  via ? [from, via, to] : [from, to]
 
 const pairOf = (a: string, b: string): string => (a < b ? `${a} ${b}` : `${b} ${a}`)
 
@@ -226,6 +294,7 @@ class MemoryStream implements FrameStream {
   readonly #network: MemoryNetwork
   readonly #from: MemoryHost
   readonly #to: MemoryHost
+  readonly #connection: Connection
   readonly #inbox: Uint8Array[] = []
   #unread = 0
   #ended = false
@@ -234,10 +303,11 @@ class MemoryStream implements FrameStream {
   readonly #waitingSenders: (() => void)[] = []
   #inFlight = 0
 
-  constructor(network: MemoryNetwork, from: MemoryHost, to: MemoryHost) {
+  constructor(network: MemoryNetwork, from: MemoryHost, to: MemoryHost, connection: Connection) {
     this.#network = network
     this.#from = from
     this.#to = to
+    this.#connection = connection
     this.peer = from.peer(to.self.peerId)!
   }
 
@@ -249,7 +319,12 @@ class MemoryStream implements FrameStream {
     this.#inFlight += frame.length
     this.#network.counters.frames++
     this.#network.counters.frameBytes += frame.length
-    this.#network.deliver(this.#from, this.#to, () => this.other.#arrived(frame))
+    this.#deliver(() => this.other.#arrived(frame))
+  }
+
+  /** On the connection that it was opened on, whatever took its place. */
+  #deliver(fn: () => void): void {
+    this.#network.deliver(this.#from, this.#to, fn, this.#connection)
   }
 
   #arrived(frame: Uint8Array): void {
@@ -285,7 +360,7 @@ class MemoryStream implements FrameStream {
   async close(): Promise<void> {
     if (this.#failure || this.#ended) return
     this.#end()
-    this.#network.deliver(this.#from, this.#to, () => this.other.#end())
+    this.#deliver(() => this.other.#end())
   }
 
   #end(): void {
@@ -301,7 +376,7 @@ class MemoryStream implements FrameStream {
   abort(reason: Error): void {
     if (this.#failure) return
     this.broken(reason)
-    this.#network.deliver(this.#from, this.#to, () => this.other.broken(new AtollError('unavailable', 'reset')))
+    this.#deliver(() => this.other.broken(new AtollError('unavailable', 'reset')))
   }
 
   broken(reason: Error): void {

@@ -114,6 +114,11 @@ export class CallChannel {
     })
   }
 
+  /** No call waits for an answer, in either direction. */
+  get idle(): boolean {
+    return this.#pending.size === 0 && this.#serving.size === 0
+  }
+
   /** Asks for a pong; its time goes to `onRoundTrip`. */
   ping(): void {
     const sequence = this.#nextPing++

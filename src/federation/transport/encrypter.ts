@@ -29,6 +29,8 @@ export interface DialAttempt {
   peerId?: string
   /** Why no connection came of it. */
   refusal?: AtollError
+  /** Set for a connection through a third peer: the id of the one that it is to replace, '' for none. */
+  readonly replaces?: string
 }
 
 export interface HandshakeOptions {
@@ -39,8 +41,8 @@ export interface HandshakeOptions {
   readonly random: Random
   certificate(): Uint8Array
   verify(certificate: Uint8Array): CertificateVerdict
-  /** False ends a dial to a peer that is connected already, and one that comes in after `close`. */
-  wanted(peerId: string, direction: 'inbound' | 'outbound'): boolean
+  /** False ends a dial to a peer that is connected as well already (outbound), and one that comes in after `close`. */
+  wanted(peerId: string, dialled: DialAttempt | undefined): boolean
   lost(peerId: string): string
   /** Before libp2p announces the connection; `key` is its `timeline` object. */
   onSecured(key: object, secured: Secured): void
@@ -84,10 +86,10 @@ async function secureOutbound(
     const peerId = channel.remotePeer.toString()
     attempt.peerId = peerId
     if (peerId === options.selfPeerId) throw new AtollError('unavailable', 'the address leads to this node itself')
-    if (!options.wanted(peerId, 'outbound')) throw new AtollError('conflict', 'already connected to this peer')
+    if (!options.wanted(peerId, attempt)) throw new AtollError('conflict', 'already connected to this peer')
     const frames = lpStream(channel.connection, { maxDataLength: MAX_HELLO_BYTES })
     const connectionId = Buffer.from(options.random.bytes(8)).toString('hex')
-    const lost = options.lost(peerId)
+    const lost = attempt.replaces ?? options.lost(peerId)
     const hello = [
       PROTOCOL_VERSIONS.min,
       PROTOCOL_VERSIONS.max,
@@ -121,7 +123,7 @@ async function secureInbound(
   let secured: Secured
   try {
     const hello = readHello((await frames.read(dial)).subarray())
-    if (!options.wanted(peerId, 'inbound')) throw new AtollError('unavailable', 'this node is shutting down')
+    if (!options.wanted(peerId, undefined)) throw new AtollError('unavailable', 'this node is shutting down')
     secured = { ...hello, ...identify(options, hello.certificate, channel) }
   } catch (error) {
     options.onRefused(peerId, messageOf(error))

@@ -46,6 +46,13 @@ export class FrameDecoder {
     return frame
   }
 
+  /** Takes what is behind the last frame, where something else follows the frames. */
+  rest(): Uint8ArrayList {
+    const rest = this.#buffer.sublist()
+    this.#buffer.consume(this.#buffer.byteLength)
+    return rest
+  }
+
   /** Bytes of a frame that is not whole yet. */
   get pendingBytes(): number {
     return this.#buffer.byteLength

@@ -1,7 +1,7 @@
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import type { GossipSubComponents } from '@libp2p/gossipsub'
-import type { ComponentLogger, Connection, Libp2p, Logger as Libp2pLogger, Stream } from '@libp2p/interface'
+import type { Connection, Libp2p, Stream, Upgrader } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { AtollError, isAtollError, messageOf } from '../../model/errors.ts'
@@ -18,6 +18,8 @@ import { Gossip, type GossipHandler } from './gossip.ts'
 import type { HostOptions } from './host.ts'
 import { DEFAULT_LIMITS, type HostLimits } from './limits.ts'
 import { CALL_PROTOCOL, type Link, Links } from './links.ts'
+import { quiet } from './quiet.ts'
+import { RELAY_PROTOCOL, RELAYED_PROTOCOL, Relay } from './relay.ts'
 import { heedingListeners, portableTcp } from './tcp.ts'
 
 type PeerListener = Parameters<Host['onPeer']>[0]
@@ -25,6 +27,7 @@ type PeerListener = Parameters<Host['onPeer']>[0]
 /** libp2p's own, as far as it is used beyond its published interface. */
 interface Components extends GossipSubComponents {
   readonly transportManager: { dial(address: unknown, options: unknown): Promise<Connection> }
+  readonly upgrader: Upgrader
 }
 
 const STREAM_PROTOCOL = '/atoll/stream/1/'
@@ -45,6 +48,8 @@ export class Libp2pHost implements Host {
   readonly #listeners = new Set<PeerListener>()
   #node!: Libp2p
   #components!: Components
+  /** Servers pass connections on, and take those that are passed on. */
+  #relay: Relay | undefined
   #addresses: readonly string[] = []
   #ticker: Timer | undefined
   #closing: Promise<void> | undefined
@@ -75,7 +80,7 @@ export class Libp2pHost implements Host {
       limits,
       handler: (method) => this.#handlers.get(method),
       certificateEnd: (certificate, secured) => this.#certificateEnd(certificate, secured),
-      onUp: (link) => this.#onUp(link),
+      onUp: (link, former) => this.#onUp(link, former),
       onDown: (link) => this.#onDown(link),
       onGone: (peerId) => this.#dialler.onDown(peerId),
     })
@@ -86,7 +91,7 @@ export class Libp2pHost implements Host {
       random,
       logger,
       limits,
-      connected: (peerId) => this.#links.has(peerId),
+      connected: (peerId) => this.#links.hasDirect(peerId),
       dial: (address, peerId, attempt, signal) => this.#dial(address, peerId, attempt, signal),
     })
     this.#gossip = new Gossip({ mesh: authority.mesh, clock, logger, limits, links: this.#links })
@@ -133,6 +138,27 @@ export class Libp2pHost implements Host {
       if (options.signal?.aborted) throw options.signal.reason
       if (isAtollError(error) && error.code !== 'timeout') throw error
       throw new AtollError('unavailable', `${address}: ${messageOf(error)}`, { cause: error })
+    } finally {
+      deadline.done()
+    }
+  }
+
+  async dialVia(peerId: string, relayPeerId: string, options: CallOptions): Promise<Peer> {
+    if (this.#closing !== undefined || this.#relay === undefined) throw closed()
+    const relay = this.#links.get(relayPeerId)
+    if (relay === undefined || relay.via !== undefined || peerId === relayPeerId) throw notConnected(relayPeerId)
+    const current = this.#links.get(peerId)
+    if (current !== undefined && current.via === undefined && !this.#links.isSilent(current)) return current.peer
+    const attempt: DialAttempt = { replaces: current?.secured.connectionId ?? '' }
+    const deadline = this.#options.clock.deadline(options.deadlineMs, options.signal)
+    try {
+      const connection = await this.#relay.dial(peerId, relay, attempt, deadline.signal)
+      return await this.#cameUp(peerId, deadline.signal, current, connection)
+    } catch (error) {
+      if (options.signal?.aborted) throw options.signal.reason
+      const reason = attempt.refusal ?? error
+      if (isAtollError(reason) && reason.code !== 'timeout') throw reason
+      throw new AtollError('unavailable', `through ${relay.peer.node}: ${messageOf(reason)}`, { cause: error })
     } finally {
       deadline.done()
     }
@@ -247,8 +273,8 @@ export class Libp2pHost implements Host {
           random,
           certificate: () => this.#credentials.certificate,
           verify: (certificate) => this.#credentials.check(certificate),
-          wanted: (remote, direction) =>
-            this.#closing === undefined && (direction === 'inbound' || this.#links.get(remote) === undefined),
+          wanted: (remote, dialled) =>
+            this.#closing === undefined && (dialled === undefined || this.#links.welcomes(remote, dialled)),
           lost: (remote) => this.#links.lost(remote),
           onSecured: (key, secured) => this.#links.secured(key, secured),
           onRefused: (remote, reason) => logger.warn({ peerId: remote, reason }, 'a peer was refused'),
@@ -279,7 +305,10 @@ export class Libp2pHost implements Host {
     await node.handle(CALL_PROTOCOL, (stream, connection) => this.#links.offered(stream, connection), {
       maxInboundStreams: 2,
     })
-    if (self.role === 'server') await this.#gossip.start(this.#components)
+    if (self.role === 'server') {
+      await this.#startRelay()
+      await this.#gossip.start(this.#components)
+    }
     try {
       await node.start()
     } catch (error) {
@@ -293,8 +322,30 @@ export class Libp2pHost implements Host {
     this.#ticker = clock.every(this.#limits.pingEveryMs, () => this.#tick())
   }
 
+  async #startRelay(): Promise<void> {
+    const { clock, logger } = this.#options
+    const limits = this.#limits
+    const { upgrader } = this.#components
+    const relay = new Relay({
+      selfPeerId: this.#credentials.peerId,
+      clock,
+      logger,
+      limits,
+      links: this.#links,
+      upgrader,
+    })
+    this.#relay = relay
+    // A few more than are carried, so that who comes too much is told so.
+    const inbound = { maxInboundStreams: limits.maxRelayedPerPeer + 4 }
+    await this.#node.handle(RELAY_PROTOCOL, (stream, connection) => relay.serve(stream, connection), inbound)
+    await this.#node.handle(RELAYED_PROTOCOL, (stream, connection) => relay.accept(stream, connection), {
+      maxInboundStreams: limits.maxRelayed,
+    })
+  }
+
   #tick(): void {
     this.#links.tick()
+    this.#relay?.tick()
     this.#gossip.watch()
   }
 
@@ -303,19 +354,28 @@ export class Libp2pHost implements Host {
     await this.#components.transportManager.dial(multiaddr(withPeer(address, peerId)), { signal, attempt })
   }
 
-  /** The connection just made may lose to one that crossed it; the peer comes up all the same. */
-  #cameUp(peerId: string, signal: AbortSignal): Promise<Peer> {
-    const peer = this.peer(peerId)
-    if (peer !== undefined) return Promise.resolve(peer)
+  /**
+   * The connection just made may lose to one that crossed it; the peer comes up all the same. `not`: the connection that
+   * it is to replace. `made`: no other is waited for when that ends.
+   */
+  #cameUp(peerId: string, signal: AbortSignal, not?: Link, made?: Connection): Promise<Peer> {
+    const link = this.#links.get(peerId)
+    if (link !== undefined && link !== not) return Promise.resolve(link.peer)
     return new Promise((resolve, reject) => {
       const done = (): void => {
         off()
         signal.removeEventListener('abort', onAbort)
+        made?.removeEventListener('close', onClose)
       }
       const onAbort = (): void => {
         done()
         reject(signal.reason)
       }
+      const onClose = (): void => {
+        done()
+        reject(new AtollError('unavailable', 'the peer did not take the connection'))
+      }
+      made?.addEventListener('close', onClose)
       const off = this.onPeer((event) => {
         if (event.type !== 'up' || event.peer.peerId !== peerId) return
         done()
@@ -326,11 +386,18 @@ export class Libp2pHost implements Host {
     })
   }
 
-  #onUp(link: Link): void {
-    this.#dialler.onUp(link.peer.peerId)
-    if (link.peer.role === 'server' && this.self.role === 'server') this.#gossip.attach(link)
-    const { node, datacenter, address, direction } = link.peer
-    this.#options.logger.info({ node, datacenter, address, direction }, 'peer up')
+  #onUp(link: Link, former: Link | undefined): void {
+    const { node, datacenter, address, direction, via, role } = link.peer
+    if (former !== undefined) {
+      this.#gossip.detach(former)
+      this.#emit({ type: 'down', peer: former.peer })
+    }
+    if (via === undefined) this.#dialler.onUp(link.peer.peerId)
+    // A direct connection is dialled all along.
+    else this.#dialler.onDown(link.peer.peerId)
+    // Gossip goes through the third peer as it is; a relayed connection would only carry it twice.
+    if (role === 'server' && this.self.role === 'server' && via === undefined) this.#gossip.attach(link)
+    this.#options.logger.info({ node, datacenter, address, direction, via: via?.node }, 'peer up')
     this.#emit({ type: 'up', peer: link.peer })
   }
 
@@ -395,6 +462,7 @@ export class Libp2pHost implements Host {
     this.#credentials.close()
     this.#dialler.close()
     this.#links.refuse()
+    this.#relay?.close()
     const stopping = (async () => {
       await Promise.all(this.#links.all().map((link) => this.#closeGently(link)))
       await this.#gossip.stop()
@@ -410,12 +478,3 @@ export class Libp2pHost implements Host {
 
 const notConnected = (peerId: string): AtollError => new AtollError('unavailable', `not connected to peer ${peerId}`)
 const closed = (): AtollError => new AtollError('unavailable', 'this node is shutting down')
-
-/** libp2p's log lines cost time even when nobody reads them; what matters is logged by this folder. */
-const noLine = Object.assign(() => {}, {
-  error: () => {},
-  trace: () => {},
-  enabled: false,
-  newScope: (): Libp2pLogger => noLine,
-}) as Libp2pLogger
-const quiet: ComponentLogger = { forComponent: () => noLine }

@@ -36,6 +36,18 @@ export interface HostLimits {
   readonly dialGraceMs: number
   readonly redialMinMs: number
   readonly redialMaxMs: number
+  /** A connection that is silent for so long gives way to one through a third peer, when there is one. */
+  readonly suspectMs: number
+  /** A connection that gave way is kept so long for the calls on it, unless it is silent. */
+  readonly drainMs: number
+  /** Connections of others that go through this node, and those of them that one peer began; further ones get 'overloaded'. */
+  readonly maxRelayed: number
+  readonly maxRelayedPerPeer: number
+  /** What one relayed connection may carry, both ways together; its ends are slowed down to that. */
+  readonly relayBytesPerSecond: number
+  /** A relayed connection ends after so long, and when it carries nothing for so long (pings are carried too). */
+  readonly maxRelayedMs: number
+  readonly relayIdleMs: number
 }
 
 export const DEFAULT_LIMITS: HostLimits = {
@@ -59,4 +71,11 @@ export const DEFAULT_LIMITS: HostLimits = {
   dialGraceMs: 2000,
   redialMinMs: 250,
   redialMaxMs: 5000,
+  suspectMs: 1200,
+  drainMs: 30_000,
+  maxRelayed: 64,
+  maxRelayedPerPeer: 16,
+  relayBytesPerSecond: 8 << 20,
+  maxRelayedMs: 24 * 3_600_000,
+  relayIdleMs: 30_000,
 }

@@ -2,24 +2,30 @@ import type { Connection, Stream } from '@libp2p/interface'
 import { Awareness } from '../../model/awareness.ts'
 import { AtollError, messageOf } from '../../model/errors.ts'
 import type { Clock, Logger, Timer } from '../../runtime/ports.ts'
-import type { Peer } from '../host.ts'
+import type { Peer, Via } from '../host.ts'
 import { CallChannel, type CallHandler } from './calls.ts'
-import type { Secured } from './encrypter.ts'
+import type { DialAttempt, Secured } from './encrypter.ts'
 import type { StreamFrames } from './frames.ts'
 import type { HostLimits } from './limits.ts'
 import { RoundTrips } from './round-trips.ts'
 
 export const CALL_PROTOCOL = '/atoll/call/1'
 
-/** An authenticated connection. `up` once it is the one of its peer and its call stream is open. */
+/**
+ * An authenticated connection. `up` once it is the one of its peer and its call stream is open; `draining` when it has
+ * given way to a better one, and waits for the calls on it.
+ */
 export interface Link {
   readonly connection: Connection
   readonly secured: Secured
   readonly peer: Peer
-  state: 'candidate' | 'opening' | 'up' | 'closed'
+  /** Who passes its bytes on; undefined when it is direct. */
+  readonly via: Via | undefined
+  state: 'candidate' | 'opening' | 'up' | 'draining' | 'closed'
   /** Set while up. */
   channel: CallChannel | undefined
   upSinceMs: number
+  drainingSinceMs: number
   heardMs: number
   /** Milliseconds since 1970. */
   certificateEndsMs: number
@@ -38,7 +44,8 @@ export interface LinksOptions {
   handler(method: string): CallHandler | undefined
   /** Public key that a renewed certificate must have, and until when it is valid; undefined when it is not. */
   certificateEnd(certificate: Uint8Array, secured: Secured): number | undefined
-  onUp(link: Link): void
+  /** `former` gave way to it, and drains. */
+  onUp(link: Link, former: Link | undefined): void
   onDown(link: Link): void
   /** A connection that never came up, or was not needed. */
   onGone(peerId: string): void
@@ -48,19 +55,28 @@ export interface LinksOptions {
 const MAX_LOST = 4096
 /** A node that doubts itself waits at most so many times as long before it hangs up. */
 const MAX_PATIENCE = 2
+/** A connection that gave way is kept so long at least, for what is on its way. */
+const DRAIN_MIN_MS = 1000
+/** ... and no longer when it says nothing. */
+const DRAIN_SILENT_MS = 2500
 
 /**
  * Keeps one connection per peer, whoever dialled and however many came about: of each pair the node with the smaller
  * peer id elects, by opening the call stream on one connection; the other takes what it is given. What is not elected
- * is closed. A second connection replaces the first when the other side is a new process, or when it says in its hello
- * that it has given up just that first one; else it came of dials that crossed, and the first stays.
+ * is closed. A second connection replaces the first when the other side is a new process, when it says in its hello
+ * that it has given up just that first one, or when it is direct and the first is not; else it came of dials that crossed,
+ * and the first stays. Where one of the two goes through a relay the first is kept until the second is up, and drains then.
  */
 export class Links {
   readonly #options: LinksOptions
   /** What the handshake learned, by the `timeline` object that a connection shares with its socket. */
   readonly #secured = new WeakMap<object, Secured>()
+  /** Relays of connections that are not direct, likewise. */
+  readonly #vias = new WeakMap<object, Via>()
   readonly #all = new Map<Connection, Link>()
   readonly #elected = new Map<string, Link>()
+  /** Being opened to take the place of the elected one. */
+  readonly #successors = new Map<string, Link>()
   /** Connection id of the last elected connection of a peer that is gone. */
   readonly #lost = new Map<string, string>()
   readonly #awareness: Awareness
@@ -80,11 +96,23 @@ export class Links {
     for (const link of this.#elected.values()) if (link.state === 'up') yield link
   }
 
-  /** Connected, or about to be. */
-  has(peerId: string): boolean {
-    if (this.#elected.has(peerId)) return true
-    for (const link of this.#all.values()) if (link.peer.peerId === peerId) return true
+  /** Connected directly, or about to be. */
+  hasDirect(peerId: string): boolean {
+    for (const link of this.#all.values()) {
+      if (link.peer.peerId === peerId && link.via === undefined && link.state !== 'draining') return true
+    }
     return false
+  }
+
+  isSilent(link: Link): boolean {
+    return this.#options.clock.nowMs() - link.heardMs > this.#options.limits.suspectMs
+  }
+
+  /** Whether a connection that this node dialled would be better than the one that there is. */
+  welcomes(peerId: string, { replaces }: DialAttempt): boolean {
+    const current = this.get(peerId)
+    if (current === undefined || current.secured.connectionId === replaces) return true
+    return current.via !== undefined && replaces === undefined
   }
 
   lost(peerId: string): string {
@@ -95,11 +123,16 @@ export class Links {
     this.#secured.set(key, secured)
   }
 
+  /** To be called before the connection is encrypted; `key` is its `timeline` object. */
+  relayed(key: object, via: Via): void {
+    this.#vias.set(key, via)
+  }
+
   /** The link of a connection that a stream came in on: the stream may be ahead of the election. */
   async of(connection: Connection): Promise<Link> {
     const link = this.#all.get(connection)
     if (link === undefined) throw new AtollError('unavailable', 'the connection is closed')
-    return link.state === 'up' ? link : link.whenUp.promise
+    return link.state === 'up' || link.state === 'draining' ? link : link.whenUp.promise
   }
 
   /** libp2p has a new connection. */
@@ -127,8 +160,7 @@ export class Links {
       return
     }
     const current = this.#elected.get(link.peer.peerId)
-    if (current !== undefined) this.drop(current, 'the peer chose another connection')
-    this.#elected.set(link.peer.peerId, link)
+    if (current !== undefined && !canHandOver(current, link)) this.drop(current, 'the peer chose another connection')
     this.#come(link, stream)
   }
 
@@ -167,9 +199,16 @@ export class Links {
     link.state = 'closed'
     link.opening.cancel()
     this.#all.delete(link.connection)
+    const { peerId } = link.peer
+    const successor = this.#successors.get(peerId)
+    if (successor === link) this.#successors.delete(peerId)
     if (wasElected) {
-      this.#elected.delete(link.peer.peerId)
+      this.#elected.delete(peerId)
       this.#remember(link)
+      if (successor !== undefined) {
+        this.#successors.delete(peerId)
+        this.#elected.set(peerId, successor)
+      }
     }
     const error = new AtollError('unavailable', reason)
     link.whenUp.reject(error)
@@ -198,6 +237,17 @@ export class Links {
       else if (wallMs > link.certificateEndsMs) this.violation(link, 'its certificate has expired')
       else link.channel?.ping()
     }
+    for (const link of this.all()) if (link.state === 'draining') this.#tickDraining(link, nowMs)
+  }
+
+  /** The side that elects hangs up once nothing waits for an answer; the other does so late, should that never come. */
+  #tickDraining(link: Link, nowMs: number): void {
+    const { drainMs } = this.#options.limits
+    const drainedMs = nowMs - link.drainingSinceMs
+    const minMs = Math.max(DRAIN_MIN_MS, 2 * (link.roundTrips.smallest(nowMs) ?? 0))
+    const done = this.#elects(link) && link.channel?.idle === true && drainedMs > minMs
+    if (done || drainedMs > drainMs || nowMs - link.heardMs > DRAIN_SILENT_MS) this.drop(link, 'it gave way to another')
+    else link.channel?.ping()
   }
 
   tellCertificate(certificate: Uint8Array): void {
@@ -218,21 +268,32 @@ export class Links {
   }
 
   #consider(link: Link): void {
-    const current = this.#elected.get(link.peer.peerId)
-    if (current !== undefined) {
-      const { bootId, connectionId } = current.secured
-      const replaced = bootId !== link.secured.bootId || connectionId === link.secured.lost
-      if (!replaced) {
+    const { peerId } = link.peer
+    const current = this.#elected.get(peerId)
+    const successor = this.#successors.get(peerId)
+    for (const other of [current, successor]) {
+      if (other !== undefined && !this.#isBetter(link, other)) {
         this.drop(link, 'connected already')
         return
       }
-      this.drop(current, 'replaced by a newer connection')
     }
+    if (successor !== undefined) this.drop(successor, 'replaced by a newer connection')
     link.state = 'opening'
-    this.#elected.set(link.peer.peerId, link)
+    if (current !== undefined && canHandOver(current, link)) {
+      this.#successors.set(peerId, link)
+    } else {
+      if (current !== undefined) this.drop(current, 'replaced by a newer connection')
+      this.#elected.set(peerId, link)
+    }
     this.#open(link).catch((error: unknown) =>
       this.drop(link, `the call stream could not be opened: ${messageOf(error)}`),
     )
+  }
+
+  #isBetter(link: Link, than: Link): boolean {
+    const { bootId, connectionId } = than.secured
+    if (bootId !== link.secured.bootId || connectionId === link.secured.lost) return true
+    return link.via === undefined ? than.via !== undefined : this.isSilent(than)
   }
 
   async #open(link: Link): Promise<void> {
@@ -249,6 +310,10 @@ export class Links {
 
   #come(link: Link, stream: Stream): void {
     const { clock, limits, logger, handler } = this.#options
+    const { peerId } = link.peer
+    const former = this.#elected.get(peerId)
+    if (this.#successors.get(peerId) === link) this.#successors.delete(peerId)
+    this.#elected.set(peerId, link)
     link.state = 'up'
     link.opening.cancel()
     link.upSinceMs = clock.nowMs()
@@ -269,7 +334,12 @@ export class Links {
     })
     link.channel.ping()
     link.whenUp.resolve(link)
-    this.#options.onUp(link)
+    const givesWay = former !== undefined && former !== link
+    if (givesWay) {
+      former.state = 'draining'
+      former.drainingSinceMs = link.upSinceMs
+    }
+    this.#options.onUp(link, givesWay ? former : undefined)
   }
 
   #onCertificate(link: Link, certificate: Uint8Array): void {
@@ -282,11 +352,14 @@ export class Links {
     const { clock, limits } = this.#options
     const whenUp = Promise.withResolvers<Link>()
     whenUp.promise.catch(() => {})
+    const via = this.#vias.get(connection.timeline)
     const link: Link = {
       connection,
       secured,
+      via,
       peer: {
         ...secured.identity,
+        ...(via === undefined ? {} : { via }),
         direction: connection.direction,
         address: connection.remoteAddr.toString().replace(/\/p2p\/[^/]+$/, ''),
         bootId: secured.bootId,
@@ -294,6 +367,7 @@ export class Links {
       state: 'candidate',
       channel: undefined,
       upSinceMs: 0,
+      drainingSinceMs: 0,
       heardMs: clock.nowMs(),
       certificateEndsMs: secured.certificate.notAfter,
       roundTrips: new RoundTrips(limits.roundTripWindowMs),
@@ -310,3 +384,7 @@ export class Links {
     this.#lost.set(link.peer.peerId, link.secured.connectionId)
   }
 }
+
+/** Between a direct connection and a relayed one, or two relayed ones, of one process: no call need be lost. */
+const canHandOver = (from: Link, to: Link): boolean =>
+  from.state === 'up' && from.secured.bootId === to.secured.bootId && (from.via !== undefined || to.via !== undefined)
