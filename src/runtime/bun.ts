@@ -2,6 +2,7 @@ import { systemClock } from './clock.ts'
 import { listenError } from './listen-error.ts'
 import { machine } from './machine.ts'
 import type { HttpRequestInfo, HttpServerOptions, RunningHttpServer, Runtime } from './ports.ts'
+import { openUdp } from './udp-bun.ts'
 
 /**
  * Bun, through `Bun.serve`.
@@ -11,7 +12,13 @@ import type { HttpRequestInfo, HttpServerOptions, RunningHttpServer, Runtime } f
  * Bodies that are too large get Bun's own 413, which has no text.
  * Bun closes a connection whose head is not whole after about 12 seconds, whatever `headersTimeoutMs` says.
  */
-export const bunRuntime: Runtime = { ...machine, name: 'bun', version: process.versions.bun ?? '', serveHttp }
+export const bunRuntime: Runtime = {
+  ...machine,
+  name: 'bun',
+  version: process.versions.bun ?? '',
+  serveHttp,
+  openUdp,
+}
 
 /** The little of Bun's API that is used here. */
 interface BunServer {

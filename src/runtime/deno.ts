@@ -4,6 +4,7 @@ import { systemClock } from './clock.ts'
 import { listenError } from './listen-error.ts'
 import { machine } from './machine.ts'
 import type { HttpRequestInfo, HttpServerOptions, RunningHttpServer, Runtime } from './ports.ts'
+import { openUdp } from './udp-deno.ts'
 
 /**
  * Deno, through `Deno.serve`.
@@ -13,7 +14,13 @@ import type { HttpRequestInfo, HttpServerOptions, RunningHttpServer, Runtime } f
  * `request.url` holds path and query as they were sent.
  * Deno has no timeout for slow heads: `headersTimeoutMs` does nothing here. A stream that ignores its signal outlives `close`.
  */
-export const denoRuntime: Runtime = { ...machine, name: 'deno', version: process.versions.deno ?? '', serveHttp }
+export const denoRuntime: Runtime = {
+  ...machine,
+  name: 'deno',
+  version: process.versions.deno ?? '',
+  serveHttp,
+  openUdp,
+}
 
 /** The little of Deno's API that is used here. */
 interface DenoInfo {

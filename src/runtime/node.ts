@@ -7,6 +7,7 @@ import { listenError } from './listen-error.ts'
 import { machine } from './machine.ts'
 import { releaseMemory } from './node-memory.ts'
 import type { HttpServerOptions, RunningHttpServer, Runtime } from './ports.ts'
+import { openUdp } from './udp-dgram.ts'
 
 /**
  * Node, through @hono/node-server, whose Request and Response replace the global ones: they cost nothing until their
@@ -22,6 +23,7 @@ export const nodeRuntime: Runtime = {
   name: 'node',
   version: process.versions.node,
   serveHttp,
+  openUdp,
   releaseMemory,
 }
 

@@ -62,6 +62,72 @@ export type TcpProbe = (target: {
   readonly signal?: AbortSignal
 }) => Promise<void>
 
+export interface SocketAddress {
+  /** An IPv4 or IPv6 address. */
+  readonly address: string
+  readonly port: number
+}
+
+export interface UdpOptions {
+  /** An IPv4 or IPv6 address to bind. */
+  readonly hostname: string
+  /** 0 picks a free one. */
+  readonly port: number
+  /** `data` is valid during the call only. Must not throw. */
+  readonly onDatagram: (data: Uint8Array, from: SocketAddress) => void
+}
+
+export interface UdpSocket {
+  readonly hostname: string
+  readonly port: number
+  /** At once or not at all: what the system has no room for is dropped. `data` must not be changed afterwards. */
+  send(data: Uint8Array, to: SocketAddress): void
+  /** Idempotent; nothing is received afterwards. */
+  close(): Promise<void>
+}
+
+export interface TcpConnection {
+  readonly remote: SocketAddress
+  /** Bytes that wait because the peer does not read them. */
+  readonly pendingBytes: number
+  /** `data` must not be changed afterwards. Nothing happens when the connection is closed. */
+  send(data: Uint8Array): void
+  /** Ends at once, with what waits. Idempotent. */
+  close(): void
+}
+
+export interface TcpHandler {
+  /** `data` is valid during the call only. Must not throw. */
+  onData(data: Uint8Array): void
+  /** Runs once, however the connection ended. */
+  onClose(): void
+}
+
+export interface TcpServerOptions {
+  readonly hostname: string
+  /** 0 picks a free one. */
+  readonly port: number
+  /** Further ones are closed at once. */
+  readonly maxConnections: number
+  /** A connection that brings nothing for so long is closed. */
+  readonly idleTimeoutMs: number
+  readonly onConnection: (connection: TcpConnection) => TcpHandler
+}
+
+export interface RunningTcpServer {
+  readonly hostname: string
+  readonly port: number
+  /** Closes every connection too. Idempotent. */
+  close(): Promise<void>
+}
+
+export interface TcpClientOptions extends TcpHandler {
+  readonly host: string
+  readonly port: number
+  /** For connecting; the caller bounds what follows. */
+  readonly timeoutMs: number
+}
+
 export interface HttpProbeRequest {
   /** http: or https: */
   readonly url: string
@@ -109,6 +175,12 @@ export interface Runtime {
   readonly disk: Disk
   serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
   readonly tcpProbe: TcpProbe
+  /** Rejects with AtollError 'invalid' when it cannot listen there. */
+  openUdp(options: UdpOptions): Promise<UdpSocket>
+  /** Rejects with AtollError 'invalid' when it cannot listen there. */
+  serveTcp(options: TcpServerOptions): Promise<RunningTcpServer>
+  /** Rejects with AtollError 'unavailable' when there is no connection in time. */
+  connectTcp(options: TcpClientOptions): Promise<TcpConnection>
   /** Resident memory of this process in bytes. */
   memoryBytes(): number
   /** Gives back what starting took and running does not need; for the end of a start, since it may block for 60 ms. */
