@@ -12,6 +12,7 @@ import { pace } from './pace.ts'
 import { Content } from './protocol/content.ts'
 import type { Directory, Via } from './protocol/directory.ts'
 import { type Opened, Opener, type Stamp } from './protocol/head.ts'
+import { decodeHeartbeat, isHeartbeat } from './protocol/heartbeat.ts'
 import { MAX_DATACENTERS, MAX_GOSSIP_BYTES } from './protocol/limits.ts'
 import type { BeaconMessage, DeltaMessage, Head, Message } from './protocol/messages.ts'
 import { Reception, type ReceptionEffect } from './protocol/reception.ts'
@@ -80,7 +81,7 @@ export class Intake {
   gossip(bytes: Uint8Array): GossipVerdict {
     if (bytes.length > MAX_GOSSIP_BYTES) return 'reject'
     try {
-      return this.hear(bytes, 'gossip').verdict
+      return isHeartbeat(bytes) ? this.heartbeat(bytes) : this.hear(bytes, 'gossip').verdict
     } catch (error) {
       this.#options.logger.debug({ reason: messageOf(error) }, 'gossip was refused')
       return 'reject'
@@ -92,8 +93,16 @@ export class Intake {
     const opened = this.#opener.open(bytes)
     if (this.#closed) return IGNORED
     const { passOn, fresh, effects } = this.#reception.receive(opened, via, directPeer, this.#options.clock.nowMs())
-    for (const effect of effects) this.#receive(effect, opened)
+    for (const effect of effects) this.#receive(effect, opened.identity.node)
     return { verdict: passOn ? 'accept' : 'ignore', fresh, opened }
+  }
+
+  /** As `hear`, for what is not signed. ProtocolError when it is made up. */
+  heartbeat(bytes: Uint8Array): GossipVerdict {
+    if (this.#closed) return 'ignore'
+    const { passOn, effects } = this.#reception.heartbeat(decodeHeartbeat(bytes), this.#options.clock.nowMs())
+    for (const effect of effects) this.#receive(effect, '')
+    return passOn ? 'accept' : 'ignore'
   }
 
   /** What this node itself says: it too is in the directory. */
@@ -102,7 +111,8 @@ export class Intake {
     directory.hear({ message, identity: host.self, bytes: envelope }, 'direct', clock.nowMs())
   }
 
-  #receive(effect: ReceptionEffect, { identity, bytes }: Opened): void {
+  /** `node`: who said it. */
+  #receive(effect: ReceptionEffect, node: string): void {
     const { clock, logger, host, onOwnHead, onOwnEcho, onSuspected, onGateways, onMaybeChanged } = this.#options
     const entry = 'datacenter' in effect ? this.#entries.get(effect.datacenter) : undefined
     switch (effect.type) {
@@ -114,21 +124,21 @@ export class Intake {
         break
       case 'conflict':
         if (effect.datacenter === host.self.datacenter)
-          logger.error({ node: identity.node }, `another datacenter is called ${effect.datacenter}, as this one is`)
+          logger.error({ node }, `another datacenter is called ${effect.datacenter}, as this one is`)
         entry?.replica?.conflict(clock.nowMs())
         onMaybeChanged()
         break
       case 'left':
         if (effect.datacenterGone) this.forget(effect.datacenter)
         if (!effect.gone) break
-        logger.info({ datacenter: effect.datacenter, node: identity.node }, 'gateway left')
+        logger.info({ datacenter: effect.datacenter, node }, 'gateway left')
         onGateways()
         break
       case 'heard':
-        this.#heard(effect, identity.node)
+        this.#heard(effect, node)
         break
       case 'feed':
-        this.#feed(effect.message, bytes, effect.fresh)
+        this.#feed(effect.message, effect.bytes, effect.fresh)
         break
       case 'suspected':
         onSuspected()
@@ -174,7 +184,7 @@ export class Intake {
         remote,
         replica,
         silentMs,
-        onLive: (envelope) => this.hear(envelope, 'gossip'),
+        onLive: (message) => (isHeartbeat(message) ? this.heartbeat(message) : this.hear(message, 'gossip')),
         open: (envelope, hearsay) => this.#openEnd(envelope, hearsay),
         run: (effects) => this.#run(entry, effects),
       })

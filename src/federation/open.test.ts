@@ -260,3 +260,48 @@ describe('coming and going', () => {
       for (const { counters } of node.federation.remotes()) expect(counters).toMatchObject({ repairs: 0, rejected: 0 })
   })
 })
+
+describe('an idle mesh', () => {
+  const sizes: number[] = []
+  const watch = (): void => {
+    sizes.length = 0
+    mesh.network.gossipFilter = (message) => {
+      sizes.push(message.length)
+      return true
+    }
+  }
+
+  it('lives by heartbeats, and knows a lost datacenter as soon as with beacons', async () => {
+    mesh = new MemoryMesh(41, { link: { delayMs: 40 } })
+    const [eu, us, ap] = await three()
+    await mesh.clock.advance(3000)
+    watch()
+    let lost = 0
+    const off = eu.federation.onChange(() => {
+      if (remote(eu, 'us-1').state !== 'live') lost++
+    })
+    for (let i = 0; i < 600; i++) {
+      await mesh.clock.advance(100)
+      expect(remote(eu, 'us-1').ageMs()).toBeLessThan(1200)
+    }
+    expect(lost).toBe(0)
+    off()
+    expect(sizes.filter((size) => size < 64).length / sizes.length).toBeGreaterThan(0.85)
+    us.kill()
+    expect(
+      await mesh.until(() => remote(eu, 'us-1').state === 'lost' && remote(ap, 'us-1').state === 'lost'),
+    ).toBeLessThan(3000)
+  })
+
+  it('hears by heartbeats of a datacenter that it reaches through a third one', async () => {
+    mesh = new MemoryMesh(42, { link: { delayMs: 40 } })
+    const [eu] = await three()
+    await mesh.clock.advance(5000)
+    mesh.network.cut('eu-1', 'us-1')
+    for (let i = 0; i < 300; i++) {
+      await mesh.clock.advance(100)
+      expect(remote(eu, 'us-1').state).toBe('live')
+    }
+    expect(remote(eu, 'us-1').reachable()).toBe(false)
+  })
+})

@@ -166,14 +166,19 @@ class OpenFederation implements Federation {
       signer: this.#host,
       publisher: this.#publisher,
       source,
+      onHeartbeat: (heartbeat) => this.#send(heartbeat, true),
       onSealed: (message, envelope, gossip) => {
-        // Tails first: they are the faster way, and gossip takes a while to send.
-        this.#tails.live(envelope)
-        if (gossip) queueMicrotask(() => !this.#closing && this.#host.publish(envelope))
+        this.#send(envelope, gossip)
         if (message.type === 'beacon') this.#record = envelope
         this.#intake.said(message, envelope)
       },
     })
+  }
+
+  /** Tails first: they are the faster way, and gossip takes a while to send. */
+  #send(bytes: Uint8Array, gossip: boolean): void {
+    this.#tails.live(bytes)
+    if (gossip) queueMicrotask(() => !this.#closing && this.#host.publish(bytes))
   }
 
   /** The signed record of this node, for those that it meets. */
@@ -250,6 +255,7 @@ class OpenFederation implements Federation {
     this.#publishing?.sweep()
     this.#files?.tick(this.#savable())
     this.#publisher.setAddresses(this.#host.addresses.map(withoutPeerId))
+    this.#publisher.setHeartbeats(this.#directory.heartbeatsUnderstood(this.#clock.nowMs()))
     this.#membership.lookForMesh()
   }
 
@@ -349,7 +355,8 @@ class OpenFederation implements Federation {
 
 function publisherOf({ host, clock, random }: FederationOptions): Publisher {
   const { datacenter, datacenterId } = host.self
-  const publisher = new Publisher({ datacenter, datacenterId, boot: bootOf(clock, random) })
+  const heartbeats = { peerId: host.self.peerId, seed: random.bytes(32) }
+  const publisher = new Publisher({ datacenter, datacenterId, boot: bootOf(clock, random), heartbeats })
   publisher.setAddresses(host.addresses.map(withoutPeerId))
   return publisher
 }

@@ -7,6 +7,7 @@ import type { ExportedChange, ExportedEntry, ExportSource } from './federation.t
 import { pace } from './pace.ts'
 import { hashEntry, KeyedDigest } from './protocol/digest.ts'
 import { type Signer, seal } from './protocol/head.ts'
+import { encodeHeartbeat } from './protocol/heartbeat.ts'
 import type { KnownMessage } from './protocol/messages.ts'
 import type { Publisher, PublisherEffect } from './protocol/publisher.ts'
 import { Wakeup } from './wakeup.ts'
@@ -30,6 +31,7 @@ export interface PublishingOptions {
   readonly source: ExportSource
   /** Every signed message of this gateway, as it goes out. */
   readonly onSealed: (message: KnownMessage, envelope: Uint8Array, gossip: boolean) => void
+  readonly onHeartbeat: (heartbeat: Uint8Array) => void
 }
 
 /** Snapshots are used again for so long after they were read, and forgotten when nobody asked for so long. */
@@ -163,7 +165,10 @@ export class Publishing {
   }
 
   #send(effects: readonly PublisherEffect[]): void {
-    for (const effect of effects) this.tell(effect.message, effect.type === 'beacon' || effect.gossip)
+    for (const effect of effects) {
+      if (effect.type === 'heartbeat') this.#options.onHeartbeat(encodeHeartbeat(effect.heartbeat))
+      else this.tell(effect.message, effect.type === 'beacon' || effect.gossip)
+    }
     this.#wakeup.at(this.#publisher.wakeAtMs())
   }
 

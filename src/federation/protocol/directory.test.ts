@@ -3,6 +3,7 @@ import { beacon, head } from '../testing/heads.ts'
 import { EMPTY_DIGEST } from './digest.ts'
 import { Directory, type DirectoryOptions, type Via } from './directory.ts'
 import type { Opened } from './head.ts'
+import { HeartbeatChain, heartbeatRef } from './heartbeat.ts'
 import type { KnownMessage } from './messages.ts'
 
 interface Who {
@@ -47,6 +48,11 @@ class Harness {
   }
   hear(kind: KnownMessage['type'], who: Who, now: number, via: Via = 'gossip') {
     return this.directory.hear(opened(kind, who), via, now)
+  }
+  /** Whether eu-1 lives, by a tick of this moment. */
+  live(now: number): boolean {
+    this.directory.tick(now)
+    return this.directory.isLive('eu-1')
   }
   /** Ticks every 200 ms in between; returns what was forgotten. */
   pass(from: number, to: number): string[] {
@@ -271,5 +277,83 @@ describe('a directory that misses signs of life', () => {
     m.say('eu-1', 8100)
     expect(m.directory.isLive('eu-1')).toBe(true)
     expect(m.directory.awareness.score).toBe(score + 1)
+  })
+})
+
+describe('heartbeats', () => {
+  const chained = (harness: Harness, who: Who, now: number, seed = who.sequence ?? 1) => {
+    const chain = new HeartbeatChain(new Uint8Array([seed]), 9)
+    const one = opened('beacon', who)
+    const message = { ...one.message, anchor: chain.anchor } as KnownMessage
+    harness.directory.hear({ ...one, message }, 'gossip', now)
+    return { chain, ref: heartbeatRef(who.peer ?? 'p1', who.boot ?? 1, chain.anchor) }
+  }
+
+  it('keep a datacenter alive, each once, as the beacon that they repeat', () => {
+    const harness = new Harness()
+    const { chain, ref } = chained(harness, {}, 0)
+    for (let now = 1000; now <= 9000; now += 1000) {
+      const heartbeat = chain.next(ref)!
+      expect(harness.directory.heartbeat(heartbeat, now)).toMatchObject({ type: 'heard', fresh: true })
+      expect(harness.directory.heartbeat(heartbeat, now + 1)).toMatchObject({ type: 'heard', fresh: false })
+      harness.pass(now, now + 800)
+      expect(harness.directory.suspects()).toEqual([])
+    }
+    harness.pass(10_000, 11_800)
+    expect(harness.live(12_000)).toBe(false)
+  })
+
+  it('of a beacon that is not known, was followed by another, or left, are ignored', () => {
+    const harness = new Harness()
+    const first = chained(harness, {}, 0)
+    const second = chained(harness, { sequence: 2 }, 1000)
+    expect(harness.directory.heartbeat(first.chain.next(first.ref)!, 2000).type).toBe('ignored')
+    expect(harness.directory.heartbeat(second.chain.next(second.ref)!, 2000).type).toBe('heard')
+    // An older beacon that comes late takes nothing away.
+    harness.hear('beacon', { sequence: 1 }, 2000)
+    expect(harness.directory.heartbeat(second.chain.next(second.ref)!, 3000).type).toBe('heard')
+    harness.hear('leave', { sequence: 9 }, 3500)
+    expect(harness.directory.heartbeat(second.chain.next(second.ref)!, 4000).type).toBe('ignored')
+  })
+
+  it('follow whichever of the beacons with their anchor was heard', () => {
+    const harness = new Harness()
+    const { chain, ref } = chained(harness, { sequence: 1 }, 0, 7)
+    const [first, second, third] = [chain.next(ref)!, chain.next(ref)!, chain.next(ref)!]
+    expect(harness.directory.heartbeat(first, 1000)).toMatchObject({ fresh: true })
+    chained(harness, { sequence: 2 }, 2000, 7)
+    expect(harness.directory.heartbeat(first, 2100)).toMatchObject({ fresh: false })
+    expect(harness.directory.heartbeat(third, 3000)).toMatchObject({
+      fresh: true,
+      beacon: { bytes: new Uint8Array([2]) },
+    })
+    expect(harness.directory.heartbeat(second, 3100)).toEqual({ type: 'ignored' })
+  })
+
+  it('that are made up are told from those', () => {
+    const harness = new Harness()
+    const { ref } = chained(harness, {}, 0)
+    const forged = new HeartbeatChain(new Uint8Array([99]), 9).next(ref)!
+    expect(harness.directory.heartbeat(forged, 2000).type).toBe('false')
+    harness.pass(0, 2800)
+    expect(harness.live(3000)).toBe(false)
+  })
+
+  it('cannot be kept for later', () => {
+    const harness = new Harness()
+    const { chain, ref } = chained(harness, {}, 0)
+    expect(harness.directory.heartbeat(chain.next(ref)!, 91_000).type).toBe('ignored')
+  })
+
+  it('are sent once every living gateway has shown that it understands them', () => {
+    const harness = new Harness({ self: 'self' })
+    const understood = (now: number): boolean => harness.directory.heartbeatsUnderstood(now)
+    expect(understood(0)).toBe(true)
+    harness.hear('beacon', { peer: 'self', sequence: 1 }, 0)
+    expect(understood(0)).toBe(true)
+    harness.hear('beacon', { peer: 'old' }, 0)
+    chained(harness, { peer: 'new' }, 0)
+    expect(understood(1000)).toBe(false)
+    expect(understood(61_000)).toBe(true)
   })
 })

@@ -5,6 +5,7 @@
 import { Awareness } from '../../model/awareness.ts'
 import type { PeerIdentity } from '../host.ts'
 import { isNewer, type Opened, type Stamp } from './head.ts'
+import { Chains, type HeardHeartbeat, type Heartbeat } from './heartbeat.ts'
 import { MAX_DATACENTERS, MAX_GATEWAYS_PER_DATACENTER } from './limits.ts'
 import { DEFAULT_PULSE, Pulse, type PulseOptions } from './pulse.ts'
 
@@ -67,6 +68,8 @@ interface Known {
 type MutableGateway = { -readonly [K in keyof Gateway]: Gateway[K] } & { recordStamp: Stamp; sinceMs: number }
 
 const MAX_LEFT = 4096
+/** Gateways that were silent for longer need not understand what is said. */
+const LISTENER_MS = 60_000
 /** So many other DCs that suspect the same one make certain. */
 const ENOUGH = 2
 /** What a gateway says of others counts for so long. */
@@ -78,6 +81,7 @@ export class Directory {
   readonly #datacenters = new Map<string, Known>()
   /** Boots that left, by `datacenter peerId`. */
   readonly #left = new Map<string, { boot: number; atMs: number }>()
+  readonly #chains = new Chains()
 
   constructor(options: DirectoryOptions = {}) {
     this.#options = { own: '', self: '', pulse: DEFAULT_PULSE, forgetAfterMs: 72 * 3_600_000, tickMs: 200, ...options }
@@ -136,16 +140,41 @@ export class Directory {
     const known = this.#datacenters.get(message.datacenter)
     if (known && known.datacenterId !== message.datacenterId) return { type: 'conflict' }
     const stamp = 'head' in message ? message.head : message
-    const left = this.#left.get(`${message.datacenter} ${identity.peerId}`)
+    const left = this.#left.get(idOf(identity))
     if (left && stamp.boot <= left.boot) return { type: 'ignored' }
     if (message.type === 'leave') return this.#leave(known, identity, stamp, nowMs)
     const addresses = 'addresses' in message ? message.addresses : undefined
     const heard = this.#note(known, identity, stamp, addresses, bytes, 'head' in message, via, nowMs)
-    if (message.type === 'beacon' && heard.type === 'heard' && heard.fresh) {
-      const gateway = this.#datacenters.get(message.datacenter)?.gateways.get(identity.peerId)
-      if (gateway) Object.assign(gateway, { suspects: message.suspects, suspectsMs: nowMs })
-    }
+    const gateway = this.#datacenters.get(message.datacenter)?.gateways.get(identity.peerId)
+    if (message.type !== 'beacon' || heard.type !== 'heard' || !gateway) return heard
+    if (heard.fresh) Object.assign(gateway, { suspects: message.suspects, suspectsMs: nowMs })
+    const { anchor, head } = message
+    if (anchor && head.boot === gateway.stamp.boot)
+      this.#chains.beacon(idOf(gateway), { message, identity, bytes }, head, anchor, nowMs)
     return heard
+  }
+
+  /** A sign of life of a gateway whose last beacon still holds. */
+  heartbeat(heartbeat: Heartbeat, nowMs: number): HeardHeartbeat {
+    const heard = this.#chains.hear(heartbeat, nowMs)
+    if (heard.type !== 'heard' || !heard.fresh) return heard
+    const { datacenter, peerId } = heard.beacon.identity
+    const known = this.#datacenters.get(datacenter)
+    const gateway = known?.gateways.get(peerId)
+    if (!known || !gateway) return { type: 'ignored' }
+    gateway.heardMs = nowMs
+    if (known.pulse.heard(nowMs)) this.#awareness.doubt(nowMs)
+    return heard
+  }
+
+  /** Whether every gateway that lives, this node's own aside, has shown that it understands heartbeats. */
+  heartbeatsUnderstood(nowMs: number): boolean {
+    for (const { gateways } of this.#datacenters.values())
+      for (const gateway of gateways.values()) {
+        const listens = gateway.peerId !== this.#options.self && nowMs - (gateway.heardMs ?? -Infinity) < LISTENER_MS
+        if (listens && !this.#chains.has(idOf(gateway))) return false
+      }
+    return true
   }
 
   #note(
@@ -223,6 +252,7 @@ export class Directory {
     for (const gateway of known.gateways.values())
       if (!oldest || heardOrKnown(gateway) < heardOrKnown(oldest)) oldest = gateway
     if (!oldest || nowMs - heardOrKnown(oldest) < 60_000) return false
+    this.#chains.end(idOf(oldest))
     known.gateways.delete(oldest.peerId)
     return true
   }
@@ -231,8 +261,9 @@ export class Directory {
     const gateway = known?.gateways.get(identity.peerId)
     // The leaving of a former life says nothing of this one.
     if (gateway && stamp.boot < gateway.stamp.boot) return { type: 'ignored' }
-    this.#left.set(`${identity.datacenter} ${identity.peerId}`, { boot: stamp.boot, atMs: nowMs })
+    this.#left.set(idOf(identity), { boot: stamp.boot, atMs: nowMs })
     if (this.#left.size > MAX_LEFT) this.#left.delete(this.#left.keys().next().value!)
+    this.#chains.end(idOf(identity))
     const gone = known?.gateways.delete(identity.peerId) ?? false
     const datacenterGone = gone && known!.gateways.size === 0
     if (datacenterGone) this.#datacenters.delete(identity.datacenter)
@@ -249,6 +280,7 @@ export class Directory {
       let dropped = false
       for (const gateway of known.gateways.values()) {
         if (nowMs - heardOrKnown(gateway) < this.#options.forgetAfterMs) continue
+        this.#chains.end(idOf(gateway))
         known.gateways.delete(gateway.peerId)
         dropped = true
       }
@@ -304,3 +336,6 @@ export class Directory {
 }
 
 const heardOrKnown = (gateway: MutableGateway): number => gateway.heardMs ?? gateway.sinceMs
+/** Of one gateway, in one DC: a certificate for another DC makes another one of it. */
+const idOf = ({ datacenter, peerId }: { readonly datacenter: string; readonly peerId: string }): string =>
+  `${datacenter} ${peerId}`

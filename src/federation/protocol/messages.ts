@@ -7,6 +7,7 @@ import type { Epoch } from '../../model/epoch.ts'
 import { assertDatacenter } from '../../model/names.ts'
 import type { ExportedChange } from '../federation.ts'
 import { decode, encode, type Plain, ProtocolError, Reader } from './codec.ts'
+import { ANCHOR_BYTES } from './heartbeat.ts'
 import {
   CAPABILITIES,
   DIGEST_BYTES,
@@ -57,6 +58,8 @@ export interface BeaconMessage {
   readonly addresses: readonly string[]
   /** DCs that this gateway has not heard for too long; none from nodes that are too old to say. */
   readonly suspects: readonly string[]
+  /** What its heartbeats lead to (heartbeat.ts); a gateway that names one understands heartbeats itself. */
+  readonly anchor?: Uint8Array
 }
 
 /** Everything exported that changed after `from`, up to the head. */
@@ -105,7 +108,13 @@ export function encodeMessage(message: KnownMessage): Uint8Array {
     case 'gateway':
       return encode([...start, message.boot, message.sequence, message.addresses])
     case 'beacon':
-      return encode([...start, headToPlain(message.head), message.addresses, message.suspects])
+      return encode([
+        ...start,
+        headToPlain(message.head),
+        message.addresses,
+        message.suspects,
+        ...(message.anchor ? [message.anchor] : []),
+      ])
     case 'delta':
       return encode([...start, headToPlain(message.head), message.from, message.changes.map(changeToPlain)])
     case 'leave':
@@ -160,7 +169,8 @@ function readBeacon(reader: Reader, about: { datacenter: string; datacenterId: s
   const head = readHead(reader.sub('head'), about)
   const addresses = readAddresses(reader)
   const suspects = reader.ended ? [] : reader.list('suspects', MAX_SUSPECTS).map(readSuspect)
-  return { type: 'beacon', ...about, head, addresses, suspects }
+  const anchor = reader.ended ? null : reader.optionalBytes('anchor', ANCHOR_BYTES, ANCHOR_BYTES)
+  return { type: 'beacon', ...about, head, addresses, suspects, ...(anchor && { anchor }) }
 }
 
 function readSuspect(name: Plain): string {

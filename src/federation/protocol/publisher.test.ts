@@ -146,3 +146,63 @@ describe('publisher', () => {
     expect(publisher.beacon().suspects).toHaveLength(64)
   })
 })
+
+describe('publisher with heartbeats', () => {
+  const types = (publisher: Publisher, fromMs: number, beats: number, revision = 10): string[] =>
+    Array.from({ length: beats }, (_, i) => publisher.tick(fromMs + 1000 * i, revision)[0]?.type ?? 'nothing')
+  const openBeating = (): Publisher => {
+    const heartbeats = { peerId: 'p1', seed: new Uint8Array(32) }
+    const publisher = new Publisher({ datacenter: 'eu-1', datacenterId: 'id-eu-1', boot: 5, heartbeats })
+    publisher.setHeartbeats(true)
+    publisher.load(EPOCH, 10, 10, new KeyedDigest())
+    publisher.start(0)
+    return publisher
+  }
+  const times = (type: string, count: number): string[] => new Array<string>(count).fill(type)
+
+  it('repeats itself in short: two beacons, then nine heartbeats for each', () => {
+    const expected = [...times('beacon', 2), ...times('heartbeat', 9), 'beacon', ...times('heartbeat', 9), 'beacon']
+    expect(types(openBeating(), 0, 22)).toEqual(expected)
+  })
+
+  it('begins a new chain, told twice, before the old one is used up', () => {
+    const publisher = openBeating()
+    const effects = Array.from({ length: 200 }, (_, i) => publisher.tick(1000 * i, 10)[0]!)
+    const anchors = new Map<string, number>()
+    let heartbeats = 0
+    for (const { type, message } of effects) {
+      const anchor = message.type === 'beacon' ? Buffer.from(message.anchor!).toString('hex') : ''
+      if (type === 'beacon') anchors.set(anchor, (anchors.get(anchor) ?? 0) + 1)
+      // Never one that was told once only.
+      else expect(anchors.get(anchor)).toBeGreaterThanOrEqual(2)
+      if (type === 'heartbeat') heartbeats++
+    }
+    expect(anchors.size).toBe(3)
+    expect(heartbeats).toBeGreaterThan(170)
+  })
+
+  it('says in full what is new: a revision, an address, another epoch', () => {
+    const publisher = openBeating()
+    types(publisher, 0, 3)
+    publisher.receive([write(11)], 2500)
+    expect(types(publisher, 3000, 3, 11)).toEqual(['beacon', 'beacon', 'heartbeat'])
+    // Of the store, though nothing exported changed.
+    expect(types(publisher, 6000, 3, 12)).toEqual(['beacon', 'beacon', 'heartbeat'])
+    publisher.setAddresses(['/ip4/10.0.0.1/tcp/8300'])
+    expect(types(publisher, 9000, 3, 12)).toEqual(['beacon', 'beacon', 'heartbeat'])
+    publisher.setAddresses(['/ip4/10.0.0.1/tcp/8300'])
+    expect(types(publisher, 12_000, 1, 12)).toEqual(['heartbeat'])
+    publisher.load({ ...EPOCH, generation: 1 }, 12, 12, new KeyedDigest())
+    expect(types(publisher, 13_000, 3, 12)).toEqual(['beacon', 'beacon', 'heartbeat'])
+  })
+
+  it('says all in full while somebody would not understand, or it learned of a former life', () => {
+    const publisher = openBeating()
+    publisher.setHeartbeats(false)
+    expect(types(publisher, 0, 5)).toEqual(times('beacon', 5))
+    publisher.setHeartbeats(true)
+    expect(types(publisher, 5000, 1)).toEqual(['heartbeat'])
+    publisher.seen({ boot: 99, sequence: 1 })
+    expect(types(publisher, 6000, 3)).toEqual(['beacon', 'beacon', 'heartbeat'])
+  })
+})

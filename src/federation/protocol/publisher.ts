@@ -7,6 +7,7 @@ import type { Epoch } from '../../model/epoch.ts'
 import type { ExportedChange } from '../federation.ts'
 import { hashEntry, KeyedDigest } from './digest.ts'
 import { isNewer, type Stamp } from './head.ts'
+import { chainSeed, type Heartbeat, HeartbeatChain, heartbeatRef, MAX_HEARTBEATS } from './heartbeat.ts'
 import { MAX_CHANGES_PER_DELTA, MAX_GOSSIP_DELTA_BYTES, MAX_LIVE_DELTA_BYTES, MAX_SUSPECTS } from './limits.ts'
 import {
   type BeaconMessage,
@@ -26,6 +27,8 @@ export type PublisherEffect =
   /** `gossip` is false when it is too large for it, and while another gateway of this DC speaks; streams carry it always. */
   | { readonly type: 'delta'; readonly message: DeltaMessage; readonly gossip: boolean }
   | { readonly type: 'beacon'; readonly message: BeaconMessage }
+  /** In place of `message`, which would say the same as the last beacon. */
+  | { readonly type: 'heartbeat'; readonly message: BeaconMessage; readonly heartbeat: Heartbeat }
 
 export interface PublisherOptions {
   readonly datacenter: string
@@ -37,6 +40,8 @@ export interface PublisherOptions {
   /** Bounds of the pause between two deltas; default 5 and 20. */
   readonly gatherMinMs?: number
   readonly gatherMaxMs?: number
+  /** Sends heartbeats where it may (`setHeartbeats`). `seed`: 32 secret random bytes; `peerId`: of this gateway. */
+  readonly heartbeats?: { readonly peerId: string; readonly seed: Uint8Array }
 }
 
 /** Changes folded in one go: a few milliseconds. */
@@ -45,9 +50,12 @@ const CHANGES_PER_FLUSH = 2000
 const IDLE_MS = 100
 /** Two beacons are at least so far apart. */
 const HASTE_MS = 200
+/** A head is told in full so often before heartbeats follow, since gossip may lose some; and again each time after so many. */
+const FULL_BEACONS = 2
+const HEARTBEATS_PER_BEACON = 9
 
 export class Publisher {
-  readonly #options: Required<PublisherOptions>
+  readonly #options: Required<Omit<PublisherOptions, 'heartbeats'>> & Pick<PublisherOptions, 'heartbeats'>
   #boot: number
   #sequence = 0
   #addresses: readonly string[] = []
@@ -63,9 +71,14 @@ export class Publisher {
   #nextBeaconMs = Number.POSITIVE_INFINITY
   #lastBeaconMs = Number.NEGATIVE_INFINITY
   #speaking = true
+  #heartbeats = false
+  /** With the last beacon, while that says what is so; how often it was said in full, and the heartbeats since. */
+  #chain: { readonly links: HeartbeatChain; readonly ref: string; readonly message: BeaconMessage } | undefined
+  #told = 0
+  #heartbeatsSince = 0
 
   constructor(options: PublisherOptions) {
-    this.#options = { beaconMs: 1000, gatherMinMs: 5, gatherMaxMs: 20, ...options }
+    this.#options = { beaconMs: 1000, gatherMinMs: 5, gatherMaxMs: 20, heartbeats: undefined, ...options }
     this.#boot = options.boot
     this.#gatherMs = this.#options.gatherMinMs
   }
@@ -92,15 +105,29 @@ export class Publisher {
   }
 
   setAddresses(addresses: readonly string[]): void {
+    if (addresses.join() !== this.#addresses.join()) this.#news()
     this.#addresses = addresses
+  }
+  /** Whether all gateways that this one knows understand heartbeats. */
+  setHeartbeats(allowed: boolean): void {
+    this.#heartbeats = allowed
+  }
+  /** The last beacon does not hold any more. */
+  #news(): void {
+    this.#chain = undefined
+    this.#told = 0
   }
   /** DCs that every beacon from now on says are suspected. */
   setSuspects(suspects: readonly string[]): void {
+    if (suspects.join() !== this.#suspects.join()) this.#news()
     this.#suspects = suspects.slice(0, MAX_SUSPECTS)
   }
   /** The next beacon matters to somebody now: it comes before its time, though not right after another one. */
   hasten(nowMs: number): void {
-    if (this.started) this.#nextBeaconMs = Math.min(this.#nextBeaconMs, Math.max(nowMs, this.#lastBeaconMs + HASTE_MS))
+    if (!this.started) return
+    // Whoever waits for it may have missed the last one.
+    this.#news()
+    this.#nextBeaconMs = Math.min(this.#nextBeaconMs, Math.max(nowMs, this.#lastBeaconMs + HASTE_MS))
   }
   /** Whether this gateway, of those of its DC, puts deltas into gossip. */
   setSpeaking(speaking: boolean): void {
@@ -111,6 +138,7 @@ export class Publisher {
     if (!isNewer(stamp, { boot: this.#boot, sequence: this.#sequence })) return
     this.#boot = stamp.boot + 1
     this.#sequence = 0
+    this.#news()
   }
 
   /**
@@ -123,6 +151,7 @@ export class Publisher {
     this.#revision = revision
     this.#lastExported = lastExported
     this.#pending = []
+    this.#news()
     if (this.started) this.#nextBeaconMs = Number.NEGATIVE_INFINITY
   }
 
@@ -166,9 +195,42 @@ export class Publisher {
       this.#nextBeaconMs = nowMs + this.#options.beaconMs
       this.#lastBeaconMs = nowMs
       if (this.#pending.length === 0) this.#revision = Math.max(this.#revision, sourceRevision)
-      effects.push({ type: 'beacon', message: this.beacon() })
+      effects.push(this.#beat())
     }
     return effects
+  }
+
+  /** The sign of life that is due: a heartbeat where the last beacon says it all. */
+  #beat(): PublisherEffect {
+    if (this.#chain?.message.head.revision !== this.#revision) this.#news()
+    const chain = this.#chain
+    const steady = this.#told >= FULL_BEACONS && this.#suspects.length === 0
+    if (chain && this.#heartbeats && steady && this.#heartbeatsSince < HEARTBEATS_PER_BEACON) {
+      const heartbeat = chain.links.next(chain.ref)
+      if (heartbeat) {
+        this.#heartbeatsSince++
+        return { type: 'heartbeat', message: chain.message, heartbeat }
+      }
+    }
+    const message = this.#anchored(this.beacon())
+    this.#told++
+    this.#heartbeatsSince = 0
+    return { type: 'beacon', message }
+  }
+
+  /** With the anchor of the chain that goes on, or of a new one. */
+  #anchored(message: BeaconMessage): BeaconMessage {
+    const { heartbeats } = this.#options
+    if (!heartbeats) return message
+    if (!this.#chain || this.#chain.links.left === 0) {
+      const { boot, sequence } = message.head
+      const links = new HeartbeatChain(chainSeed(heartbeats.seed, boot, sequence), MAX_HEARTBEATS)
+      this.#chain = { links, ref: heartbeatRef(heartbeats.peerId, boot, links.anchor), message }
+      this.#told = 0
+    }
+    const anchored = { ...message, anchor: this.#chain.links.anchor }
+    this.#chain = { ...this.#chain, message: anchored }
+    return anchored
   }
 
   /** A beacon with a head of this moment. Throws when nothing is loaded. */

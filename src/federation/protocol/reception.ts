@@ -3,8 +3,10 @@
  * and what it is to the rest of the node, out.
  */
 import type { PeerIdentity } from '../host.ts'
+import { ProtocolError } from './codec.ts'
 import type { Directory, Heard, Via } from './directory.ts'
 import type { Opened, Stamp } from './head.ts'
+import type { Heartbeat } from './heartbeat.ts'
 import type { BeaconMessage, DeltaMessage, Head } from './messages.ts'
 
 export type ReceptionEffect =
@@ -18,7 +20,12 @@ export type ReceptionEffect =
   | { readonly type: 'left'; readonly datacenter: string; readonly gone: boolean; readonly datacenterGone: boolean }
   | { readonly type: 'heard'; readonly datacenter: string; readonly heard: Extract<Heard, { type: 'heard' }> }
   /** For the replica of its DC. */
-  | { readonly type: 'feed'; readonly message: BeaconMessage | DeltaMessage; readonly fresh: boolean }
+  | {
+      readonly type: 'feed'
+      readonly message: BeaconMessage | DeltaMessage
+      readonly bytes: Uint8Array
+      readonly fresh: boolean
+    }
   /** A gateway said just now that it suspects this node's own DC to be gone. */
   | { readonly type: 'suspected' }
 
@@ -57,12 +64,24 @@ export class Reception {
     const heard = this.#directory.hear(opened, directPeer === identity.peerId ? 'direct' : via, nowMs)
     const { fresh, latest } = this.#note(heard, message.datacenter, effects)
     if ('head' in message && !own && this.#directory.datacenterId(message.datacenter) === message.datacenterId)
-      effects.push({ type: 'feed', message, fresh })
+      effects.push({ type: 'feed', message, bytes: opened.bytes, fresh })
     if (fresh && message.type === 'beacon' && message.suspects.includes(this.#self.datacenter))
       effects.push({ type: 'suspected' })
     // What came by a tail before it came by gossip is still to be passed on: others may have no such tail. A delta that
     // comes late may still be what somebody lacks.
     return { passOn: latest || message.type === 'delta' || message.type === 'leave', fresh, effects }
+  }
+
+  /** What is not signed: it repeats a beacon that was. ProtocolError when it is made up. */
+  heartbeat(heartbeat: Heartbeat, nowMs: number): Received {
+    const heard = this.#directory.heartbeat(heartbeat, nowMs)
+    if (heard.type === 'false') throw new ProtocolError('heartbeat is of no chain')
+    if (heard.type === 'ignored') return NOTHING
+    const { fresh, beacon } = heard
+    if (beacon.identity.peerId === this.#self.peerId) return NOTHING
+    const { message } = beacon
+    const feeds = fresh && message.type === 'beacon' && message.datacenter !== this.#self.datacenter
+    return { passOn: true, fresh, effects: feeds ? [{ type: 'feed', message, fresh, bytes: beacon.bytes }] : [] }
   }
 
   #note(heard: Heard, datacenter: string, effects: ReceptionEffect[]): { fresh: boolean; latest: boolean } {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { type GossipSub, type GossipSubComponents, gossipsub, type TopicValidatorResult } from '@libp2p/gossipsub'
 import type { Connection, Stream, StreamHandler, Topology } from '@libp2p/interface'
 import { messageOf } from '../../model/errors.ts'
@@ -42,6 +42,7 @@ const FLOOD_PEERS = 8
 /** Gossip's streams must stand so long after a peer came up. */
 const SETTLE_MS = 3000
 const WARN_EVERY_MS = 10_000
+const MESSAGE_ID_BYTES = 16
 
 /**
  * One gossipsub topic among servers. Gossipsub sees peers through a registrar of ours: one connection per peer, in order
@@ -84,7 +85,8 @@ export class Gossip {
       awaitRpcMessageHandler: true,
       tagMeshPeers: false,
       // Own content hash: an id that could be foretold could be taken by another message, which then silences the true one.
-      msgIdFn: (message) => createHash('sha256').update(message.data).digest(),
+      // As long as it must be, since every heartbeat tells some peers of all that were seen.
+      msgIdFn: (message) => hash('sha256', message.data, 'buffer').subarray(0, MESSAGE_ID_BYTES),
       D: 3,
       Dlo: 2,
       Dhi: 5,

@@ -1,4 +1,3 @@
-import { yamux } from '@chainsafe/libp2p-yamux'
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import type { GossipSubComponents } from '@libp2p/gossipsub'
 import type { Connection, Libp2p, Stream, Upgrader } from '@libp2p/interface'
@@ -18,6 +17,7 @@ import { Gossip, type GossipHandler } from './gossip.ts'
 import type { HostOptions } from './host.ts'
 import { DEFAULT_LIMITS, type HostLimits } from './limits.ts'
 import { CALL_PROTOCOL, type Link, Links } from './links.ts'
+import { thriftyYamux } from './muxer.ts'
 import { quiet } from './quiet.ts'
 import { RELAY_PROTOCOL, RELAYED_PROTOCOL, Relay } from './relay.ts'
 import { heedingListeners, portableTcp } from './tcp.ts'
@@ -280,8 +280,7 @@ export class Libp2pHost implements Host {
           onRefused: (remote, reason) => logger.warn({ peerId: remote, reason }, 'a peer was refused'),
         }),
       ],
-      // The default window of 16 MB is above the read buffer of 4 MB: a reader that pauses would lose its stream.
-      streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1 << 20 } })],
+      streamMuxers: [thriftyYamux(this.#limits.maxStreams)],
       connectionManager: {
         maxConnections: this.#limits.maxConnections,
         inboundConnectionThreshold: 1_000_000,

@@ -14,6 +14,8 @@ export interface HostLimits {
   readonly maxCallBacklogBytes: number
   /** One frame of a FrameStream. */
   readonly maxFrameBytes: number
+  /** Streams that one peer may hold open; each may fill a window of memory. */
+  readonly maxStreams: number
   /** Streams that one peer may hold open per protocol. */
   readonly maxStreamsPerProtocol: number
   /** One gossip message. */
@@ -26,6 +28,7 @@ export interface HostLimits {
   readonly inboundHandshakeMs: number
   /** Longest call: a blocking query lasts up to ten minutes. */
   readonly maxCallMs: number
+  /** A peer that said nothing for so long is pinged; each is, every second time, for the round trip. */
   readonly pingEveryMs: number
   /** Round-trip times older than that are forgotten, so that one that rises shows. */
   readonly roundTripWindowMs: number
@@ -58,6 +61,7 @@ export const DEFAULT_LIMITS: HostLimits = {
   maxCallsOut: 4096,
   maxCallBacklogBytes: 32 << 20,
   maxFrameBytes: 8 << 20,
+  maxStreams: 1024,
   maxStreamsPerProtocol: 1024,
   maxGossipBytes: 1 << 20,
   maxGossipQueue: 1024,

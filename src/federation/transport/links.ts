@@ -27,6 +27,7 @@ export interface Link {
   upSinceMs: number
   drainingSinceMs: number
   heardMs: number
+  pingedMs: number
   /** Milliseconds since 1970. */
   certificateEndsMs: number
   readonly roundTrips: RoundTrips
@@ -222,7 +223,7 @@ export class Links {
     return true
   }
 
-  /** Hangs up on those that are silent or whose certificate has expired, and pings the others. */
+  /** Hangs up on those that are silent or whose certificate has expired, and pings those that have said nothing just now. */
   tick(): void {
     const { clock, limits } = this.#options
     const nowMs = clock.nowMs()
@@ -235,7 +236,10 @@ export class Links {
       const silentMs = nowMs - link.heardMs
       if (silentMs > maxSilenceMs) this.drop(link, `silent for ${Math.round(silentMs)} ms`)
       else if (wallMs > link.certificateEndsMs) this.violation(link, 'its certificate has expired')
-      else link.channel?.ping()
+      else if (silentMs > limits.pingEveryMs / 2 || nowMs - link.pingedMs > 1.5 * limits.pingEveryMs) {
+        link.pingedMs = nowMs
+        link.channel?.ping()
+      }
     }
     for (const link of this.all()) if (link.state === 'draining') this.#tickDraining(link, nowMs)
   }
@@ -369,6 +373,7 @@ export class Links {
       upSinceMs: 0,
       drainingSinceMs: 0,
       heardMs: clock.nowMs(),
+      pingedMs: clock.nowMs(),
       certificateEndsMs: secured.certificate.notAfter,
       roundTrips: new RoundTrips(limits.roundTripWindowMs),
       streams: new Set(),

@@ -1,0 +1,49 @@
+import { describe, expect, it } from 'vitest'
+import { type FrameHeader, gather } from './muxer.ts'
+
+const UPDATE = 1
+const update = (streamID: number, length: number, flag = 0): FrameHeader => ({ type: UPDATE, flag, streamID, length })
+
+function muxer() {
+  const sent: FrameHeader[] = []
+  const streams: { streamId: number }[] = [{ streamId: 1 }]
+  const gathered = {
+    streams,
+    sendFrame(header: FrameHeader): unknown {
+      return sent.push(header)
+    },
+  }
+  gather(gathered)
+  return { sent, streams, muxer: gathered }
+}
+
+describe('window updates', () => {
+  it('are held until there is something to give back, and nothing of them is lost', () => {
+    const { sent, muxer: one } = muxer()
+    for (let i = 0; i < 1000; i++) one.sendFrame(update(1, 100))
+    expect(sent.length).toBe(3)
+    const given = sent.reduce((sum, { length }) => sum + length, 0)
+    expect(100_000 - given).toBeLessThan(32 << 10)
+    one.sendFrame(update(1, 200_000))
+    expect(sent.reduce((sum, { length }) => sum + length, 0)).toBe(300_000)
+  })
+
+  it('that open, close or reset a stream go at once, as all else', () => {
+    const { sent, muxer: one } = muxer()
+    const frames = [update(1, 0, 1), update(1, 10, 2), update(1, 0, 4), { type: 0, flag: 0, streamID: 1, length: 1 }]
+    for (const frame of frames) one.sendFrame(frame)
+    expect(sent).toEqual(frames)
+  })
+
+  it('are kept apart by stream, and forgotten with it', () => {
+    const { sent, streams, muxer: one } = muxer()
+    for (let id = 1; id <= 999; id += 2) {
+      streams[0] = { streamId: id }
+      one.sendFrame(update(id, 30_000))
+    }
+    expect(sent).toEqual([])
+    // Of stream 1 nothing is owed any more.
+    one.sendFrame(update(1, 30_000))
+    expect(sent).toEqual([])
+  })
+})
