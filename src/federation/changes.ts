@@ -9,6 +9,8 @@ export class Changes {
   readonly #remotes: () => readonly Remote[]
   readonly #own: string
   readonly #listeners = new Set<() => void>()
+  /** Of each DC that was ever live: the state that the log has of it. */
+  readonly #told = new WeakMap<Remote, Remote['state']>()
   #datacenters: readonly string[]
   #signature = ''
   #timer: Timer | undefined
@@ -47,6 +49,7 @@ export class Changes {
     remotes.sort((a, b) => a.ms - b.ms || (a.remote.datacenter < b.remote.datacenter ? -1 : 1))
     const names = [this.#own, ...remotes.map(({ remote }) => remote.datacenter)]
     if (names.join() !== this.#datacenters.join()) this.#datacenters = names
+    for (const { remote } of remotes) this.#tell(remote)
     const signature = remotes
       .map(({ remote }) => remote.signature())
       .sort()
@@ -60,6 +63,17 @@ export class Changes {
         this.#logger.error({ error: messageOf(error) }, 'a listener of onChange failed')
       }
     }
+  }
+
+  #tell(remote: Remote): void {
+    const { datacenter, state } = remote
+    const told = this.#told.get(remote)
+    if (told === state || (told === undefined && state === 'lost')) return
+    this.#told.set(remote, state)
+    const fields = { datacenter, state, was: told }
+    if (state === 'quarantined') this.#logger.error(fields, 'a datacenter is quarantined: two stores claim it')
+    else if (state === 'lost') this.#logger.warn(fields, 'a datacenter is lost: it gives no sign of life')
+    else if (told !== undefined) this.#logger.info(fields, 'a datacenter is back')
   }
 
   close(): void {

@@ -12,10 +12,13 @@ export interface BenchMeshOptions {
   /** Client nodes in each datacenter. Default 1. */
   readonly clients?: number
   readonly services?: TopologyInput['services']
+  /** Default warn. */
+  readonly logLevel?: TopologyInput['logLevel']
 }
 
 /** Resolves once every server holds every datacenter. */
-export async function startBenchMesh({ name, links, clients = 1, services = [] }: BenchMeshOptions): Promise<TestMesh> {
+export async function startBenchMesh(options: BenchMeshOptions): Promise<TestMesh> {
+  const { name, links, clients = 1, services = [], logLevel = 'warn' } = options
   const mesh = await startMesh({
     name,
     flatNetwork: true,
@@ -30,7 +33,7 @@ export async function startBenchMesh({ name, links, clients = 1, services = [] }
       { between: ['ap-1', 'eu-1'], rttMs: 80 },
     ],
     services,
-    logLevel: 'warn',
+    logLevel,
   })
   try {
     for (const node of mesh.nodes)
