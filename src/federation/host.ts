@@ -30,6 +30,17 @@ export interface Peer extends PeerIdentity {
   readonly via?: Via
 }
 
+/** Two processes that use one key at the same time, as a copied disk makes them. The one that started later is refused. */
+export interface Twin {
+  /** Whose key it is. */
+  readonly identity: PeerIdentity
+  /** When it is this node's own: which of the two it is. */
+  readonly own: 'kept' | 'refused' | undefined
+  /** Multiaddrs as they were seen; '' for this node's own. */
+  readonly kept: string
+  readonly refused: string
+}
+
 export interface PeerAddress {
   readonly peerId: string
   /** Multiaddrs without the /p2p part; tried in order of promise, in parallel where slow. */
@@ -70,6 +81,9 @@ export interface Host {
    * way to a better one is `down` when that is `up`, at once; calls on it are still answered.
    */
   onPeer(listener: (event: { readonly type: 'up' | 'down'; readonly peer: Peer }) => void): () => void
+
+  /** Each time that a second process with the key of a peer, or with the own one, is met. */
+  onTwin(listener: (twin: Twin) => void): () => void
 
   /**
    * The peers that this node wants to be connected to. Those that are missing are dialled for as long as it takes

@@ -51,6 +51,11 @@ export class MemoryHost implements Host {
     return () => this.#listeners.delete(listener)
   }
 
+  /** One peer id is one host here. */
+  onTwin(): () => void {
+    return () => {}
+  }
+
   connected(other: MemoryHost, direction: Peer['direction'], relay?: MemoryHost): void {
     const via = relay && { peerId: relay.self.peerId, node: relay.self.node, datacenter: relay.self.datacenter }
     const peer: Peer = {

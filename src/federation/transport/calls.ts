@@ -16,7 +16,8 @@ export interface CallChannelOptions {
   handler(method: string): CallHandler | undefined
   /** Anything arrived. */
   onHeard(): void
-  onRoundTrip(roundTripMs: number): void
+  /** A ping that was sent at `sentMs` was answered. */
+  onRoundTrip(roundTripMs: number, sentMs: number): void
   onCertificate(certificate: Uint8Array): void
   /** The other side broke the protocol or does not read; its connection is to be closed. */
   onViolation(reason: string): void
@@ -200,7 +201,7 @@ export class CallChannel {
     const sentMs = this.#pings.get(sequence)
     if (sentMs === undefined) return
     this.#pings.delete(sequence)
-    this.#options.onRoundTrip(this.#options.clock.nowMs() - sentMs)
+    this.#options.onRoundTrip(this.#options.clock.nowMs() - sentMs, sentMs)
   }
 
   #serve(id: number, method: string, payload: unknown, deadlineMs: number): void {

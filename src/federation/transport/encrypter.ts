@@ -6,6 +6,7 @@ import type { Clock, Random } from '../../runtime/ports.ts'
 import type { PeerIdentity } from '../host.ts'
 import type { Certificate, CertificateVerdict } from './authority.ts'
 import { portableNoise } from './noise.ts'
+import { KEY_FIELD, KeyInUse } from './twins.ts'
 
 /** Versions of the wire protocol that this code speaks; two nodes take the highest that both know. */
 export const PROTOCOL_VERSIONS = { min: 1, max: 1 } as const
@@ -17,6 +18,8 @@ export interface Secured {
   readonly identity: PeerIdentity
   readonly certificate: Certificate
   readonly bootId: string
+  /** When its process started, on this node's monotonic clock; undefined for a node that is too old to say. */
+  readonly startedMs: number | undefined
   readonly version: number
   readonly capabilities: readonly string[]
   /** The connection with this peer that the dialler held last and has given up; '' when there was none. */
@@ -44,6 +47,14 @@ export interface HandshakeOptions {
   /** False ends a dial to a peer that is connected as well already (outbound), and one that comes in after `close`. */
   wanted(peerId: string, dialled: DialAttempt | undefined): boolean
   lost(peerId: string): string
+  /** Milliseconds since the start of this process. */
+  uptimeMs(): number
+  /** Rejects with KeyInUse to refuse a peer whose key another process uses. */
+  admit(secured: Secured, address: string): Promise<void>
+  /** A peer refused this node for the one that lives at `kept` under its key. */
+  refusedAsTwin(kept: string): void
+  /** A process with this node's own key. Throws. */
+  metSelf(other: Pick<Secured, 'bootId' | 'startedMs'>, address: string): never
   /** Before libp2p announces the connection; `key` is its `timeline` object. */
   onSecured(key: object, secured: Secured): void
   onRefused(peerId: string | undefined, reason: string): void
@@ -52,6 +63,8 @@ export interface HandshakeOptions {
 const MAX_HELLO_BYTES = 8192
 const MAX_TEXT = 256
 const MAX_CAPABILITIES = 64
+/** Code of a refusal. */
+const KEY_IN_USE = 'key-in-use'
 /** The dialler gets so long to read why it was refused before the connection is cut. */
 const REFUSAL_MS = 1000
 
@@ -59,8 +72,8 @@ const REFUSAL_MS = 1000
  * Noise XX, and inside its channel a mutual check of certificates, before a muxer or any protocol sees the peer: one
  * without a valid certificate never gets further. The dialler speaks first and is told the reason of a refusal.
  *
- *   dialler   [versions.min, versions.max, connection id, boot id, capabilities, lost connection, certificate]
- *   listener  [1, version, boot id, capabilities, certificate] or [0, reason]
+ *   dialler   [versions.min, versions.max, connection id, boot id, capabilities, lost connection, certificate, uptime in ms]
+ *   listener  [1, version, boot id, capabilities, certificate, uptime in ms] or [0, code, reason, address of a twin]
  */
 export const certifiedNoise =
   (options: HandshakeOptions) =>
@@ -85,7 +98,6 @@ async function secureOutbound(
     const channel = await noise.secureOutbound(connection, dial)
     const peerId = channel.remotePeer.toString()
     attempt.peerId = peerId
-    if (peerId === options.selfPeerId) throw new AtollError('unavailable', 'the address leads to this node itself')
     if (!options.wanted(peerId, attempt)) throw new AtollError('conflict', 'already connected to this peer')
     const frames = lpStream(channel.connection, { maxDataLength: MAX_HELLO_BYTES })
     const connectionId = Buffer.from(options.random.bytes(8)).toString('hex')
@@ -98,11 +110,15 @@ async function secureOutbound(
       options.capabilities,
       lost,
       options.certificate(),
+      options.uptimeMs(),
     ]
     await frames.write(pack(hello), dial)
-    const answer = readAnswer((await frames.read(dial)).subarray())
+    const answer = withStart(options, readAnswer((await frames.read(dial)).subarray(), options.refusedAsTwin))
     const remote = identify(options, answer.certificate, channel)
-    options.onSecured(key, { ...answer, ...remote, connectionId, lost })
+    if (peerId === options.selfPeerId) options.metSelf(answer, addressOf(connection))
+    const secured: Secured = { ...answer, ...remote, connectionId, lost }
+    await options.admit(secured, addressOf(connection))
+    options.onSecured(key, secured)
     return { ...channel, connection: frames.unwrap() }
   } catch (error) {
     if (error instanceof AtollError) attempt.refusal = error
@@ -122,24 +138,49 @@ async function secureInbound(
   const frames = lpStream(channel.connection, { maxDataLength: MAX_HELLO_BYTES })
   let secured: Secured
   try {
-    const hello = readHello((await frames.read(dial)).subarray())
+    const hello = withStart(options, readHello((await frames.read(dial)).subarray()))
     if (!options.wanted(peerId, undefined)) throw new AtollError('unavailable', 'this node is shutting down')
     secured = { ...hello, ...identify(options, hello.certificate, channel) }
+    if (peerId === options.selfPeerId) {
+      await answerOnly(options, frames, answerTo(options, secured))
+      options.metSelf(hello, addressOf(connection))
+    }
+    await options.admit(secured, addressOf(connection))
   } catch (error) {
-    options.onRefused(peerId, messageOf(error))
-    await refuse(options, frames, error)
+    // Twins, and this node itself, are told of elsewhere.
+    if (peerId !== options.selfPeerId && !(error instanceof KeyInUse)) options.onRefused(peerId, messageOf(error))
+    if (peerId !== options.selfPeerId) await refuse(options, frames, error)
     throw error
   }
-  await frames.write(pack([1, secured.version, options.bootId, options.capabilities, options.certificate()]), dial)
+  await frames.write(pack(answerTo(options, secured)), dial)
   options.onSecured(key, secured)
   return { ...channel, connection: frames.unwrap() }
 }
 
-async function refuse(options: HandshakeOptions, frames: ReturnType<typeof lpStream>, error: unknown): Promise<void> {
+const answerTo = (options: HandshakeOptions, { version }: Secured): unknown[] => [
+  1,
+  version,
+  options.bootId,
+  options.capabilities,
+  options.certificate(),
+  options.uptimeMs(),
+]
+
+function refuse(options: HandshakeOptions, frames: ReturnType<typeof lpStream>, error: unknown): Promise<void> {
+  const reason = messageOf(error).slice(0, MAX_TEXT)
+  if (error instanceof KeyInUse) return answerOnly(options, frames, [0, KEY_IN_USE, reason, error.kept])
+  return answerOnly(options, frames, [0, error instanceof AtollError ? error.code : 'forbidden', reason])
+}
+
+/** Nothing comes of the connection but this answer. */
+async function answerOnly(
+  options: HandshakeOptions,
+  frames: ReturnType<typeof lpStream>,
+  answer: readonly unknown[],
+): Promise<void> {
   const deadline = options.clock.deadline(REFUSAL_MS)
   try {
-    const code = error instanceof AtollError ? error.code : 'forbidden'
-    await frames.write(pack([0, code, messageOf(error).slice(0, MAX_TEXT)]), deadline)
+    await frames.write(pack(answer), deadline)
     // The dialler hangs up when it has read that; ours would take the bytes away again.
     await frames.read(deadline)
   } catch {
@@ -175,12 +216,25 @@ export const identityIn = (certificate: Certificate, peerId: string): PeerIdenti
 
 type Hello = Pick<Secured, 'connectionId' | 'bootId' | 'version' | 'capabilities' | 'lost'> & {
   certificate: Uint8Array
+  uptimeMs: number | undefined
 }
+
+const withStart = <H extends Pick<Hello, 'uptimeMs'>>(
+  { clock }: HandshakeOptions,
+  hello: H,
+): H & Pick<Secured, 'startedMs'> => ({
+  ...hello,
+  startedMs: hello.uptimeMs === undefined ? undefined : clock.nowMs() - hello.uptimeMs,
+})
+
+/** Of the other side; only connections of a transport have one. */
+const addressOf = (connection: MessageStream): string =>
+  String((connection as { remoteAddr?: unknown }).remoteAddr ?? '').replace(/\/p2p\/[^/]+$/, '')
 
 function readHello(bytes: Uint8Array): Hello {
   const fields = unpack(bytes) as unknown
   if (!Array.isArray(fields)) throw malformed()
-  const [min, max, connectionId, bootId, capabilities, lost, certificate] = fields as unknown[]
+  const [min, max, connectionId, bootId, capabilities, lost, certificate, uptimeMs] = fields as unknown[]
   if (typeof min !== 'number' || typeof max !== 'number') throw malformed()
   if (min > PROTOCOL_VERSIONS.max || max < PROTOCOL_VERSIONS.min) {
     const { min: ownMin, max: ownMax } = PROTOCOL_VERSIONS
@@ -196,21 +250,38 @@ function readHello(bytes: Uint8Array): Hello {
     capabilities: texts(capabilities),
     lost: text(lost),
     certificate: blob(certificate),
+    uptimeMs: optionalMs(uptimeMs),
   }
 }
 
-function readAnswer(bytes: Uint8Array): Pick<Hello, 'version' | 'bootId' | 'capabilities' | 'certificate'> {
+function readAnswer(
+  bytes: Uint8Array,
+  onTwin: (kept: string) => void,
+): Pick<Hello, 'version' | 'bootId' | 'capabilities' | 'certificate' | 'uptimeMs'> {
   const fields = unpack(bytes) as unknown
   if (!Array.isArray(fields)) throw malformed()
   if (fields[0] === 0) {
     const reason = `refused by the other side: ${text(fields[2])}`
+    if (fields[1] === KEY_IN_USE) {
+      onTwin(fields[3] === undefined ? '' : text(fields[3]))
+      throw new AtollError('forbidden', reason, { field: KEY_FIELD })
+    }
     throw new AtollError(fields[1] === 'unavailable' ? 'unavailable' : 'forbidden', reason)
   }
-  const [ok, version, bootId, capabilities, certificate] = fields as unknown[]
+  const [ok, version, bootId, capabilities, certificate, uptimeMs] = fields as unknown[]
   if (ok !== 1 || typeof version !== 'number') throw malformed()
   if (version < PROTOCOL_VERSIONS.min || version > PROTOCOL_VERSIONS.max) throw malformed()
-  return { version, bootId: text(bootId), capabilities: texts(capabilities), certificate: blob(certificate) }
+  return {
+    version,
+    bootId: text(bootId),
+    capabilities: texts(capabilities),
+    certificate: blob(certificate),
+    uptimeMs: optionalMs(uptimeMs),
+  }
 }
+
+const optionalMs = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined
 
 const malformed = (): AtollError => new AtollError('forbidden', 'the handshake cannot be read')
 

@@ -79,6 +79,12 @@ async function certifiedNode(identity: Identity): Promise<Libp2p> {
       verify: (bytes) => authority.verify(bytes, systemClock.wallMs()),
       wanted: () => true,
       lost: () => '',
+      uptimeMs: () => 0,
+      admit: async () => {},
+      refusedAsTwin() {},
+      metSelf: () => {
+        throw new Error('never')
+      },
       onSecured() {},
       onRefused() {},
     }) as Encrypter,

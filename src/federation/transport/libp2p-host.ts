@@ -6,7 +6,7 @@ import { createLibp2p } from 'libp2p'
 import { AtollError, isAtollError, messageOf } from '../../model/errors.ts'
 import { whyNotListening } from '../../model/listen.ts'
 import type { Timer } from '../../runtime/ports.ts'
-import type { CallOptions, FrameStream, Host, Peer, PeerAddress, PeerIdentity } from '../host.ts'
+import type { CallOptions, FrameStream, Host, Peer, PeerAddress, PeerIdentity, Twin } from '../host.ts'
 import { dialAddress, listenAddress, withoutPeer, withPeer } from './addresses.ts'
 import type { CallHandler } from './calls.ts'
 import { Credentials } from './credentials.ts'
@@ -17,10 +17,12 @@ import { Gossip, type GossipHandler } from './gossip.ts'
 import type { HostOptions } from './host.ts'
 import { DEFAULT_LIMITS, type HostLimits } from './limits.ts'
 import { CALL_PROTOCOL, type Link, Links } from './links.ts'
+import { Listeners } from './listeners.ts'
 import { thriftyYamux } from './muxer.ts'
 import { quiet } from './quiet.ts'
 import { RELAY_PROTOCOL, RELAYED_PROTOCOL, Relay } from './relay.ts'
 import { heedingListeners, portableTcp } from './tcp.ts'
+import { Twins } from './twins.ts'
 
 type PeerListener = Parameters<Host['onPeer']>[0]
 
@@ -45,7 +47,8 @@ export class Libp2pHost implements Host {
   readonly #dialler: Dialler
   readonly #gossip: Gossip
   readonly #handlers = new Map<string, CallHandler>()
-  readonly #listeners = new Set<PeerListener>()
+  readonly #peerListeners: Listeners<Parameters<PeerListener>[0]>
+  readonly #twinListeners: Listeners<Twin>
   #node!: Libp2p
   #components!: Components
   /** Servers pass connections on, and take those that are passed on. */
@@ -73,6 +76,8 @@ export class Libp2pHost implements Host {
     this.#options = options
     this.#limits = limits
     this.#credentials = credentials
+    this.#peerListeners = new Listeners(logger)
+    this.#twinListeners = new Listeners(logger)
     this.#links = new Links({
       selfPeerId: credentials.peerId,
       clock,
@@ -119,8 +124,11 @@ export class Libp2pHost implements Host {
   }
 
   onPeer(listener: PeerListener): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#peerListeners.add(listener)
+  }
+
+  onTwin(listener: (twin: Twin) => void): () => void {
+    return this.#twinListeners.add(listener)
   }
 
   want(peers: readonly PeerAddress[]): void {
@@ -255,6 +263,14 @@ export class Libp2pHost implements Host {
     const { identity, announce, self, clock, random, listen, logger } = this.#options
     const { peerId } = this.#credentials
     const bootId = random.uuid()
+    const startedMs = clock.nowMs()
+    const twins = new Twins({
+      clock,
+      links: this.#links,
+      self: () => this.self,
+      own: { bootId, startedMs },
+      onTwin: (twin) => this.#twinListeners.emit(twin),
+    })
     let refusal: unknown
     const transport = heedingListeners(this.#options.wrapTransport?.(portableTcp) ?? portableTcp, (error) => {
       refusal = error
@@ -276,6 +292,10 @@ export class Libp2pHost implements Host {
           wanted: (remote, dialled) =>
             this.#closing === undefined && (dialled === undefined || this.#links.welcomes(remote, dialled)),
           lost: (remote) => this.#links.lost(remote),
+          uptimeMs: () => clock.nowMs() - startedMs,
+          admit: (secured, address) => twins.admit(secured, address),
+          refusedAsTwin: (kept) => twins.refused(kept),
+          metSelf: (other, address) => twins.met(other, address),
           onSecured: (key, secured) => this.#links.secured(key, secured),
           onRefused: (remote, reason) => logger.warn({ peerId: remote, reason }, 'a peer was refused'),
         }),
@@ -389,7 +409,7 @@ export class Libp2pHost implements Host {
     const { node, datacenter, address, direction, via, role } = link.peer
     if (former !== undefined) {
       this.#gossip.detach(former)
-      this.#emit({ type: 'down', peer: former.peer })
+      this.#peerListeners.emit({ type: 'down', peer: former.peer })
     }
     if (via === undefined) this.#dialler.onUp(link.peer.peerId)
     // A direct connection is dialled all along.
@@ -397,25 +417,15 @@ export class Libp2pHost implements Host {
     // Gossip goes through the third peer as it is; a relayed connection would only carry it twice.
     if (role === 'server' && this.self.role === 'server' && via === undefined) this.#gossip.attach(link)
     this.#options.logger.info({ node, datacenter, address, direction, via: via?.node }, 'peer up')
-    this.#emit({ type: 'up', peer: link.peer })
+    this.#peerListeners.emit({ type: 'up', peer: link.peer })
   }
 
   #onDown(link: Link): void {
     this.#gossip.detach(link)
     const { node, datacenter, address } = link.peer
     this.#options.logger.info({ node, datacenter, address }, 'peer down')
-    this.#emit({ type: 'down', peer: link.peer })
+    this.#peerListeners.emit({ type: 'down', peer: link.peer })
     this.#dialler.onDown(link.peer.peerId)
-  }
-
-  #emit(event: Parameters<PeerListener>[0]): void {
-    for (const listener of [...this.#listeners]) {
-      try {
-        listener(event)
-      } catch (error) {
-        this.#options.logger.error({ error }, 'a listener for peers failed')
-      }
-    }
   }
 
   #frames(link: Link, stream: Stream): StreamFrames {
@@ -471,7 +481,8 @@ export class Libp2pHost implements Host {
     const timer = clock.after(CLOSE_MS, () => late.resolve())
     await Promise.race([stopping, late.promise])
     timer.cancel()
-    this.#listeners.clear()
+    this.#peerListeners.clear()
+    this.#twinListeners.clear()
   }
 }
 

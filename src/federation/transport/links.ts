@@ -28,6 +28,8 @@ export interface Link {
   drainingSinceMs: number
   heardMs: number
   pingedMs: number
+  /** A ping that was sent then was answered. */
+  answeredMs: number
   /** Milliseconds since 1970. */
   certificateEndsMs: number
   readonly roundTrips: RoundTrips
@@ -56,6 +58,7 @@ export interface LinksOptions {
 const MAX_LOST = 4096
 /** A node that doubts itself waits at most so many times as long before it hangs up. */
 const MAX_PATIENCE = 2
+const ANSWER_POLL_MS = 10
 /** A connection that gave way is kept so long at least, for what is on its way. */
 const DRAIN_MIN_MS = 1000
 /** ... and no longer when it says nothing. */
@@ -103,6 +106,18 @@ export class Links {
       if (link.peer.peerId === peerId && link.via === undefined && link.state !== 'draining') return true
     }
     return false
+  }
+
+  /** Whether the other side answers a ping that is sent now. */
+  async answers(link: Link, timeoutMs: number): Promise<boolean> {
+    const { clock } = this.#options
+    const sinceMs = clock.nowMs()
+    link.channel?.ping()
+    while (link.answeredMs < sinceMs) {
+      if (link.state !== 'up' || clock.nowMs() - sinceMs > timeoutMs) return false
+      await clock.sleep(ANSWER_POLL_MS)
+    }
+    return true
   }
 
   isSilent(link: Link): boolean {
@@ -331,7 +346,10 @@ export class Links {
       onHeard: () => {
         link.heardMs = clock.nowMs()
       },
-      onRoundTrip: (roundTripMs) => link.roundTrips.add(clock.nowMs(), roundTripMs),
+      onRoundTrip: (roundTripMs, sentMs) => {
+        link.roundTrips.add(clock.nowMs(), roundTripMs)
+        link.answeredMs = Math.max(link.answeredMs, sentMs)
+      },
       onCertificate: (certificate) => this.#onCertificate(link, certificate),
       onViolation: (reason) => this.violation(link, reason),
       onEnded: () => this.drop(link, 'the call stream ended'),
@@ -374,6 +392,7 @@ export class Links {
       drainingSinceMs: 0,
       heardMs: clock.nowMs(),
       pingedMs: clock.nowMs(),
+      answeredMs: Number.NEGATIVE_INFINITY,
       certificateEndsMs: secured.certificate.notAfter,
       roundTrips: new RoundTrips(limits.roundTripWindowMs),
       streams: new Set(),
