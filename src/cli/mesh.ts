@@ -17,7 +17,7 @@ export const command = defineCommand({
   ],
   flags,
   notes: [
-    'STATE: live, overdue (a sign of life is late), lost (not heard of lately), or quarantined (two stores claim the name). RTT is measured, the least of a while. REVISION is where the copy held here stands, BEHIND how many revisions its datacenter has announced beyond that, AGE for how long it has not been at the newest.',
+    'STATE: live, overdue (a sign of life is late), lost (not heard of lately), or quarantined (two stores claim the name). RTT is measured, the least of a while; with ~ it is estimated. REVISION is where the copy held here stands, BEHIND how many revisions its datacenter has announced beyond that, AGE for how long it has not been at the newest.',
   ],
   async run(context) {
     const { value } = await context.client().mesh.status()
@@ -71,6 +71,7 @@ function row({
   Suspected,
   Reachable,
   RoundTripMs,
+  RoundTripEstimated,
   Gateways,
   Replica,
 }: MeshDatacenterJson): Cell[] {
@@ -80,7 +81,7 @@ function row({
   return [
     Own ? `${Datacenter} (here)` : Datacenter,
     [state === State ? statusTone(State) : 'warn', state],
-    Own ? '-' : formatMs(RoundTripMs),
+    Own ? '-' : `${RoundTripEstimated ? '~' : ''}${formatMs(RoundTripMs)}`,
     Replica ? String(Replica.Revision) : '-',
     Replica ? String(Math.max(0, Replica.HeadRevision - Replica.Revision)) : '-',
     Own ? '-' : formatMs(Replica?.AgeMs),

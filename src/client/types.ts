@@ -158,6 +158,8 @@ export interface MeshDatacenterJson {
   readonly Reachable: boolean
   /** Null while unmeasured. */
   readonly RoundTripMs: number | null
+  /** By coordinates, where it was never measured. */
+  readonly RoundTripEstimated: boolean
   readonly Gateways: readonly {
     readonly Node: string
     readonly PeerID: string

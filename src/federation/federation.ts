@@ -2,6 +2,7 @@
  * All that the rest of a node sees of the other datacenters. `openFederation` (open.ts) implements it over a Host
  * and the state machines of `protocol/`.
  */
+import type { Coordinate } from '../model/coordinate.ts'
 import type { Epoch } from '../model/epoch.ts'
 import type { Peer, PeerAddress } from './host.ts'
 
@@ -62,8 +63,13 @@ export interface RemoteDatacenter {
   ageMs(): number
   /** A gateway of it answers this node directly (connected, and not silent for more than 2 s). */
   reachable(): boolean
-  /** Smallest round-trip time to its nearest connected gateway; the last known one when none is connected. */
+  /**
+   * Smallest round-trip time to its nearest connected gateway; the last known one when none is connected. What was never
+   * measured here is estimated by coordinates, or (on a client) as its server says.
+   */
   roundTripMs(): number | undefined
+  /** Whether that is not this node's own measurement. */
+  isRoundTripEstimated(): boolean
   readonly digest: string
   /** Keys that the replica holds. */
   readonly entries: number
@@ -95,6 +101,13 @@ export interface SavedReplica {
   readonly savedWallMs: number
 }
 
+/** A gateway's place among those of all DCs. */
+export interface GatewayCoordinate {
+  readonly datacenter: string
+  readonly node: string
+  readonly coordinate: Coordinate
+}
+
 export interface CallTarget {
   /** A gateway of this DC (of the own one: a server). */
   readonly datacenter?: string
@@ -111,6 +124,8 @@ export interface Federation {
   /** Live connections, of the own DC too. */
   peers(): readonly Peer[]
   roundTripMs(peerId: string): number | undefined
+  /** Where gateways stand on the WAN, this node's own first; at the origin while they have not told. Servers only. */
+  coordinates(): readonly GatewayCoordinate[]
   /**
    * This node's doubt in itself: 0 when its timers are in time, up to `maxScore` when they are late or it was wrong of others.
    * It gives others `score + 1` times as long before it suspects them.

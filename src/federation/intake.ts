@@ -17,6 +17,7 @@ import { MAX_DATACENTERS, MAX_GOSSIP_BYTES } from './protocol/limits.ts'
 import type { BeaconMessage, DeltaMessage, Head, Message } from './protocol/messages.ts'
 import { Reception, type ReceptionEffect } from './protocol/reception.ts'
 import { Replica, type ReplicaEffect, type ReplicaOptions } from './protocol/replica.ts'
+import type { WanCoordinates } from './protocol/wan-coordinates.ts'
 import { Remote } from './remotes.ts'
 import { TailClient } from './tail-client.ts'
 import { Wakeup } from './wakeup.ts'
@@ -29,6 +30,7 @@ export interface IntakeOptions {
   /** Undefined: this node holds no replicas. */
   readonly sinkFor: ((datacenter: string) => ReplicaSink) | undefined
   readonly silentMs: number
+  readonly coordinates: WanCoordinates
   readonly replica?: Omit<ReplicaOptions, 'datacenter'>
   /** Gateways came, went or moved. */
   readonly onGateways: () => void
@@ -92,6 +94,10 @@ export class Intake {
   hear(bytes: Uint8Array, via: Via, directPeer?: string): { verdict: GossipVerdict; fresh: boolean; opened?: Opened } {
     const opened = this.#opener.open(bytes)
     if (this.#closed) return IGNORED
+    if (opened.message.type === 'place') {
+      const isLatest = this.#options.coordinates.hear(opened.message, opened.identity)
+      return { verdict: isLatest ? 'accept' : 'ignore', fresh: false, opened }
+    }
     const { passOn, fresh, effects } = this.#reception.receive(opened, via, directPeer, this.#options.clock.nowMs())
     for (const effect of effects) this.#receive(effect, opened.identity.node)
     return { verdict: passOn ? 'accept' : 'ignore', fresh, opened }
@@ -166,9 +172,9 @@ export class Intake {
   }
 
   #add(datacenter: string): Entry {
-    const { clock, host, directory, silentMs, sinkFor, replica: replicaOptions, logger } = this.#options
+    const { clock, host, directory, silentMs, sinkFor, replica: replicaOptions, logger, coordinates } = this.#options
     const replica = sinkFor && new Replica({ ...replicaOptions, datacenter }, clock.nowMs())
-    const remote = new Remote(datacenter, replica, { clock, host, directory, silentMs })
+    const remote = new Remote(datacenter, replica, { clock, host, directory, silentMs, coordinates })
     let sink = this.#sinks.get(datacenter)
     if (!sink && sinkFor) {
       sink = sinkFor(datacenter)

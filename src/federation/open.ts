@@ -3,7 +3,15 @@ import { AtollError } from '../model/errors.ts'
 import type { Clock, Disk, Logger, Random, Timer } from '../runtime/ports.ts'
 import { Calls } from './calls.ts'
 import { Changes } from './changes.ts'
-import type { CallTarget, ExportSource, Federation, RemoteDatacenter, ReplicaSink, SavedReplica } from './federation.ts'
+import type {
+  CallTarget,
+  ExportSource,
+  Federation,
+  GatewayCoordinate,
+  RemoteDatacenter,
+  ReplicaSink,
+  SavedReplica,
+} from './federation.ts'
 import { Greeting } from './greeting.ts'
 import type { Host, Peer, PeerAddress } from './host.ts'
 import { Intake } from './intake.ts'
@@ -16,6 +24,7 @@ import { Publisher } from './protocol/publisher.ts'
 import type { Replica, ReplicaOptions } from './protocol/replica.ts'
 import { isSpeaker } from './protocol/speaker.ts'
 import { TAIL_PROTOCOL } from './protocol/tail.ts'
+import { WanCoordinates } from './protocol/wan-coordinates.ts'
 import { Publishing } from './publishing.ts'
 import { ReplicaFiles } from './replica-files.ts'
 import { TailServer } from './tail-server.ts'
@@ -72,6 +81,7 @@ class OpenFederation implements Federation {
   readonly #directory: Directory
   readonly #publisher: Publisher
   readonly #publishing: Publishing | undefined
+  readonly #coordinates: WanCoordinates
   readonly #ownPosition: OwnPosition | undefined
   readonly #intake: Intake
   readonly #tails: TailServer
@@ -98,6 +108,7 @@ class OpenFederation implements Federation {
     this.#clock = clock
     this.#directory = directory
     this.#publisher = publisherOf(options)
+    this.#coordinates = new WanCoordinates({ self: host.self, directory, float: () => options.random.float() })
     this.#publishing = options.source && this.#openPublishing(options.source)
     this.#ownPosition =
       this.#publishing &&
@@ -111,6 +122,7 @@ class OpenFederation implements Federation {
       ...common,
       sinkFor: role === 'server' ? options.sinkFor : undefined,
       replica: limits.replica,
+      coordinates: this.#coordinates,
       onGateways: () => this.#onGateways(),
       onMaybeChanged: () => this.#changes.soon(),
       onOwnHead: (head, signer) => this.#ownPosition?.heard(head, signer),
@@ -216,6 +228,7 @@ class OpenFederation implements Federation {
   }
 
   #onGateways(): void {
+    this.#coordinates.tellSoon()
     this.#membership.refresh()
     this.#changes.soon()
   }
@@ -257,6 +270,22 @@ class OpenFederation implements Federation {
     this.#publisher.setAddresses(this.#host.addresses.map(withoutPeerId))
     this.#publisher.setHeartbeats(this.#directory.heartbeatsUnderstood(this.#clock.nowMs()))
     this.#membership.lookForMesh()
+    this.#locate()
+  }
+
+  /** Takes part of one round trip into this gateway's place, and tells it when it has moved. */
+  #locate(): void {
+    const { datacenter, role } = this.#host.self
+    if (role !== 'server') return
+    const connected = this.#host.peers().flatMap(({ peerId, ...peer }) => {
+      const roundTripMs = this.#host.roundTripMs(peerId)
+      const measured = peer.role === 'server' && peer.datacenter !== datacenter && roundTripMs !== undefined
+      return measured ? [{ peerId, roundTripMs }] : []
+    })
+    const moved = this.#coordinates.tick(this.#clock.nowMs(), connected)
+    if (moved === undefined) return
+    if (this.#publishing?.speaks) this.#publishing.tell(this.#publisher.place(moved), true)
+    else this.#coordinates.tellSoon()
   }
 
   #speak(): void {
@@ -282,6 +311,9 @@ class OpenFederation implements Federation {
   }
   roundTripMs(peerId: string): number | undefined {
     return this.#host.roundTripMs(peerId)
+  }
+  coordinates(): readonly GatewayCoordinate[] {
+    return this.#coordinates.all()
   }
   onChange(listener: () => void): () => void {
     return this.#changes.listen(listener)

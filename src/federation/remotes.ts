@@ -6,6 +6,7 @@ import type { Host, Peer } from './host.ts'
 import type { Directory } from './protocol/directory.ts'
 import type { Position } from './protocol/hello.ts'
 import type { Replica } from './protocol/replica.ts'
+import type { WanCoordinates } from './protocol/wan-coordinates.ts'
 
 const NO_EPOCH: Epoch = { generation: 0, random: '' }
 /** For so long the nearest gateway stays the nearest while it answers. */
@@ -18,6 +19,7 @@ export interface RemoteContext {
   readonly directory: Directory
   /** A peer that says nothing for so long answers nobody. */
   readonly silentMs: number
+  readonly coordinates: Pick<WanCoordinates, 'estimateMs'>
 }
 
 export class Remote implements RemoteDatacenter {
@@ -109,7 +111,12 @@ export class Remote implements RemoteDatacenter {
     const nearest = this.#nearestNow()
     const measured = nearest && this.#context.host.roundTripMs(nearest.peerId)
     if (measured !== undefined) this.#roundTripMs = measured
-    return this.#roundTripMs ?? this.#position?.told.roundTripMs
+    return (
+      this.#roundTripMs ?? this.#position?.told.roundTripMs ?? this.#context.coordinates.estimateMs(this.datacenter)
+    )
+  }
+  isRoundTripEstimated(): boolean {
+    return this.roundTripMs() !== undefined && this.#roundTripMs === undefined
   }
 
   /** Asked for with every lookup: the whole list of peers is looked through only now and then. */

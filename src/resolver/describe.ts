@@ -33,6 +33,7 @@ function datacentersOf({ datacenter, nodeName, federation, catalog }: DescribeOp
       catalog !== undefined ||
       federation.peers().some((peer) => peer.datacenter === datacenter && peer.role === 'server'),
     roundTripMs: 0,
+    roundTripEstimated: false,
     gateways: catalog
       ? [{ node: nodeName, peerId: federation.peerId, addresses: federation.addresses, connected: true }]
       : [],
@@ -49,6 +50,7 @@ function datacentersOf({ datacenter, nodeName, federation, catalog }: DescribeOp
         suspected: remote.suspected,
         reachable: remote.reachable(),
         roundTripMs: remote.roundTripMs(),
+        roundTripEstimated: remote.isRoundTripEstimated(),
         gateways: remote.gateways(),
         replica: remote.loaded
           ? {

@@ -49,6 +49,22 @@ async function settled(promise: Promise<unknown>): Promise<boolean> {
   return done
 }
 
+describe('coordinates between datacenters', () => {
+  it('are those of the gateways that told, the own DC first, whatever DC is named', async () => {
+    const { mesh, federation } = setUp()
+    const coordinate = { vec: [0, 0, 0, 0, 0, 0, 0, 0], error: 1.5, adjustment: 0, height: 1e-5 }
+    const told = (datacenter: string, node: string) => ({ datacenter, node, coordinate })
+    const rows = (node: string) => ({ node, segment: '', coordinate })
+    federation.coordinateList = [told('eu-1', 'n1'), told('us-1', 'm1'), told('us-1', 'm2')]
+    const wanted = [
+      { datacenter: 'eu-1', coordinates: [rows('n1')] },
+      { datacenter: 'us-1', coordinates: [rows('m1'), rows('m2')] },
+    ]
+    for (const datacenter of [undefined, 'us-1', 'nowhere'])
+      expect((await mesh.ask({ kind: 'coordinate-datacenters' }, { ...plain, datacenter })).value).toEqual(wanted)
+  })
+})
+
 describe('answers from memory', () => {
   it('keeps the same value until something changes', () => {
     const { mesh, own } = setUp()

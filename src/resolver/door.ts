@@ -2,6 +2,7 @@
 import type { Catalog, Command, CommandResult } from '../catalog/catalog.ts'
 import type { CatalogView } from '../catalog/view.ts'
 import type { Federation } from '../federation/federation.ts'
+import type { CoordinateRow } from '../model/coordinate.ts'
 import { AtollError } from '../model/errors.ts'
 import { assertDatacenter } from '../model/names.ts'
 import type { Clock, Random } from '../runtime/ports.ts'
@@ -205,6 +206,8 @@ class Door implements RunningMesh {
     const name = options.datacenter
     if (question.kind === 'datacenters')
       return this.#cellRoute(question, 'datacenters', 'many', () => this.#evaluateDatacenters())
+    if (question.kind === 'coordinate-datacenters')
+      return this.#cellRoute(question, 'coordinates', 'many', () => this.#evaluateCoordinates())
     if (name === 'nearest' || name === '*') return this.#manyRoute(question, name)
     if (name === undefined || name === this.datacenter) {
       if (
@@ -270,6 +273,19 @@ class Door implements RunningMesh {
     const value = this.#options.federation.datacenters()
     const base = { value, index: 1, datacenter: this.datacenter, failover: undefined }
     return { ...base, topics: [], routed: true, expiresAtMs: Number.NEGATIVE_INFINITY }
+  }
+
+  /** The gateways that are known, by DC, own first: places move all the time, and nobody waits for that. */
+  #evaluateCoordinates(): Evaluation {
+    const { federation } = this.#options
+    const rows = new Map<string, CoordinateRow[]>()
+    for (const { datacenter, node, coordinate } of federation.coordinates()) {
+      const row = { node, segment: '', coordinate }
+      rows.set(datacenter, [...(rows.get(datacenter) ?? []), row])
+    }
+    const value = [...rows].map(([datacenter, coordinates]) => ({ datacenter, coordinates }))
+    const base = { value, index: 1, datacenter: this.datacenter, failover: undefined }
+    return { ...base, topics: [], routed: false, expiresAtMs: Number.NEGATIVE_INFINITY }
   }
 
   #evaluateRouted(question: Question<'service'>, nearest: boolean, changed: boolean): Evaluation {

@@ -22,6 +22,8 @@ export interface DatacenterStatus {
   readonly reachable: boolean
   /** Minimum of the window, undefined while unmeasured. */
   readonly roundTripMs: number | undefined
+  /** Estimated by coordinates (or told by a server), as this node never measured it. */
+  readonly roundTripEstimated: boolean
   readonly gateways: readonly {
     readonly node: string
     readonly peerId: string

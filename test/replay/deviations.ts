@@ -118,12 +118,6 @@ export const deviations: readonly Deviation[] = [
   },
   {
     area: 'Several datacenters',
-    what: '`coordinate/datacenters` shows the coordinates that this datacenter has',
-    why: 'Distances between datacenters are measured round-trip times: see `/v1/mesh`',
-    where: [{ request: /^GET \/v1\/coordinate\/datacenters$/, at: /^body/ }],
-  },
-  {
-    area: 'Several datacenters',
     what: 'Members that left are not listed any more',
     why: 'Nothing is kept of them',
     where: [{ scenario: 'multi-dc', step: /^members wan after$/, at: /\(length\)$/ }],

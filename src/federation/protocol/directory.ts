@@ -136,7 +136,7 @@ export class Directory {
   }
 
   hear({ message, identity, bytes }: Opened, via: Via, nowMs: number): Heard {
-    if (message.type === 'unknown') return { type: 'ignored' }
+    if (message.type === 'unknown' || message.type === 'place') return { type: 'ignored' }
     const known = this.#datacenters.get(message.datacenter)
     if (known && known.datacenterId !== message.datacenterId) return { type: 'conflict' }
     const stamp = 'head' in message ? message.head : message

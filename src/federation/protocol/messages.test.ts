@@ -15,6 +15,13 @@ const messages: KnownMessage[] = [
   delta(2, at7, [put('a', 'x', 7), { key: 'b', value: null, createRevision: 0, modRevision: 7 }]),
   { type: 'gateway', ...about, boot: 2 ** 50, sequence: 4, addresses: [] },
   { type: 'leave', ...about, boot: 1, sequence: 2 },
+  {
+    type: 'place',
+    ...about,
+    boot: 1,
+    sequence: 2,
+    coordinate: { vec: [0.5, -0.25, 0, 0, 0, 0, 0, 0.125], error: 1.5, adjustment: -0.0625, height: 2 ** -16 },
+  },
 ]
 const ask: AskFrame = {
   type: 'ask',

@@ -3,6 +3,12 @@
  * with a tag, the protocol version, the sender's capabilities, its kind and the DC that it is about, so that a node too
  * old to understand a kind can still check the signature and pass it on.
  */
+import {
+  COORDINATE_DIMENSIONS,
+  type Coordinate,
+  coordinateFromNumbers,
+  coordinateToNumbers,
+} from '../../model/coordinate.ts'
 import type { Epoch } from '../../model/epoch.ts'
 import { assertDatacenter } from '../../model/names.ts'
 import type { ExportedChange } from '../federation.ts'
@@ -81,6 +87,16 @@ export interface LeaveMessage {
   readonly sequence: number
 }
 
+/** Where the gateway stands among those of all DCs (wan-coordinates.ts). Its stamp counts these messages alone. */
+export interface PlaceMessage {
+  readonly type: 'place'
+  readonly datacenter: string
+  readonly datacenterId: string
+  readonly boot: number
+  readonly sequence: number
+  readonly coordinate: Coordinate
+}
+
 /** A later version's kind: signed and passed on, not understood. */
 export interface UnknownMessage {
   readonly type: 'unknown'
@@ -88,12 +104,12 @@ export interface UnknownMessage {
   readonly datacenterId: string
 }
 
-export type KnownMessage = GatewayMessage | BeaconMessage | DeltaMessage | LeaveMessage
+export type KnownMessage = GatewayMessage | BeaconMessage | DeltaMessage | LeaveMessage | PlaceMessage
 export type Message = KnownMessage | UnknownMessage
 
 /** Keeps a signature on a body from meaning anything elsewhere. */
 const TAG = 'atoll/federation'
-const KIND = { gateway: 1, beacon: 2, delta: 3, leave: 4 } as const
+const KIND = { gateway: 1, beacon: 2, delta: 3, leave: 4, place: 5 } as const
 
 export function encodeMessage(message: KnownMessage): Uint8Array {
   const start: Plain[] = [
@@ -119,6 +135,8 @@ export function encodeMessage(message: KnownMessage): Uint8Array {
       return encode([...start, headToPlain(message.head), message.from, message.changes.map(changeToPlain)])
     case 'leave':
       return encode([...start, message.boot, message.sequence])
+    case 'place':
+      return encode([...start, message.boot, message.sequence, coordinateToBytes(message.coordinate)])
   }
 }
 
@@ -150,6 +168,14 @@ export function decodeMessage(body: Uint8Array): Message {
       return readDelta(reader, about)
     case KIND.leave:
       return { type: 'leave', ...about, boot: reader.integer('boot'), sequence: reader.integer('sequence') }
+    case KIND.place:
+      return {
+        type: 'place',
+        ...about,
+        boot: reader.integer('boot'),
+        sequence: reader.integer('sequence'),
+        coordinate: readCoordinate(reader),
+      }
     default:
       return { type: 'unknown', ...about }
   }
@@ -177,6 +203,22 @@ function readSuspect(name: Plain): string {
   if (typeof name !== 'string' || name.length > MAX_NAME_LENGTH)
     throw new ProtocolError('message: a suspect is no datacenter')
   return name
+}
+
+/** Eleven floats of 32 bits, big-endian: dimensions, error, adjustment, height. */
+const COORDINATE_BYTES = 4 * (COORDINATE_DIMENSIONS + 3)
+
+function coordinateToBytes(coordinate: Coordinate): Uint8Array {
+  const view = new DataView(new ArrayBuffer(COORDINATE_BYTES))
+  for (const [i, value] of coordinateToNumbers(coordinate).entries()) view.setFloat32(4 * i, value)
+  return new Uint8Array(view.buffer)
+}
+
+/** Whether it makes sense is not judged here. */
+function readCoordinate(reader: Reader): Coordinate {
+  const bytes = reader.bytes('coordinate', COORDINATE_BYTES, COORDINATE_BYTES)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return coordinateFromNumbers(Array.from({ length: COORDINATE_BYTES / 4 }, (_, i) => view.getFloat32(4 * i)))!
 }
 
 function readDelta(reader: Reader, about: { datacenter: string; datacenterId: string }): DeltaMessage {

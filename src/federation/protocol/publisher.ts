@@ -3,6 +3,7 @@
  * a pause is told at once, those that follow are gathered for 5 to 20 ms; a head is cut at the end of each batch. What it tells is a
  * pure function of the store, so any gateway of the DC may speak for it.
  */
+import type { Coordinate } from '../../model/coordinate.ts'
 import type { Epoch } from '../../model/epoch.ts'
 import type { ExportedChange } from '../federation.ts'
 import { hashEntry, KeyedDigest } from './digest.ts'
@@ -15,6 +16,7 @@ import {
   type GatewayMessage,
   type Head,
   type LeaveMessage,
+  type PlaceMessage,
   sizeOfChange,
 } from './messages.ts'
 
@@ -58,6 +60,7 @@ export class Publisher {
   readonly #options: Required<Omit<PublisherOptions, 'heartbeats'>> & Pick<PublisherOptions, 'heartbeats'>
   #boot: number
   #sequence = 0
+  #places = 0
   #addresses: readonly string[] = []
   #suspects: readonly string[] = []
   #epoch: Epoch | undefined
@@ -251,6 +254,11 @@ export class Publisher {
   gateway(): GatewayMessage {
     const { datacenter, datacenterId } = this.#options
     return { type: 'gateway', datacenter, datacenterId, ...this.#stamp(), addresses: this.#addresses }
+  }
+
+  place(coordinate: Coordinate): PlaceMessage {
+    const { datacenter, datacenterId } = this.#options
+    return { type: 'place', datacenter, datacenterId, boot: this.#boot, sequence: ++this.#places, coordinate }
   }
 
   leave(): LeaveMessage {

@@ -51,8 +51,8 @@ export class Reception {
   /** `directPeer`: the peer id at the other end of the connection that it came on, where that is known. */
   receive(opened: Opened, via: Via, directPeer: string | undefined, nowMs: number): Received {
     const { message, identity } = opened
-    // Not understood: a later version's kind.
-    if (message.type === 'unknown') return { ...NOTHING, passOn: true }
+    // Not understood: a later version's kind. Places are no news of a DC's content or life.
+    if (message.type === 'unknown' || message.type === 'place') return { ...NOTHING, passOn: true }
     const effects: ReceptionEffect[] = []
     const own = message.datacenter === this.#self.datacenter
     if (own && 'head' in message && message.datacenterId === this.#self.datacenterId)

@@ -1,7 +1,7 @@
 /** A mesh of made-up datacenters for tests of the resolver: views that are set by hand, remotes whose state is set by hand. */
 import type { Catalog, Command, CommandResult, ExecuteOptions } from '../../catalog/catalog.ts'
 import type { CatalogView, Topic, TopicRef } from '../../catalog/view.ts'
-import type { Federation, RemoteDatacenter } from '../../federation/federation.ts'
+import type { Federation, GatewayCoordinate, RemoteDatacenter } from '../../federation/federation.ts'
 import type { CoordinateRow } from '../../model/coordinate.ts'
 import type { FailoverRecord, Instance, KvRow, NodeRow, Status } from '../../model/entries.ts'
 import { AtollError } from '../../model/errors.ts'
@@ -176,6 +176,8 @@ export class FakeRemote implements RemoteDatacenter {
   ageMs = (): number => this.age
   reachable = (): boolean => this.connected
   roundTripMs = (): number | undefined => this.distance
+  estimated = false
+  isRoundTripEstimated = (): boolean => this.estimated
   gateways = (): readonly never[] => []
 }
 
@@ -196,6 +198,8 @@ export class FakeFederation implements Federation {
   remotes = (): readonly FakeRemote[] => this.list
   peers = (): readonly never[] => []
   roundTripMs = (): undefined => undefined
+  coordinateList: readonly GatewayCoordinate[] = []
+  coordinates = (): readonly GatewayCoordinate[] => this.coordinateList
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
