@@ -93,6 +93,12 @@ function answer(view: Tables, ref: TopicRef): string {
       return json(view.kv(ref.key))
     case 'kv-prefix':
       return json([view.kvUnder(ref.prefix), view.kvKeys(ref.prefix, '/')])
+    case 'sessions':
+      return json(view.sessions())
+    case 'session':
+      return json(view.session(ref.session))
+    case 'node-sessions':
+      return json(view.sessionsOf(ref.node))
   }
 }
 

@@ -5,6 +5,7 @@
 
 import type { Coordinate, CoordinateRow } from '../model/coordinate.ts'
 import type { CheckEntry, NodeEntry, ServiceEntry, Status } from '../model/entries.ts'
+import type { SessionEntry } from '../model/session.ts'
 import type { AgentSync } from '../model/sync.ts'
 import type { CatalogView } from './view.ts'
 
@@ -55,6 +56,29 @@ export type Command =
       readonly cas?: number
     }
   | { readonly kind: 'kv-delete'; readonly key: string; readonly recurse: boolean; readonly cas?: number }
+  /** Applied when the key is free (and no lock-delay holds it back) or the session's already. */
+  | {
+      readonly kind: 'kv-lock'
+      readonly key: string
+      readonly value: Uint8Array
+      readonly flags: bigint
+      readonly session: string
+    }
+  /** Applied when the session holds the key. */
+  | {
+      readonly kind: 'kv-unlock'
+      readonly key: string
+      readonly value: Uint8Array
+      readonly flags: bigint
+      readonly session: string
+    }
+  | { readonly kind: 'session-create'; readonly session: Omit<SessionEntry, 'ending'> }
+  /** Nothing when there is none. Leader duties use it too. */
+  | { readonly kind: 'session-destroy'; readonly session: string }
+  /** Not applied when there is no such session. */
+  | { readonly kind: 'session-renew'; readonly session: string }
+  /** The leader's: the lock-delay that was written at revision `since` has passed. */
+  | { readonly kind: 'lock-delay-end'; readonly key: string; readonly since: number }
 
 export interface CommandResult {
   /** Index after the command. */

@@ -18,6 +18,7 @@ import type {
   Status,
 } from '../model/entries.ts'
 import { STATUSES, statusRank } from '../model/health.ts'
+import type { SessionEntry, SessionRow } from '../model/session.ts'
 
 const FORMAT = 1
 
@@ -222,6 +223,43 @@ export function decodeKv(key: string, bytes: Uint8Array, createIndex: number, mo
     modifyIndex,
   }
 }
+
+export const encodeSession = (entry: SessionEntry): Uint8Array =>
+  pack(
+    entry.name,
+    entry.node,
+    entry.lockDelayMs,
+    entry.behavior === 'delete' ? 1 : 0,
+    entry.ttl,
+    entry.ttlMs,
+    entry.nodeChecks,
+    entry.serviceChecks,
+    entry.checks,
+    entry.ending,
+  )
+
+export function decodeSession(id: string, bytes: Uint8Array, createIndex: number, modifyIndex: number): SessionRow {
+  const f = unpack(bytes)
+  return {
+    id,
+    name: text(f[1]),
+    node: name(f[2]),
+    lockDelayMs: number(f[3]),
+    behavior: f[4] === 1 ? 'delete' : 'release',
+    ttl: name(f[5]),
+    ttlMs: number(f[6]),
+    nodeChecks: list(f[7]),
+    serviceChecks: Array.isArray(f[8]) ? list(f[8]) : null,
+    checks: Array.isArray(f[9]) ? list(f[9]) : null,
+    ending: flag(f[10]),
+    createIndex,
+    modifyIndex,
+  }
+}
+
+/** How long nobody may acquire the key, in ms. */
+export const encodeLockDelay = (delayMs: number): Uint8Array => pack(delayMs)
+export const decodeLockDelay = (bytes: Uint8Array): number => number(unpack(bytes)[1])
 
 export const encodeCoordinate = (row: CoordinateRow): Uint8Array => {
   const { vec, error, adjustment, height } = row.coordinate

@@ -5,6 +5,7 @@ import { type KeyValue, type Store, StoreError, type Watch } from '../store/stor
 import type { Catalog, Command, CommandResult } from './catalog.ts'
 import { toAtollError } from './errors.ts'
 import { Executor, type GuardedOptions } from './execute.ts'
+import { SessionLeases } from './session-leases.ts'
 import { Tables } from './tables.ts'
 
 export interface CatalogOptions {
@@ -52,6 +53,7 @@ class StoreCatalog implements OpenCatalog {
   readonly view: Tables
   readonly #o: CatalogOptions
   readonly #executor: Executor
+  readonly #sessionLeases: SessionLeases
   readonly #waiters = new Set<Waiter>()
   #watch: Watch | undefined
   #failure: AtollError | undefined
@@ -78,6 +80,13 @@ class StoreCatalog implements OpenCatalog {
       tables: this.view,
       clock,
       random,
+      logger,
+      current: () => this.barrier(),
+      reach: (revision) => this.#reach(revision),
+    })
+    this.#sessionLeases = new SessionLeases({
+      store,
+      tables: this.view,
       logger,
       current: () => this.barrier(),
       reach: (revision) => this.#reach(revision),
@@ -230,7 +239,12 @@ class StoreCatalog implements OpenCatalog {
     if (this.#closed) throw new AtollError('unavailable', 'the catalog is closed')
     if (this.#failure) throw this.#failure
     try {
-      return await this.#executor.execute(command, options)
+      if (command.kind === 'session-renew') return await this.#sessionLeases.renew(command)
+      const lease = command.kind === 'session-destroy' ? this.view.sessionTable.leases.get(command.session) : undefined
+      const result = await this.#executor.execute(command, options)
+      if (command.kind === 'session-create') await this.#sessionLeases.begin(command.session)
+      if (lease) this.#sessionLeases.drop(lease)
+      return result
     } finally {
       if (this.#executor.inFlight === 0) this.#idle?.()
     }

@@ -2,10 +2,12 @@ import type { CoordinateRow } from '../model/coordinate.ts'
 import type { CheckRow, FailoverRecord, Instance, KvRow, NodeRow, ServiceRow, Status } from '../model/entries.ts'
 import { compareEpoch, type Epoch, REVISIONS_PER_GENERATION, toIndex } from '../model/epoch.ts'
 import { keyPart } from '../model/keys.ts'
+import type { SessionRow } from '../model/session.ts'
 import type { KeyValue, RevisionEvents } from '../store/store.ts'
 import { type Change, Fold } from './tables/fold.ts'
 import { KvTable } from './tables/kv-table.ts'
 import { Registry } from './tables/registry.ts'
+import { SessionTable } from './tables/session-table.ts'
 import { Signals } from './tables/signals.ts'
 import { topicOf } from './tables/topics.ts'
 import { Waiters } from './tables/waiters.ts'
@@ -33,6 +35,7 @@ export class Tables implements CatalogView {
   /** For the catalog's own parts: states of nodes and services. */
   readonly registry: Registry
   readonly kvTable: KvTable
+  readonly sessionTable: SessionTable
   /** What no reader sees: leases, outcomes, the leader. */
   readonly signals = new Signals()
   readonly #fold: Fold
@@ -45,9 +48,11 @@ export class Tables implements CatalogView {
     this.#waiters = new Waiters(options.onWaiterFailed)
     this.registry = new Registry(this.#waiters)
     this.kvTable = new KvTable(this.#waiters)
+    this.sessionTable = new SessionTable(this.#waiters)
     this.#fold = new Fold(
       this.registry,
       this.kvTable,
+      this.sessionTable,
       this.signals,
       (revision) => this.indexOf(revision),
       options.onUnreadable ?? (() => {}),
@@ -211,7 +216,19 @@ export class Tables implements CatalogView {
     return this.kvTable.keys(prefix, separator)
   }
 
+  session(id: string): SessionRow | undefined {
+    return this.sessionTable.get(id)
+  }
+
+  sessions(): readonly SessionRow[] {
+    return this.sessionTable.list()
+  }
+
+  sessionsOf(node: string): readonly SessionRow[] {
+    return this.sessionTable.ofNode(keyPart(node))
+  }
+
   topic(ref: TopicRef): Topic {
-    return topicOf(ref, this.registry, this.kvTable, this.#waiters)
+    return topicOf(ref, this.registry, this.kvTable, this.sessionTable, this.#waiters)
   }
 }

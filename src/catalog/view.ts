@@ -6,6 +6,7 @@
  */
 import type { CoordinateRow } from '../model/coordinate.ts'
 import type { CheckRow, FailoverRecord, Instance, KvRow, NodeRow, ServiceRow, Status } from '../model/entries.ts'
+import type { SessionRow } from '../model/session.ts'
 
 /** The narrowest thing that a question reads; what a blocking query waits on. */
 export type TopicRef =
@@ -20,6 +21,9 @@ export type TopicRef =
   | { readonly kind: 'coordinates' }
   | { readonly kind: 'kv'; readonly key: string }
   | { readonly kind: 'kv-prefix'; readonly prefix: string }
+  | { readonly kind: 'sessions' }
+  | { readonly kind: 'session'; readonly session: string }
+  | { readonly kind: 'node-sessions'; readonly node: string }
 
 /**
  * A live handle on one thing. Cheap to hold; `version` changes on this node whenever an answer about the thing may
@@ -69,6 +73,11 @@ export interface CatalogView {
   kvUnder(prefix: string): readonly KvRow[]
   /** Keys under `prefix`; with a separator, up to and including its first occurrence after the prefix, each once. */
   kvKeys(prefix: string, separator: string): readonly string[]
+
+  session(id: string): SessionRow | undefined
+  /** In the order of their ids. */
+  sessions(): readonly SessionRow[]
+  sessionsOf(node: string): readonly SessionRow[]
 
   topic(ref: TopicRef): Topic
 }

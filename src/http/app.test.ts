@@ -139,7 +139,6 @@ describe('reads', () => {
       'Bad request: Invalid query parameter: "ns" - Namespaces are a Consul Enterprise feature',
     ],
     ['/v1/agent/service/nope', 404, 'unknown service ID: nope'],
-    ['/v1/session/list', 501, '/v1/session/: not part of this version of Atoll'],
     ['/v1/bogus', 404, ''],
     ['/v1/catalog/nodes/', 404, ''],
     ['/V1/kv/k', 404, ''],
@@ -340,12 +339,8 @@ describe('key and value', () => {
     ['PUT', '/v1/kv/c?cas=1&acquire=x', 400, 'Conflicting flags: acquire=x&cas=1'],
     ['DELETE', '/v1/kv/c?cas=1&recurse', 400, 'Conflicting flags: cas=1&recurse='],
     ['PUT', '/v1/kv/', 400, 'Missing key name'],
-    [
-      'PUT',
-      '/v1/kv/c?acquire=x',
-      501,
-      'acquire: locks and sessions are not part of this version; write without ?acquire=',
-    ],
+    ['PUT', '/v1/session/create', 400, "Request decode failed: invalid character 'x' looking for beginning of value"],
+    ['PUT', '/v1/session/destroy/', 400, 'Missing session'],
   ])('%s %s', async (method, path, status, text) => {
     expect(await textOf(path, { method, body: method === 'PUT' ? 'x' : null })).toEqual([status, text])
     expect(mesh.commands).toEqual([])

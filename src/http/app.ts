@@ -19,6 +19,7 @@ import { healthRoutes } from './routes/health.ts'
 import { kvRoutes } from './routes/kv.ts'
 import { laterRoutes } from './routes/later.ts'
 import { meshRoutes } from './routes/mesh.ts'
+import { sessionRoutes } from './routes/session.ts'
 import { statusRoutes } from './routes/status.ts'
 import { watchRoutes } from './routes/watch.ts'
 
@@ -48,6 +49,7 @@ export const routes: readonly Route[] = [
   ...catalogRoutes,
   ...healthRoutes,
   ...kvRoutes,
+  ...sessionRoutes,
   ...statusRoutes,
   ...coordinateRoutes,
   ...meshRoutes,
@@ -61,6 +63,7 @@ export function createApp(options: AppOptions): App {
   const context: Context = {
     mesh: options.mesh,
     clock: options.clock,
+    random: options.random,
     logger: options.logger,
     version: options.version,
     limits,

@@ -1,7 +1,7 @@
 /** Routes as data: what may be asked, in words and schemas, and what answers it. */
 import type * as z from 'zod'
 import type { Mesh, Principal } from '../resolver/mesh.ts'
-import type { Clock, Logger } from '../runtime/ports.ts'
+import type { Clock, Logger, Random } from '../runtime/ports.ts'
 import type { KeptAnswers } from './kept.ts'
 import type { Gate, HttpLimits } from './limits.ts'
 import type { Query } from './query.ts'
@@ -37,6 +37,7 @@ export interface Call {
 export interface Context {
   readonly mesh: Mesh
   readonly clock: Clock
+  readonly random: Random
   readonly logger: Logger
   readonly limits: HttpLimits
   readonly version: string

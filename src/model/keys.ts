@@ -15,7 +15,12 @@
  *   x/<node>/<segment>      Coordinate
  *   l/<node id>             bound to a lease: the node is alive
  *   r/<request id>          outcome of a forwarded write
- *   a/...                   reserved: ACLs      u/...  reserved: sessions
+ *   u/s/<session>           SessionEntry
+ *   u/h/<session>           raised when the session acquires a key, so that its end knows of all of them
+ *   u/r/<session>           bound to a lease: the session was renewed
+ *   u/d/<key>               the lock-delay of a KV key: nobody acquires it until the leader removes this
+ *   t/sessions              raised when a session is deleted
+ *   a/...                   reserved: ACLs
  *   sys/...                 the store's own: head, leader, ages (what the leader knows of the past), storage version
  *
  * Names match in any case, so keys hold them in lower case; entries keep the spelling.
@@ -46,6 +51,11 @@ export const keys = {
   coordinatesOf: (node: string): string => `x/${part(node)}/`,
   kv: (key: string): string => `k/${key}`,
   kvIndex: 't/kv',
+  session: (id: string): string => `u/s/${id}`,
+  sessionLease: (id: string): string => `u/r/${id}`,
+  sessionHold: (id: string): string => `u/h/${id}`,
+  lockDelay: (key: string): string => `u/d/${key}`,
+  sessionIndex: 't/sessions',
   lease: (nodeId: string): string => `l/${part(nodeId)}`,
   request: (requestId: string): string => `r/${part(requestId)}`,
   leader: 'sys/leader',

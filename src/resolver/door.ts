@@ -443,12 +443,15 @@ class Door implements RunningMesh {
     const result = await this.#forward
       .execute(to, datacenter, command, options, requestId, hops)
       .finally(() => this.#live.forget(datacenter))
-    if (catalog && command.kind !== 'kv-put' && command.kind !== 'kv-delete') {
+    if (catalog && changesExported(command.kind)) {
       this.#wrote.set(datacenter, Math.max(this.#wrote.get(datacenter) ?? 0, result.index))
     }
     return result
   }
 }
+
+/** Whether replicas elsewhere show what the command did: KV and sessions never leave their DC. */
+const changesExported = (kind: Command['kind']): boolean => !kind.startsWith('kv-') && !kind.startsWith('session-')
 
 /** host:port of a multiaddr like /ip4/10.0.0.1/tcp/8300. */
 function hostPort(multiaddr: string): string {

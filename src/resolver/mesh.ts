@@ -6,6 +6,7 @@ import type { Command, CommandResult } from '../catalog/catalog.ts'
 import type { ServiceSummary } from '../catalog/view.ts'
 import type { CoordinateRow } from '../model/coordinate.ts'
 import type { CheckRow, Instance, KvRow, NodeRow, ServiceRow, Status } from '../model/entries.ts'
+import type { SessionRow } from '../model/session.ts'
 import type { AgentDoor } from './agent-door.ts'
 import type { MeshStatus } from './status.ts'
 
@@ -52,6 +53,9 @@ export interface Questions {
   kv: { ask: { key: string }; answer: KvRow | undefined }
   'kv-prefix': { ask: { prefix: string }; answer: readonly KvRow[] }
   'kv-keys': { ask: { prefix: string; separator: string }; answer: readonly string[] }
+  session: { ask: { session: string }; answer: SessionRow | undefined }
+  sessions: { ask: object; answer: readonly SessionRow[] }
+  'node-sessions': { ask: { node: string }; answer: readonly SessionRow[] }
 }
 export type QuestionKind = keyof Questions
 export type Question<K extends QuestionKind = QuestionKind> = {

@@ -142,6 +142,15 @@ const readers: { [K in QuestionKind]: Reader<K> } = {
     value: view.kvKeys(question.prefix, question.separator),
     topics: [view.topic({ kind: 'kv-prefix', prefix: question.prefix })],
   }),
+  session: (view, { session }) => ({
+    value: view.session(session),
+    topics: [view.topic({ kind: 'session', session })],
+  }),
+  sessions: (view) => ({ value: view.sessions(), topics: [view.topic({ kind: 'sessions' })] }),
+  'node-sessions': (view, { node }) => ({
+    value: view.sessionsOf(node),
+    topics: [view.topic({ kind: 'node-sessions', node })],
+  }),
 }
 
 function servicesOnNodes(view: CatalogView, wanted: Readonly<Record<string, string>>): AnswerValue<'services'> {
@@ -163,5 +172,13 @@ export function read(view: CatalogView, question: Question, context: ReadContext
 }
 
 /** Questions whose answers other DCs hold too; the rest always goes to the DC that it names. */
-export const isReplicated = (kind: QuestionKind): boolean =>
-  kind !== 'kv' && kind !== 'kv-prefix' && kind !== 'kv-keys' && kind !== 'coordinates'
+export const isReplicated = (kind: QuestionKind): boolean => !AT_HOME.has(kind)
+const AT_HOME: ReadonlySet<QuestionKind> = new Set([
+  'kv',
+  'kv-prefix',
+  'kv-keys',
+  'session',
+  'sessions',
+  'node-sessions',
+  'coordinates',
+])

@@ -52,6 +52,9 @@ const questions: { readonly [K in QuestionKind]: z.ZodType } = {
   kv: z.object({ kind: z.literal('kv'), key: text }),
   'kv-prefix': z.object({ kind: z.literal('kv-prefix'), prefix: text }),
   'kv-keys': z.object({ kind: z.literal('kv-keys'), prefix: text, separator: text }),
+  session: z.object({ kind: z.literal('session'), session: text }),
+  sessions: z.object({ kind: z.literal('sessions') }),
+  'node-sessions': z.object({ kind: z.literal('node-sessions'), node: text }),
 }
 
 const askSchema = z.object({
@@ -135,6 +138,21 @@ const coordinate = z.object({
 
 const entries = { node, services: z.array(service), checks: z.array(check) }
 const ids = z.array(text)
+const written = { key: text, value: z.instanceof(Uint8Array), flags: z.bigint() }
+
+const session = z.object({
+  id: text,
+  name: z.string(),
+  node: text,
+  lockDelayMs: z.number(),
+  behavior: z.enum(['release', 'delete']),
+  ttl: text,
+  ttlMs: z.number(),
+  nodeChecks: ids,
+  serviceChecks: ids.nullable(),
+  checks: ids.nullable(),
+})
+
 const cas = { cas: z.number().min(0).optional() }
 
 /** What nodes may ask of each other; the rest is for the leader itself. */
@@ -156,14 +174,13 @@ const commands = {
     keepChecks: ids.optional(),
   }),
   'coordinate-update': z.object({ kind: z.literal('coordinate-update'), node: text, segment: text, coordinate }),
-  'kv-put': z.object({
-    kind: z.literal('kv-put'),
-    key: text,
-    value: z.instanceof(Uint8Array),
-    flags: z.bigint(),
-    ...cas,
-  }),
+  'kv-put': z.object({ kind: z.literal('kv-put'), ...written, ...cas }),
   'kv-delete': z.object({ kind: z.literal('kv-delete'), key: text, recurse: z.boolean(), ...cas }),
+  'kv-lock': z.object({ kind: z.literal('kv-lock'), ...written, session: text }),
+  'kv-unlock': z.object({ kind: z.literal('kv-unlock'), ...written, session: text }),
+  'session-create': z.object({ kind: z.literal('session-create'), session }),
+  'session-destroy': z.object({ kind: z.literal('session-destroy'), session: text }),
+  'session-renew': z.object({ kind: z.literal('session-renew'), session: text }),
 } as const satisfies { readonly [K in Command['kind']]?: z.ZodType<Extract<Command, { kind: K }>> }
 
 const executeSchema = z.object({
@@ -200,7 +217,7 @@ const answerSchema = z.object({
   failover: z.object({ from: datacenter, to: datacenter }).nullish(),
 })
 
-const SINGLE: ReadonlySet<QuestionKind> = new Set(['node', 'kv'])
+const SINGLE: ReadonlySet<QuestionKind> = new Set(['node', 'kv', 'session'])
 
 /** What a server of `to` answered. Throws AtollError 'unavailable' when it makes no sense here. */
 export function answerOf(to: string, kind: QuestionKind, payload: unknown): Answer<unknown> {

@@ -49,6 +49,7 @@ export const SCENARIOS = [
   'health',
   'kv',
   'multi-dc',
+  'sessions-locks',
   'status-operator',
 ] as const
 export type Scenario = (typeof SCENARIOS)[number]

@@ -1,9 +1,12 @@
+import { AtollError } from '../../model/errors.ts'
 import { keyPart } from '../../model/keys.ts'
 import type { Command } from '../catalog.ts'
 import type { Tables } from '../tables.ts'
 import { planKvDelete, planKvPut } from './kv.ts'
+import { planKvLock, planKvUnlock } from './lock.ts'
 import type { Plan } from './plan.ts'
 import { planAgentSync, planRegister } from './register.ts'
+import { planLockDelayEnd, planSessionCreate, planSessionDestroy } from './session.ts'
 import { planCheckStatus, planCoordinates, planDeregister, planFailoverReturn } from './small.ts'
 
 /** What the command comes to by the tables as they stand. Throws AtollError 'invalid' or 'conflict' when it may not be. */
@@ -27,8 +30,23 @@ export function judge(tables: Tables, command: Command): Plan {
       return planKvPut(tables, command)
     case 'kv-delete':
       return planKvDelete(tables, command)
+    case 'kv-lock':
+      return planKvLock(tables, command)
+    case 'kv-unlock':
+      return planKvUnlock(tables, command)
+    case 'session-create':
+      return planSessionCreate(tables, command)
+    case 'session-destroy':
+      return planSessionDestroy(tables, command)
+    case 'lock-delay-end':
+      return planLockDelayEnd(tables, command)
+    case 'session-renew':
+      throw new AtollError('internal', 'session-renew is no transaction')
   }
 }
+
+const MAX_LANES = 256
+const kvLane = (key: string): string => `k/${key}`
 
 /** Things whose writers take turns, because they would only conflict. */
 export function lanesOf(tables: Tables, command: Command): readonly string[] {
@@ -53,8 +71,18 @@ export function lanesOf(tables: Tables, command: Command): readonly string[] {
     case 'failover-return':
       return []
     case 'kv-put':
+    case 'kv-lock':
+    case 'kv-unlock':
       return [`k/${command.key}`]
     case 'kv-delete':
       return command.recurse ? [] : [`k/${command.key}`]
+    case 'session-create':
+      return [`u/${command.session.id}`]
+    case 'session-renew':
+      return []
+    case 'session-destroy':
+      return [`u/${command.session}`, ...tables.kvTable.heldBy(command.session).slice(0, MAX_LANES).map(kvLane)]
+    case 'lock-delay-end':
+      return [`d/${command.key}`]
   }
 }

@@ -39,10 +39,10 @@ export function planKvDelete(tables: Tables, command: Of<'kv-delete'>): Plan {
   }
 }
 
-const isStill = (tables: Tables, key: string, row: KvRow | undefined) =>
+export const isStill = (tables: Tables, key: string, row: KvRow | undefined) =>
   modIs(keys.kv(key), row ? tables.revisionOf(row.modifyIndex) : 0)
 
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
   return true

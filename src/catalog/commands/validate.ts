@@ -1,6 +1,13 @@
 import type { CoordinateRow } from '../../model/coordinate.ts'
 import { AtollError } from '../../model/errors.ts'
 import { keys } from '../../model/keys.ts'
+import {
+  checksOfSession,
+  MAX_SESSION_CHECKS,
+  MAX_SESSION_TTL_MS,
+  MIN_SESSION_TTL_MS,
+  type SessionEntry,
+} from '../../model/session.ts'
 import { MAX_KEY_BYTES } from '../../store/store.ts'
 import { type Command, MAX_COORDINATES, MAX_KV_VALUE_BYTES } from '../catalog.ts'
 import { MAX_FLAGS } from '../codec.ts'
@@ -36,7 +43,55 @@ export function validate(command: Command): void {
     case 'kv-delete':
       if (!command.recurse) required(command.key, 'Key', 'Missing key name')
       storable(keys.kv(command.key), 'Key')
+      break
+    case 'kv-lock':
+      validatePut(command)
+      storable(keys.lockDelay(command.key), 'Key')
+      validateSessionId(command.session, 'acquire')
+      break
+    case 'kv-unlock':
+      validatePut(command)
+      required(command.session, 'release', 'missing session')
+      break
+    case 'session-create':
+      validateSession(command.session)
+      break
+    case 'session-destroy':
+    case 'session-renew':
+      validateSessionId(command.session, 'session')
+      break
+    case 'lock-delay-end':
+      storable(keys.lockDelay(command.key), 'Key')
   }
+}
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+function validateSessionId(id: string, field: string): void {
+  required(id, field, 'missing session')
+  if (UUID.test(id)) return
+  throw new AtollError('invalid', 'failed session lookup: index error: UUID must be 36 characters', { field })
+}
+
+function validateSession(session: Omit<SessionEntry, 'ending'>): void {
+  validateSessionId(session.id, 'ID')
+  required(session.node, 'Node', 'Missing node registration')
+  storable(keys.node(session.node), 'Node')
+  const { ttlMs, lockDelayMs } = session
+  if (ttlMs !== 0 && !(ttlMs >= MIN_SESSION_TTL_MS && ttlMs <= MAX_SESSION_TTL_MS)) {
+    const bounds = `${MIN_SESSION_TTL_MS} to ${MAX_SESSION_TTL_MS}`
+    throw new AtollError('invalid', `TTL: ${ttlMs} ms; give ${bounds} ms, or none`, { field: 'TTL' })
+  }
+  if (!(lockDelayMs >= 0 && lockDelayMs <= MAX_SESSION_TTL_MS)) {
+    const message = `LockDelay: ${lockDelayMs} ms; give 0 to ${MAX_SESSION_TTL_MS} ms`
+    throw new AtollError('invalid', message, { field: 'LockDelay' })
+  }
+  const checks = checksOfSession(session)
+  if (checks.length > MAX_SESSION_CHECKS) {
+    const message = `NodeChecks: ${checks.length} checks; a session rests on at most ${MAX_SESSION_CHECKS}`
+    throw new AtollError('invalid', message, { field: 'NodeChecks' })
+  }
+  for (const check of checks) storable(keys.check(session.node, check), 'NodeChecks')
 }
 
 function validateEntries(command: Extract<Command, { kind: 'register' | 'agent-sync' }>): void {
@@ -66,7 +121,13 @@ function validateCoordinates(rows: readonly CoordinateRow[]): void {
   }
 }
 
-function validatePut({ key, value, flags }: Extract<Command, { kind: 'kv-put' }>): void {
+interface Written {
+  readonly key: string
+  readonly value: Uint8Array
+  readonly flags: bigint
+}
+
+function validatePut({ key, value, flags }: Written): void {
   required(key, 'Key', 'Missing key name')
   storable(keys.kv(key), 'Key')
   if (flags < 0n || flags > MAX_FLAGS) {

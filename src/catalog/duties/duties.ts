@@ -6,6 +6,7 @@ import { Lapses } from './lapses.ts'
 import { Leadership } from './leadership.ts'
 import { Reaper } from './reaper.ts'
 import { Returns } from './returns.ts'
+import { SessionEnds } from './sessions.ts'
 
 export type { LeaderRecord } from '../codec.ts'
 
@@ -52,6 +53,7 @@ export function startDuties(options: DutiesOptions): Duties {
     const common = { store, catalog, clock, logger, guard }
     return [
       new Lapses({ ...common, leaseMs, maxShare: options.maxShare ?? 0.3 }),
+      new SessionEnds({ ...common, leaseMs, maxShare: options.maxShare ?? 0.3 }),
       new Returns({ ...common, steadyMs: options.failoverSteadyMs ?? 10_000, forgetMs: reapNodesAfterMs }),
       new Reaper({ ...common, reapNodesAfterMs, keepRequestsMs: options.keepRequestsMs ?? HOUR_MS / 6, keepHistoryMs }),
     ]

@@ -6,6 +6,7 @@ import type { Clock, Logger } from '../../runtime/ports.ts'
 import type { Compare } from '../../store/store.ts'
 import { NOT_LIVE_OUTPUT } from '../commands/register.ts'
 import type { OpenCatalog } from '../open.ts'
+import { Doubt } from './doubt.ts'
 
 export interface LapsesOptions {
   readonly catalog: OpenCatalog
@@ -20,10 +21,6 @@ export interface LapsesOptions {
 }
 
 const TICK_MS = 250
-/** A gap between ticks longer than this means that this process stood still, and may have missed signs of life. */
-const STALL_MS = 2000
-/** Terms for which it doubts itself after a start or a stall. */
-const DOUBT_TERMS = 3
 /** Of a term, for each point of doubt: the period of the nodes' signs of life. */
 const DOUBT_SHARE = 0.25
 const RETRY_MS = 1000
@@ -39,20 +36,16 @@ export class Lapses {
   readonly #suspects = new Map<string, number>()
   readonly #stop: () => void
   readonly #awareness = new Awareness({ tickMs: TICK_MS })
-  #lastTickMs: number
+  readonly #doubt: Doubt
   #scannedMs: number
   #heldUntilMs = 0
-  #doubtUntilMs: number
-  #windowMs = 0
-  #spent = 0
   #working = 0
 
   constructor(options: LapsesOptions) {
     this.#o = options
     const now = options.clock.nowMs()
-    this.#lastTickMs = now
+    this.#doubt = new Doubt({ nowMs: now, termMs: options.leaseMs, maxShare: options.maxShare })
     this.#scannedMs = now
-    this.#doubtUntilMs = now + DOUBT_TERMS * options.leaseMs
     this.#scan(now)
     const unlisten = options.catalog.view.signals.onLease((id, lease) => this.#onLease(id, lease !== undefined))
     const ticker = options.clock.every(TICK_MS, () => this.#tick())
@@ -77,7 +70,7 @@ export class Lapses {
   #tick(): void {
     const now = this.#o.clock.nowMs()
     this.#noticeStall(now)
-    this.#lastTickMs = now
+    this.#doubt.tick(now)
     this.#awareness.tick(now)
     if (now - this.#scannedMs >= this.#o.leaseMs) this.#scan(now)
     this.#giveUpDue()
@@ -89,14 +82,10 @@ export class Lapses {
   }
 
   #noticeStall(now: number): void {
-    if (now - this.#lastTickMs <= STALL_MS) return
-    this.#o.logger.warn(
-      { stalledMs: Math.round(now - this.#lastTickMs) },
-      'this server stood still: every node gets a full term',
-    )
-    this.#lastTickMs = now
+    const stalledMs = this.#doubt.stalledMs(now)
+    if (stalledMs === undefined) return
+    this.#o.logger.warn({ stalledMs: Math.round(stalledMs) }, 'this server stood still: every node gets a full term')
     this.#heldUntilMs = now + this.#o.leaseMs
-    this.#doubtUntilMs = now + DOUBT_TERMS * this.#o.leaseMs
   }
 
   /** Agents' nodes that count as alive and have no lease get a term to take one. */
@@ -127,24 +116,15 @@ export class Lapses {
       if (this.#working >= AT_ONCE) return
       const node = [view.nodeById(id)].find((row) => row && this.#isUp(row))
       if (!node || view.signals.leases.has(id)) this.#suspects.delete(id)
-      else if (this.#afford(now)) {
+      else if (this.#doubt.afford(now, () => this.#countAgents())) {
         this.#suspects.delete(id)
         void this.#giveUp(id, node)
       } else return
     }
   }
 
-  /** Whether one more may be given up now. */
-  #afford(now: number): boolean {
-    if (now >= this.#doubtUntilMs) return true
-    if (now - this.#windowMs >= this.#o.leaseMs) {
-      this.#windowMs = now
-      this.#spent = 0
-    }
-    const agents = this.#o.catalog.view.nodes().filter((node) => node.owner === 'agent').length
-    if (this.#spent >= Math.max(3, Math.floor(agents * this.#o.maxShare))) return false
-    this.#spent++
-    return true
+  #countAgents(): number {
+    return this.#o.catalog.view.nodes().filter((node) => node.owner === 'agent').length
   }
 
   async #giveUp(id: string, node: NodeRow): Promise<void> {

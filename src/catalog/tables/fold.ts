@@ -2,6 +2,7 @@ import { keys, type Table } from '../../model/keys.ts'
 import * as codec from '../codec.ts'
 import type { KvTable } from './kv-table.ts'
 import type { Registry } from './registry.ts'
+import type { SessionTable } from './session-table.ts'
 import type { Signals } from './signals.ts'
 
 /** What became of one key; `value` null: deleted at `modRevision` (0: at the revision of the whole). */
@@ -32,6 +33,7 @@ interface Family {
 export class Fold {
   readonly #registry: Registry
   readonly #kv: KvTable
+  readonly #sessions: SessionTable
   readonly #signals: Signals
   readonly #indexOf: (revision: number) => number
   readonly #onUnreadable: (key: string, error: unknown) => void
@@ -40,16 +42,18 @@ export class Fold {
   constructor(
     registry: Registry,
     kv: KvTable,
+    sessions: SessionTable,
     signals: Signals,
     indexOf: (revision: number) => number,
     onUnreadable: (key: string, error: unknown) => void,
   ) {
     this.#registry = registry
     this.#kv = kv
+    this.#sessions = sessions
     this.#signals = signals
     this.#indexOf = indexOf
     this.#onUnreadable = onUnreadable
-    this.#families = new Map([...this.#exported(), ...this.#private()])
+    this.#families = new Map([...this.#exported(), ...this.#private(), ...this.#ofSessions()])
   }
 
   /** `loading`: deletions up to this revision happened before and were not seen. */
@@ -130,9 +134,10 @@ export class Fold {
       put: (rest, { value }, { create, mod }) => this.#kv.put(codec.decodeKv(rest, value, create, mod)),
       delete: (rest, index) => this.#kv.delete(rest, index),
     }
-    const kvIndex: Family = {
+    const privateIndex: Family = {
       put: (rest, _, { mod, loading }) => {
         if (loading && rest === 'kv') this.#kv.forget(mod)
+        if (loading && rest === 'sessions') this.#sessions.forget(mod)
       },
       delete: () => {},
     }
@@ -158,12 +163,38 @@ export class Fold {
     }
     return [
       ['k/', kv],
-      ['t/', kvIndex],
+      ['t/', privateIndex],
       ['o/', output],
       ['x/', coordinate],
       ['l/', lease],
       ['r/', outcome],
       ['sys/', system],
+    ]
+  }
+
+  #ofSessions(): [string, Family][] {
+    const sessions = this.#sessions
+    const session: Family = {
+      put: (rest, { value }, { create, mod }) => sessions.put(codec.decodeSession(rest, value, create, mod)),
+      delete: (rest, index) => sessions.delete(rest, index),
+    }
+    const lease: Family = {
+      put: (rest, stored) => sessions.putLease(rest, stored.lease ?? 0, stored.modRevision),
+      delete: (rest) => sessions.deleteLease(rest),
+    }
+    const hold: Family = {
+      put: (rest, stored) => void sessions.holds.set(rest, stored.modRevision),
+      delete: (rest) => void sessions.holds.delete(rest),
+    }
+    const delay: Family = {
+      put: (rest, stored) => sessions.putDelay(rest, codec.decodeLockDelay(stored.value), stored.modRevision),
+      delete: (rest) => sessions.deleteDelay(rest),
+    }
+    return [
+      ['u/s/', session],
+      ['u/r/', lease],
+      ['u/h/', hold],
+      ['u/d/', delay],
     ]
   }
 
@@ -187,6 +218,10 @@ export class Fold {
     for (const part of this.#registry.bulkDeletions.keys()) found.set(`e/d/${part}`, 0)
     for (const [key, index] of this.#registry.coordinateTable.indexes()) found.set(`x/${key}`, index - offset)
     for (const row of this.#kv.all()) found.set(keys.kv(row.key), row.modifyIndex - offset)
+    for (const row of this.#sessions.all()) found.set(keys.session(row.id), row.modifyIndex - offset)
+    for (const [id, { modRevision }] of this.#sessions.leases) found.set(keys.sessionLease(id), modRevision)
+    for (const [id, modRevision] of this.#sessions.holds) found.set(keys.sessionHold(id), modRevision)
+    for (const [key, { modRevision }] of this.#sessions.delays) found.set(keys.lockDelay(key), modRevision)
     for (const [id, lease] of this.#signals.leases) found.set(`l/${id}`, lease.modRevision)
     for (const [id, outcome] of this.#signals.outcomes) found.set(`r/${id}`, outcome.modRevision)
     if (this.#signals.leader) found.set(keys.leader, this.#signals.leader.modRevision)
@@ -197,7 +232,8 @@ export class Fold {
 const isTable = (name: string): name is Table => name === 'nodes' || name === 'services' || name === 'checks'
 
 /** Length of what names the key's family. */
-const prefixLength = (key: string): number => (key.startsWith('e/') || key.startsWith('sys/') ? 4 : 2)
+const prefixLength = (key: string): number =>
+  key.startsWith('e/') || key.startsWith('u/') || key.startsWith('sys/') ? 4 : 2
 
 /** The two parts of the rest of a key. */
 function pair(rest: string): [string, string] {

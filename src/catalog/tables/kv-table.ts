@@ -9,6 +9,8 @@ export class KvTable {
   readonly #rows = new SortedMap<KvRow>((row) => row.modifyIndex)
   readonly #graves = new Graveyard()
   readonly #waiters: Waiters
+  /** Keys by the session that holds them. */
+  readonly #held = new Map<string, Set<string>>()
 
   constructor(waiters: Waiters) {
     this.#waiters = waiters
@@ -22,12 +24,14 @@ export class KvTable {
   }
 
   put(row: KvRow): void {
+    this.#hold(row.key, this.#rows.get(row.key)?.session ?? '', row.session)
     this.#rows.set(row.key, row)
     this.#graves.revive(row.key)
     this.#changed(row.key)
   }
 
   delete(key: string, index: number): void {
+    this.#hold(key, this.#rows.get(key)?.session ?? '', '')
     if (!this.#rows.delete(key)) return
     this.#graves.bury(key, index)
     this.#changed(key)
@@ -41,6 +45,21 @@ export class KvTable {
 
   get(key: string): KvRow | undefined {
     return this.#rows.get(key)
+  }
+
+  /** Keys that the session holds, in no order. */
+  heldBy(session: string): readonly string[] {
+    return [...(this.#held.get(session) ?? [])]
+  }
+
+  #hold(key: string, before: string, after: string): void {
+    if (before === after) return
+    const former = this.#held.get(before)
+    if (former?.delete(key) && former.size === 0) this.#held.delete(before)
+    if (after === '') return
+    const held = this.#held.get(after)
+    if (held) held.add(key)
+    else this.#held.set(after, new Set([key]))
   }
 
   under(prefix: string): readonly KvRow[] {

@@ -2,7 +2,17 @@ import { keyPart } from '../../model/keys.ts'
 import type { Topic, TopicRef } from '../view.ts'
 import type { KvTable } from './kv-table.ts'
 import type { Registry } from './registry.ts'
-import { kvThing, nodeThing, prefixThing, serviceThing, type Waiters } from './waiters.ts'
+import type { SessionTable } from './session-table.ts'
+import {
+  kvThing,
+  nodeSessionsThing,
+  nodeThing,
+  prefixThing,
+  SESSIONS_THING,
+  serviceThing,
+  sessionThing,
+  type Waiters,
+} from './waiters.ts'
 
 /** A live handle: it asks the tables each time, so that holding one costs nothing, also for what does not exist. */
 class Handle implements Topic {
@@ -31,7 +41,13 @@ class Handle implements Topic {
   }
 }
 
-export function topicOf(ref: TopicRef, registry: Registry, kv: KvTable, waiters: Waiters): Topic {
+export function topicOf(
+  ref: TopicRef,
+  registry: Registry,
+  kv: KvTable,
+  sessions: SessionTable,
+  waiters: Waiters,
+): Topic {
   switch (ref.kind) {
     case 'nodes':
     case 'services':
@@ -67,6 +83,20 @@ export function topicOf(ref: TopicRef, registry: Registry, kv: KvTable, waiters:
     case 'kv': {
       const index = (): number => kv.indexOf(ref.key)
       return new Handle(kvThing(ref.key), waiters, index, index)
+    }
+    // Likewise, once for each session.
+    case 'session': {
+      const index = (): number => sessions.indexOf(ref.session)
+      return new Handle(sessionThing(ref.session), waiters, index, index)
+    }
+    case 'node-sessions': {
+      const part = keyPart(ref.node)
+      const index = (): number => sessions.indexOfNode(part)
+      return new Handle(nodeSessionsThing(part), waiters, index, index)
+    }
+    case 'sessions': {
+      const index = (): number => sessions.index
+      return new Handle(SESSIONS_THING, waiters, index, index)
     }
     case 'kv-prefix': {
       let at = -1

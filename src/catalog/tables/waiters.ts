@@ -84,4 +84,7 @@ const isPrefix = (thing: string): boolean => thing.startsWith('p/')
 export const nodeThing = (part: string): string => `n/${part}`
 export const serviceThing = (part: string): string => `s/${part}`
 export const kvThing = (key: string): string => `k/${key}`
+export const sessionThing = (id: string): string => `u/${id}`
+export const nodeSessionsThing = (part: string): string => `v/${part}`
+export const SESSIONS_THING = 'sessions'
 export const prefixThing = (prefix: string): string => `p/${prefix}`

@@ -1,5 +1,6 @@
 /** Entries with defaults, for tests. */
 import type { CheckEntry, NodeEntry, ServiceEntry } from '../../model/entries.ts'
+import type { SessionEntry } from '../../model/session.ts'
 import type { AgentSync, Command } from '../catalog.ts'
 
 export const nodeEntry = (node: string, more: Partial<NodeEntry> = {}): NodeEntry => ({
@@ -81,4 +82,39 @@ export const kvDelete = (key: string, more: { recurse?: boolean; cas?: number } 
   key,
   recurse: false,
   ...more,
+})
+
+export const sessionEntry = (id: string, more: Partial<Omit<SessionEntry, 'ending'>> = {}) => ({
+  id,
+  name: '',
+  node: 'n1',
+  lockDelayMs: 0,
+  behavior: 'release' as const,
+  ttl: '',
+  ttlMs: 0,
+  nodeChecks: [],
+  serviceChecks: null,
+  checks: null,
+  ...more,
+})
+
+export const sessionCreate = (id: string, more: Partial<Omit<SessionEntry, 'ending'>> = {}): Command => ({
+  kind: 'session-create',
+  session: sessionEntry(id, more),
+})
+
+export const kvLock = (key: string, session: string, value = ''): Command => ({
+  kind: 'kv-lock',
+  key,
+  value: new TextEncoder().encode(value),
+  flags: 0n,
+  session,
+})
+
+export const kvUnlock = (key: string, session: string, value = ''): Command => ({
+  kind: 'kv-unlock',
+  key,
+  value: new TextEncoder().encode(value),
+  flags: 0n,
+  session,
 })

@@ -17,6 +17,8 @@ export const aliased = <T extends z.ZodType>(schema: T, ...aliases: string[]): T
 interface Meta {
   readonly atoll?: 'duration'
   readonly aliases?: readonly string[]
+  /** Fields that are not known are passed over. */
+  readonly lenient?: boolean
   /** The name of the Go type, as it stands in error messages. */
   readonly goType?: string
 }
@@ -117,6 +119,7 @@ function decodeObject(schema: z.ZodObject, value: Map<string, JsonValue>, path: 
   const object: Record<string, unknown> = {}
   for (const [key, element] of value) {
     const name = names.get(key.toLowerCase())
+    if (name === undefined && metaOf(schema).lenient) continue
     if (name === undefined) throw new DecodeError(`json: unknown field ${JSON.stringify(key)}`)
     const decoded = decode(schema.shape[name] as z.ZodType, element, [...path, name])
     if (decoded !== undefined) object[name] = decoded

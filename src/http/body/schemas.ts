@@ -109,6 +109,19 @@ export const checkDefinitionSchema = z.object({
   DeregisterCriticalServiceAfterDuration: duration().optional(),
 })
 
+export const sessionSchema = z
+  .object({
+    Name: text,
+    Node: text.describe('The node that it rests on; the one that is asked unless given'),
+    LockDelay: duration().optional().describe('A duration, or a number: of seconds below 1000, else of nanoseconds'),
+    Behavior: text.describe('release (the default) or delete: what becomes of keys that it holds when it ends'),
+    TTL: text.describe('10s to 24h; without a renewal for so long it may end'),
+    NodeChecks: texts,
+    ServiceChecks: z.array(z.object({ ID: text, Namespace: text })).optional(),
+    Checks: texts.describe('The old form of NodeChecks'),
+  })
+  .meta({ goType: 'struct { LockDelay interface {}; *structs.Alias }', lenient: true })
+
 const index = { CreateIndex: z.number().optional(), ModifyIndex: z.number().optional() }
 
 export const catalogCheckSchema = z.object({

@@ -1,6 +1,8 @@
 /** `/v1/kv`: keys and their values, always of one datacenter. */
-import { MAX_KV_VALUE_BYTES } from '../../catalog/catalog.ts'
+import { type Command, type CommandResult, MAX_KV_VALUE_BYTES } from '../../catalog/catalog.ts'
 import type { KvRow } from '../../model/entries.ts'
+import { isAtollError } from '../../model/errors.ts'
+import type { Mesh } from '../../resolver/mesh.ts'
 import { encodedNothing, json } from '../answer.ts'
 import { readBody } from '../body/read.ts'
 import { badRequest, HttpError } from '../errors.ts'
@@ -87,20 +89,27 @@ export const kvRoutes: readonly Route[] = [
       dc: 'the datacenter of the key',
       flags: 'a number of 64 bits, opaque to Atoll',
       cas: 'only when this is the ModifyIndex of the key; 0: only when there is none',
+      acquire: 'a session: only when the key is free or held by it already; answers false otherwise',
+      release: 'a session: only when the key is held by it, which lets it go; answers false otherwise',
     },
     async handle(call, { mesh }) {
       const key = requireKey(call)
       refuseConflicts(call, ['cas', 'acquire', 'release'])
       const flags = call.query.get('flags') === '' ? 0n : parseUint64(call.query.get('flags'))
       const cas = casOf(call)
-      refuseSessions(call)
       const value = await readBody(
         call.request,
         MAX_KV_VALUE_BYTES,
         (length) =>
           `Request body(${length} bytes) too large, max size: ${MAX_KV_VALUE_BYTES} bytes. Split the value of ${key}`,
       )
-      const { applied } = await mesh.execute({ kind: 'kv-put', key, value, flags, ...cas }, writeOptions(call))
+      const written = { key, value, flags }
+      const command: Command = call.query.has('acquire')
+        ? { kind: 'kv-lock', ...written, session: call.query.get('acquire').toLowerCase() }
+        : call.query.has('release')
+          ? { kind: 'kv-unlock', ...written, session: call.query.get('release').toLowerCase() }
+          : { kind: 'kv-put', ...written, ...cas }
+      const { applied } = await write(command, call, mesh)
       return json(applied, call.pretty)
     },
   },
@@ -124,6 +133,18 @@ export const kvRoutes: readonly Route[] = [
   },
 ]
 
+/** What a lock is refused for is a 500 in Consul. */
+async function write(command: Command, call: Call, mesh: Mesh): Promise<CommandResult> {
+  const options = writeOptions(call)
+  try {
+    return await mesh.execute(command, options)
+  } catch (error) {
+    if (!isAtollError(error) || (error.field !== 'acquire' && error.field !== 'release')) throw error
+    const elsewhere = options.datacenter && options.datacenter !== mesh.datacenter ? 'rpc error making call: ' : ''
+    throw new HttpError(500, `${elsewhere}raft apply failed: ${error.message}`)
+  }
+}
+
 const writeOptions = (call: Call) => {
   const datacenter = call.query.get('dc')
   return { principal: call.principal, signal: call.request.signal, ...(datacenter && { datacenter }) }
@@ -141,12 +162,4 @@ function refuseConflicts({ query }: Call, flags: readonly string[]): void {
 function casOf({ query }: Call): { cas?: number } {
   if (!query.has('cas')) return {}
   return { cas: Number(parseUint64(query.get('cas'))) }
-}
-
-function refuseSessions({ query }: Call): void {
-  for (const flag of ['acquire', 'release']) {
-    if (query.has(flag)) {
-      throw new HttpError(501, `${flag}: locks and sessions are not part of this version; write without ?${flag}=`)
-    }
-  }
 }

@@ -11,7 +11,6 @@ const PATHS = [
   '/v1/txn',
   '/v1/query',
   '/v1/query/',
-  '/v1/session/',
   '/v1/event/',
   '/v1/snapshot',
   '/v1/operator/',

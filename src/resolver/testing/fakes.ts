@@ -138,6 +138,9 @@ export class FakeView implements CatalogView {
   hasService = (service: string): boolean => this.instances(service).length > 0
   checksOfService = (): readonly never[] => []
   checks = (): readonly never[] => []
+  session = (): undefined => undefined
+  sessions = (): readonly never[] => []
+  sessionsOf = (): readonly never[] => []
   failover = (service: string): FailoverRecord | undefined => this.#failovers.get(service)
   coordinates = (): readonly never[] => []
   /** Milliseconds from the origin, on one line. */
