@@ -36,6 +36,11 @@ export const COMMANDS: readonly Listed[] = [
     purpose: 'show all datacenters: state, distance, and how fresh they are known',
     load: () => import('./mesh.ts'),
   },
+  {
+    name: 'rtt',
+    purpose: 'estimate the round-trip time between two nodes, or two datacenters',
+    load: () => import('./rtt.ts'),
+  },
   { name: 'explain', purpose: 'show why a lookup goes where it goes', load: () => import('./explain.ts') },
   { name: 'join', purpose: 'connect this node to others', load: () => import('./join.ts') },
   { name: 'leave', purpose: 'take this node out in an orderly way', load: () => import('./leave.ts') },

@@ -4,6 +4,7 @@
  */
 import { type AgentClient, agentClient } from './agent.ts'
 import { type CatalogClient, catalogClient } from './catalog.ts'
+import { type CoordinateClient, coordinateClient } from './coordinate.ts'
 import { type EventOptions, eventStream, type ServerEvent } from './events.ts'
 import { type HealthClient, healthClient } from './health.ts'
 import { type KvClient, kvClient } from './kv.ts'
@@ -15,6 +16,7 @@ export interface Client {
   readonly address: string
   readonly agent: AgentClient
   readonly catalog: CatalogClient
+  readonly coordinate: CoordinateClient
   readonly health: HealthClient
   readonly kv: KvClient
   readonly mesh: MeshClient
@@ -29,6 +31,7 @@ export function createClient(options: ClientOptions = {}): Client {
     address: transport.address,
     agent: agentClient(transport),
     catalog: catalogClient(transport),
+    coordinate: coordinateClient(transport),
     health: healthClient(transport),
     kv: kvClient(transport),
     mesh: meshClient(transport),
@@ -40,6 +43,7 @@ export function createClient(options: ClientOptions = {}): Client {
 export type { AgentClient } from './agent.ts'
 export type { Answer, Meta } from './answer.ts'
 export type { CatalogClient } from './catalog.ts'
+export { type CoordinateClient, estimateRttMs } from './coordinate.ts'
 export { ClientError, type ClientErrorCode, isClientError } from './error.ts'
 export type { EventOptions, ServerEvent } from './events.ts'
 export type { HealthClient, ServiceQuery } from './health.ts'

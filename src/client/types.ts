@@ -83,6 +83,26 @@ export interface CatalogNodeJson {
   readonly Services: Readonly<Record<string, ServiceJson>>
 }
 
+/** Seconds in each of eight dimensions; `Error` is the doubt in it. */
+export interface CoordinateJson {
+  readonly Vec: readonly number[]
+  readonly Error: number
+  readonly Adjustment: number
+  readonly Height: number
+}
+
+export interface NodeCoordinateJson {
+  readonly Node: string
+  readonly Segment: string
+  readonly Coord: CoordinateJson
+}
+
+export interface DatacenterCoordinatesJson {
+  readonly Datacenter: string
+  readonly AreaID: string
+  readonly Coordinates: readonly NodeCoordinateJson[]
+}
+
 export interface MemberJson {
   readonly Name: string
   readonly Addr: string

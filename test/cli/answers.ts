@@ -214,3 +214,15 @@ export const kvRow = (key: string, value: string, flags = 0) => ({
   CreateIndex: 31,
   ModifyIndex: 35,
 })
+
+/** A place `x` ms along the first dimension, with a height of half a millisecond. */
+const place = (node: string, x: number) => ({
+  Node: node,
+  Segment: '',
+  Coord: { Vec: [x / 1000, 0, 0, 0, 0, 0, 0, 0], Error: 0.1, Adjustment: 0, Height: 0.0005 },
+})
+export const nodeCoordinates = [place('n1', 0), place('n2', 4), place('n3', -20)]
+export const datacenterCoordinates = [
+  { Datacenter: 'eu-1', AreaID: 'wan', Coordinates: [place('n1', 0)] },
+  { Datacenter: 'us-1', AreaID: 'wan', Coordinates: [place('m1', 90), place('m2', 79)] },
+]

@@ -3,7 +3,17 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { answeredBy, entry, explanation, kvRow, members, mesh, self } from './answers.ts'
+import {
+  answeredBy,
+  datacenterCoordinates,
+  entry,
+  explanation,
+  kvRow,
+  members,
+  mesh,
+  nodeCoordinates,
+  self,
+} from './answers.ts'
 import { type FakeNode, startFakeNode } from './fake-node.ts'
 import { runCli, type World } from './harness.ts'
 
@@ -457,6 +467,34 @@ describe('mesh', () => {
       ),
     )
     expect(JSON.parse((await atoll(['mesh', '--json'])).out)).toEqual(mesh)
+  })
+})
+
+describe('rtt', () => {
+  beforeEach(() => {
+    node.on('GET /v1/agent/self', { body: self })
+    node.on('GET /v1/coordinate/nodes', { body: nodeCoordinates })
+    node.on('GET /v1/coordinate/datacenters', { body: datacenterCoordinates })
+  })
+
+  it('estimates between nodes, and between datacenters by their nearest servers', async () => {
+    const lines = async (...argv: string[]) => (await atoll(['rtt', ...argv])).out
+    expect(await lines('n2', 'n3')).toBe('estimated n2 <-> n3 rtt: 25.000 ms (using LAN coordinates)\n')
+    expect(await lines('N2')).toBe('estimated N2 <-> n1 rtt: 5.000 ms (using LAN coordinates)\n')
+    expect(await lines('--wan', 'us-1')).toBe('estimated us-1 <-> eu-1 rtt: 80.000 ms (using WAN coordinates)\n')
+    expect(await lines('--wan', 'm1.us-1', 'eu-1')).toBe(
+      'estimated m1.us-1 <-> eu-1 rtt: 91.000 ms (using WAN coordinates)\n',
+    )
+    const { RttMs, ...rest } = JSON.parse(await lines('n2', 'n3', '--json'))
+    expect(RttMs).toBeCloseTo(25)
+    expect(rest).toEqual({ From: 'n2', To: 'n3', Coordinates: 'lan' })
+  })
+
+  it('says what is not known', async () => {
+    expect(await atoll(['rtt', 'nope'])).toMatchObject({ code: 1, err: expect.stringContaining('of a node "nope"') })
+    expect(await atoll(['rtt', '--wan', 'nope'])).toMatchObject({ code: 1, err: expect.stringContaining('"nope"') })
+    expect(await atoll(['rtt', 'n1'])).toMatchObject({ code: 1, err: expect.stringContaining('the asked node itself') })
+    expect(await atoll(['rtt', 'n1', 'n1'])).toMatchObject({ code: 2 })
   })
 })
 
