@@ -7,6 +7,7 @@ import type { Coordinate, CoordinateRow } from '../model/coordinate.ts'
 import type { CheckEntry, NodeEntry, ServiceEntry, Status } from '../model/entries.ts'
 import type { SessionEntry } from '../model/session.ts'
 import type { AgentSync } from '../model/sync.ts'
+import type { TxnAnswer, TxnOperation } from './txn.ts'
 import type { CatalogView } from './view.ts'
 
 export type { AgentSync } from '../model/sync.ts'
@@ -77,6 +78,8 @@ export type Command =
   | { readonly kind: 'session-destroy'; readonly session: string }
   /** Not applied when there is no such session. */
   | { readonly kind: 'session-renew'; readonly session: string }
+  /** Applied when no operation was refused; the answer tells. */
+  | { readonly kind: 'txn'; readonly operations: readonly TxnOperation[] }
   /** The leader's: the lock-delay that was written at revision `since` has passed. */
   | { readonly kind: 'lock-delay-end'; readonly key: string; readonly since: number }
 
@@ -87,6 +90,8 @@ export interface CommandResult {
   readonly applied: boolean
   /** A complete agent-sync had more to remove than one transaction takes: some is left, the agent sends it again. */
   readonly more?: boolean
+  /** Of a `txn`; undefined only when it was applied before under the same request id: then that answer is lost. */
+  readonly txn?: TxnAnswer
 }
 
 export interface ExecuteOptions {

@@ -112,7 +112,7 @@ export class Executor {
           current = true
           continue
         }
-        if (options.requestId === undefined) return { index: tables.index, applied: plan.applied }
+        if (options.requestId === undefined) return resultOf(plan, tables.index)
       }
       if (!tookTurns && plan.lowered && plan.lowered.length > 0) {
         tookTurns = true
@@ -125,7 +125,7 @@ export class Executor {
       const result = await this.#commit(plan, options)
       if (!result.succeeded) await this.#afterConflict(++conflicts, result, options)
       await this.#catchUp(result, plan, command)
-      if (result.succeeded && !plan.partial) return { index: tables.indexOf(result.revision), applied: plan.applied }
+      if (result.succeeded && !plan.partial) return resultOf(plan, tables.indexOf(result.revision))
     }
     throw new AtollError('internal', `${command.kind}: more than ${MAX_PARTS} transactions`)
   }
@@ -181,6 +181,12 @@ export class Executor {
     }
   }
 }
+
+const resultOf = (plan: Plan, index: number): CommandResult => ({
+  index,
+  applied: plan.applied,
+  ...plan.answer?.(index),
+})
 
 function holds(compare: Compare, result: OperationResult | undefined): boolean {
   const kv: KeyValue | undefined = result?.kind === 'range' ? result.kvs[0] : undefined

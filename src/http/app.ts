@@ -21,6 +21,7 @@ import { laterRoutes } from './routes/later.ts'
 import { meshRoutes } from './routes/mesh.ts'
 import { sessionRoutes } from './routes/session.ts'
 import { statusRoutes } from './routes/status.ts'
+import { txnRoutes } from './routes/txn.ts'
 import { watchRoutes } from './routes/watch.ts'
 
 export interface AppOptions {
@@ -50,6 +51,7 @@ export const routes: readonly Route[] = [
   ...healthRoutes,
   ...kvRoutes,
   ...sessionRoutes,
+  ...txnRoutes,
   ...statusRoutes,
   ...coordinateRoutes,
   ...meshRoutes,

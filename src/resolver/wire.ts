@@ -5,6 +5,7 @@
  */
 import * as z from 'zod'
 import type { Command, CommandResult } from '../catalog/catalog.ts'
+import { MAX_TXN_COMMANDS } from '../catalog/txn.ts'
 import { AtollError } from '../model/errors.ts'
 import type { Answer, AskOptions, Explanation, Question, QuestionKind } from './mesh.ts'
 import type { MeshStatus } from './status.ts'
@@ -153,6 +154,15 @@ const session = z.object({
   checks: ids.nullable(),
 })
 
+const verb = z.string().max(64)
+const index = z.number().min(0)
+const operation = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('kv'), verb, ...written, index, session: text }),
+  z.object({ type: z.literal('node'), verb, node, index }),
+  z.object({ type: z.literal('service'), verb, node: text, service, index }),
+  z.object({ type: z.literal('check'), verb, check, index }),
+])
+
 const cas = { cas: z.number().min(0).optional() }
 
 /** What nodes may ask of each other; the rest is for the leader itself. */
@@ -178,6 +188,7 @@ const commands = {
   'kv-delete': z.object({ kind: z.literal('kv-delete'), key: text, recurse: z.boolean(), ...cas }),
   'kv-lock': z.object({ kind: z.literal('kv-lock'), ...written, session: text }),
   'kv-unlock': z.object({ kind: z.literal('kv-unlock'), ...written, session: text }),
+  txn: z.object({ kind: z.literal('txn'), operations: z.array(operation).max(MAX_TXN_COMMANDS) }),
   'session-create': z.object({ kind: z.literal('session-create'), session }),
   'session-destroy': z.object({ kind: z.literal('session-destroy'), session: text }),
   'session-renew': z.object({ kind: z.literal('session-renew'), session: text }),
@@ -228,12 +239,22 @@ export function answerOf(to: string, kind: QuestionKind, payload: unknown): Answ
   return { ...meta.data, failover: meta.data.failover ?? undefined, value }
 }
 
-const resultSchema = z.object({ index: z.number().min(0), applied: z.boolean(), more: z.boolean().optional() })
+const resultSchema = z.object({
+  index: z.number().min(0),
+  applied: z.boolean(),
+  more: z.boolean().optional(),
+  txn: z
+    .object({
+      entries: z.array(z.object({ type: z.enum(['kv', 'node', 'service', 'check']), row: anything })),
+      errors: z.array(z.object({ operation: z.number().int().min(0), what: z.string() })),
+    })
+    .optional(),
+})
 
 /** Throws AtollError 'unknown-outcome': something was done. */
 export function resultOf(datacenter: string, payload: unknown): CommandResult {
   const result = resultSchema.safeParse(payload)
-  if (result.success) return result.data
+  if (result.success) return result.data as CommandResult
   throw new AtollError(
     'unknown-outcome',
     `datacenter "${datacenter}" confirmed a write in words that this node does not know; it may or may not have been applied`,

@@ -51,6 +51,7 @@ export const SCENARIOS = [
   'multi-dc',
   'sessions-locks',
   'status-operator',
+  'txn',
 ] as const
 export type Scenario = (typeof SCENARIOS)[number]
 

@@ -1,5 +1,6 @@
 /** Sends a recording, step by step, and says what was answered otherwise. */
 import { createHash } from 'node:crypto'
+import { bodyOf } from './bodies.ts'
 import {
   compareJson,
   isBinaryBody,
@@ -100,7 +101,7 @@ class Replay {
   #bytesOf(body: RecordedBody, method: string): Uint8Array | undefined {
     if (body === undefined) return method === 'GET' || method === 'HEAD' ? undefined : new Uint8Array(0)
     if (isBinaryBody(body)) return Buffer.from(body.base64, 'base64')
-    if (isDigestBody(body)) return Buffer.alloc(body.length, 'a')
+    if (isDigestBody(body)) return bodyOf(body)
     const text = isTextBody(body) ? body.text : JSON.stringify(body)
     return Buffer.from(this.#toOurs(this.#fill(text)))
   }

@@ -2,12 +2,14 @@ import { AtollError } from '../../model/errors.ts'
 import { keyPart } from '../../model/keys.ts'
 import type { Command } from '../catalog.ts'
 import type { Tables } from '../tables.ts'
+import type { TxnOperation } from '../txn.ts'
 import { planKvDelete, planKvPut } from './kv.ts'
 import { planKvLock, planKvUnlock } from './lock.ts'
 import type { Plan } from './plan.ts'
 import { planAgentSync, planRegister } from './register.ts'
 import { planLockDelayEnd, planSessionCreate, planSessionDestroy } from './session.ts'
 import { planCheckStatus, planCoordinates, planDeregister, planFailoverReturn } from './small.ts'
+import { planTxn } from './txn.ts'
 
 /** What the command comes to by the tables as they stand. Throws AtollError 'invalid' or 'conflict' when it may not be. */
 export function judge(tables: Tables, command: Command): Plan {
@@ -38,6 +40,8 @@ export function judge(tables: Tables, command: Command): Plan {
       return planSessionCreate(tables, command)
     case 'session-destroy':
       return planSessionDestroy(tables, command)
+    case 'txn':
+      return planTxn(tables, command)
     case 'lock-delay-end':
       return planLockDelayEnd(tables, command)
     case 'session-renew':
@@ -47,6 +51,12 @@ export function judge(tables: Tables, command: Command): Plan {
 
 const MAX_LANES = 256
 const kvLane = (key: string): string => `k/${key}`
+
+function laneOf(operation: TxnOperation): string {
+  if (operation.type === 'kv') return kvLane(operation.key)
+  if (operation.type === 'node') return `n/${keyPart(operation.node.node)}`
+  return `n/${keyPart(operation.type === 'service' ? operation.node : operation.check.node)}`
+}
 
 /** Things whose writers take turns, because they would only conflict. */
 export function lanesOf(tables: Tables, command: Command): readonly string[] {
@@ -82,6 +92,8 @@ export function lanesOf(tables: Tables, command: Command): readonly string[] {
       return []
     case 'session-destroy':
       return [`u/${command.session}`, ...tables.kvTable.heldBy(command.session).slice(0, MAX_LANES).map(kvLane)]
+    case 'txn':
+      return command.operations.map(laneOf)
     case 'lock-delay-end':
       return [`d/${command.key}`]
   }

@@ -1,4 +1,5 @@
 import type { Compare, Operation } from '../../store/store.ts'
+import type { CommandResult } from '../catalog.ts'
 
 /** What a command comes to, judged by the tables as they stand: what must still hold, and what is written then. */
 export interface Plan {
@@ -11,6 +12,8 @@ export interface Plan {
   readonly partial?: boolean
   /** Services (parts of keys) that lose a passing instance: writers of these take turns. */
   readonly lowered?: readonly string[]
+  /** What the command answers beside that, once the index of its write (or of the tables) is known. */
+  readonly answer?: (index: number) => Partial<CommandResult>
 }
 
 export const nothing = (applied = true): Plan => ({ applied, if: [], then: [] })

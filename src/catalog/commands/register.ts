@@ -34,7 +34,7 @@ export function planRegister(tables: Tables, command: Register): Plan {
 }
 
 /** The catalog API may change an agent's node until the agent's next sync, but does not make it nobody's. */
-function keepingAgent(stored: NodeEntry, wanted: NodeEntry): NodeEntry {
+export function keepingAgent(stored: NodeEntry, wanted: NodeEntry): NodeEntry {
   const same = wanted.id === '' || wanted.id.toLowerCase() === stored.id.toLowerCase()
   return stored.owner === 'agent' && same ? { ...wanted, id: stored.id, owner: 'agent' } : wanted
 }

@@ -11,6 +11,7 @@ import {
 import { MAX_KEY_BYTES } from '../../store/store.ts'
 import { type Command, MAX_COORDINATES, MAX_KV_VALUE_BYTES } from '../catalog.ts'
 import { MAX_FLAGS } from '../codec.ts'
+import { MAX_TXN_COMMANDS, type TxnOperation } from '../txn.ts'
 
 /** Throws AtollError 'invalid' or 'too-large' for what no state of the catalog would take; `field` as the API spells it. */
 export function validate(command: Command): void {
@@ -60,8 +61,33 @@ export function validate(command: Command): void {
     case 'session-renew':
       validateSessionId(command.session, 'session')
       break
+    case 'txn':
+      if (command.operations.length > MAX_TXN_COMMANDS) {
+        const message = `operations: ${command.operations.length}; a transaction takes at most ${MAX_TXN_COMMANDS}`
+        throw new AtollError('too-large', message, { field: 'operations' })
+      }
+      for (const operation of command.operations) validateOperation(operation)
+      break
     case 'lock-delay-end':
       storable(keys.lockDelay(command.key), 'Key')
+  }
+}
+
+function validateOperation(operation: TxnOperation): void {
+  switch (operation.type) {
+    case 'kv':
+      if (operation.key !== '') validatePut(operation)
+      if (operation.verb === 'lock') storable(keys.lockDelay(operation.key), 'Key')
+      break
+    case 'node':
+      storable(keys.node(operation.node.node), 'Node')
+      break
+    case 'service':
+      storable(keys.service(operation.node, operation.service.id || operation.service.service), 'Service.ID')
+      storable(keys.serviceIndex(operation.service.service), 'Service.Service')
+      break
+    case 'check':
+      storable(keys.check(operation.check.node, operation.check.checkId || operation.check.name), 'Check.CheckID')
   }
 }
 

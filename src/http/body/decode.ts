@@ -14,8 +14,12 @@ export const duration = (): z.ZodType<number> =>
 /** Another spelling under which a field is taken too. */
 export const aliased = <T extends z.ZodType>(schema: T, ...aliases: string[]): T => schema.meta({ aliases }) as T
 
+/** Bytes in base64. */
+export const base64 = (): z.ZodType<Uint8Array> =>
+  z.string().meta({ atoll: 'base64' }) as unknown as z.ZodType<Uint8Array>
+
 interface Meta {
-  readonly atoll?: 'duration'
+  readonly atoll?: 'duration' | 'base64'
   readonly aliases?: readonly string[]
   /** Fields that are not known are passed over. */
   readonly lenient?: boolean
@@ -26,13 +30,17 @@ interface Meta {
 class DecodeError extends Error {}
 
 /** Throws an HttpError 400 that says what Go would say. */
-export function decodeBody<T extends z.ZodType>(schema: T, bytes: Uint8Array): z.output<T> {
+export function decodeBody<T extends z.ZodType>(
+  schema: T,
+  bytes: Uint8Array,
+  failed = 'Request decode failed: ',
+): z.output<T> {
   try {
     const value = parseFirstJson(bytes)
-    return (decode(schema, value, []) ?? {}) as z.output<T>
+    return (decode(schema, value, []) ?? zeroOf(schema)) as z.output<T>
   } catch (error) {
     if (error instanceof JsonSyntaxError || error instanceof DecodeError) {
-      throw badRequest(`Request decode failed: ${error.message}`)
+      throw badRequest(failed + error.message)
     }
     throw error
   }
@@ -60,6 +68,7 @@ function decode(outer: z.ZodType, value: JsonValue, path: readonly string[]): un
   const schema = unwrap(outer)
   if (value === null) return undefined
   if (metaOf(schema).atoll === 'duration') return decodeDuration(value, path)
+  if (metaOf(schema).atoll === 'base64' && typeof value === 'string') return decodeBase64(value)
   const def = defOf(schema)
   switch (def.type) {
     case 'string':
@@ -68,6 +77,9 @@ function decode(outer: z.ZodType, value: JsonValue, path: readonly string[]): un
       break
     case 'number':
       if (typeof value === 'number' && (!isInteger(schema) || Number.isSafeInteger(value))) return value
+      break
+    case 'bigint':
+      if (typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value))) return BigInt(value)
       break
     case 'array':
       if (Array.isArray(value))
@@ -128,12 +140,24 @@ function decodeObject(schema: z.ZodObject, value: Map<string, JsonValue>, path: 
 }
 
 function decodeDuration(value: JsonValue, path: readonly string[]): number {
-  if (typeof value === 'number') return value / 1e6
+  if (typeof value === 'number' || typeof value === 'bigint') return Number(value) / 1e6
   if (typeof value !== 'string') throw new DecodeError(`json: ${path.join('.')} is no duration; write it like "10s"`)
   if (value === '') return 0
   const ms = parseDuration(value)
   if (ms === undefined) throw new DecodeError(`time: invalid duration ${JSON.stringify(value)}`)
   return ms
+}
+
+/** As Go's decoder, which tells where it stopped, and passes over line ends. */
+function decodeBase64(text: string): Uint8Array {
+  const plain = text.replace(/[\r\n]/g, '')
+  const good = /^(?:[A-Za-z0-9+/]{4})*/.exec(plain)![0].length
+  const rest = plain.slice(good)
+  if (rest !== '' && !/^(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)$/.test(rest)) {
+    const at = good + /^[A-Za-z0-9+/]*/.exec(rest)![0].length
+    throw new DecodeError(`illegal base64 data at input byte ${at}`)
+  }
+  return Uint8Array.from(atob(plain), (char) => char.charCodeAt(0))
 }
 
 /** What Go gives for a null inside a list or a map. */
@@ -155,6 +179,7 @@ function zeroOf(schema: z.ZodType): unknown {
 /** Maps to objects without a prototype, for values that are kept as they came. */
 function plain(value: JsonValue): unknown {
   if (Array.isArray(value)) return value.map(plain)
+  if (typeof value === 'bigint') return Number(value)
   if (!(value instanceof Map)) return value
   const object: Record<string, unknown> = Object.create(null)
   for (const [key, element] of value) object[key] = plain(element)
@@ -166,6 +191,7 @@ const isInteger = (schema: z.ZodType): boolean => (schema as z.ZodNumber).isInt 
 function kindOf(value: JsonValue): string {
   if (typeof value === 'string') return 'string'
   if (typeof value === 'boolean') return 'bool'
+  if (typeof value === 'bigint') return 'number'
   if (typeof value === 'number') return Number.isInteger(value) ? 'number' : `number ${value}`
   return Array.isArray(value) ? 'array' : 'object'
 }
@@ -180,6 +206,8 @@ function goTypeOf(schema: z.ZodType): string {
       return 'bool'
     case 'number':
       return isInteger(inner) ? 'int' : 'float64'
+    case 'bigint':
+      return 'uint64'
     case 'array':
       return `[]${goTypeOf(def.element!)}`
     case 'record':

@@ -4,7 +4,7 @@
  */
 
 /** Objects as maps: any key is safe in one. */
-export type JsonValue = string | number | boolean | null | JsonValue[] | Map<string, JsonValue>
+export type JsonValue = string | number | bigint | boolean | null | JsonValue[] | Map<string, JsonValue>
 
 export class JsonSyntaxError extends Error {
   override readonly name = 'JsonSyntaxError'
@@ -138,7 +138,8 @@ class Reader {
     return String.fromCharCode(code)
   }
 
-  #number(): number {
+  /** Whole numbers that a double cannot hold come as bigint. */
+  #number(): number | bigint {
     NUMBER.lastIndex = this.#at
     const match = NUMBER.exec(this.#text)
     if (!match) {
@@ -154,7 +155,8 @@ class Reader {
       this.#peek()
       throw this.#unexpected(next === '.' ? 'after decimal point in numeric literal' : 'in exponent of numeric literal')
     }
-    return Number(match[0])
+    const value = Number(match[0])
+    return Number.isSafeInteger(value) || !/^-?\d+$/.test(match[0]) ? value : BigInt(match[0])
   }
 
   #literal<T>(word: string, value: T): T {

@@ -1,6 +1,6 @@
 /** The bodies of the API, as they may be sent. Names are Consul's; `decode.ts` takes them in any case. */
 import * as z from 'zod'
-import { aliased, duration } from './decode.ts'
+import { aliased, base64, duration } from './decode.ts'
 
 const text = z.string().optional()
 const int = z.int().optional()
@@ -196,3 +196,42 @@ export const coordinateUpdateSchema = z
     Token: text,
   })
   .meta({ goType: 'structs.CoordinateUpdateRequest' })
+
+const uint64 = z.bigint().optional()
+
+/** Transactions: each operation is of one kind, the first that is given. */
+export const txnSchema = z
+  .array(
+    z.object({
+      KV: z
+        .object({
+          Verb: text,
+          Key: text,
+          Value: base64().optional(),
+          Flags: uint64,
+          Index: uint64,
+          Session: text,
+          Namespace: text,
+        })
+        .optional(),
+      Node: z
+        .object({
+          Verb: text,
+          Node: z
+            .object({
+              ID: text,
+              Node: text,
+              Address: text,
+              Datacenter: text,
+              TaggedAddresses: textMap,
+              Meta: textMap,
+              ...index,
+            })
+            .optional(),
+        })
+        .optional(),
+      Service: z.object({ Verb: text, Node: text, Service: catalogServiceSchema.optional() }).optional(),
+      Check: z.object({ Verb: text, Check: catalogCheckSchema.optional() }).optional(),
+    }),
+  )
+  .meta({ goType: 'api.TxnOps' })

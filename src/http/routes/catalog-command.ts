@@ -54,43 +54,44 @@ function requireUuid(id: string): void {
 
 function serviceEntries(node: string, service: Service): ServiceEntry[] {
   const name = service.Service ?? ''
-  if (name === '') {
-    if (service.ID) throw refused('Must provide service name with ID')
-    return []
-  }
+  if (name !== '') return [serviceEntry(node, service)]
+  if (service.ID) throw refused('Must provide service name with ID')
+  return []
+}
+
+export function serviceEntry(node: string, service: Service): ServiceEntry {
+  const name = service.Service ?? ''
   const id = service.ID || name
   if (service.Address === '0.0.0.0' || service.Address === '::') throw refused('Invalid service address')
   const fault = metadataFault(service.Meta)
   if (fault) {
     throw refused(`failed inserting service: Invalid Service Meta for node ${node} and serviceID ${id}: ${fault}`)
   }
-  return [
-    {
-      node,
-      id,
-      service: name,
-      kind: service.Kind ?? '',
-      tags: service.Tags ?? [],
-      address: service.Address ?? '',
-      taggedAddresses: addressesOf(service.TaggedAddresses),
-      meta: service.Meta ?? null,
-      port: service.Port ?? 0,
-      socketPath: service.SocketPath ?? '',
-      weights: service.Weights
-        ? { passing: service.Weights.Passing ?? 0, warning: service.Weights.Warning ?? 0 }
-        : { passing: 1, warning: 1 },
-      enableTagOverride: service.EnableTagOverride ?? false,
-      proxy: service.Proxy ?? null,
-      connect: service.Connect ?? null,
-      ...(service.Failover === undefined ? {} : { failover: service.Failover }),
-      owner: 'catalog',
-    },
-  ]
+  return {
+    node,
+    id,
+    service: name,
+    kind: service.Kind ?? '',
+    tags: service.Tags ?? [],
+    address: service.Address ?? '',
+    taggedAddresses: addressesOf(service.TaggedAddresses),
+    meta: service.Meta ?? null,
+    port: service.Port ?? 0,
+    socketPath: service.SocketPath ?? '',
+    weights: service.Weights
+      ? { passing: service.Weights.Passing ?? 0, warning: service.Weights.Warning ?? 0 }
+      : { passing: 1, warning: 1 },
+    enableTagOverride: service.EnableTagOverride ?? false,
+    proxy: service.Proxy ?? null,
+    connect: service.Connect ?? null,
+    ...(service.Failover === undefined ? {} : { failover: service.Failover }),
+    owner: 'catalog',
+  }
 }
 
 const STATUSES: readonly string[] = ['passing', 'warning', 'critical'] satisfies Status[]
 
-function checkEntry(node: string, check: Check): CheckEntry {
+export function checkEntry(node: string, check: Check): CheckEntry {
   if (check.Node && check.Node.toLowerCase() !== node.toLowerCase()) {
     throw refused(`check node "${check.Node}" does not match node "${node}"`)
   }

@@ -8,7 +8,6 @@ export interface LaterRoute {
 }
 
 const PATHS = [
-  '/v1/txn',
   '/v1/query',
   '/v1/query/',
   '/v1/event/',
