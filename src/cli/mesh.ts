@@ -17,7 +17,7 @@ export const command = defineCommand({
   ],
   flags,
   notes: [
-    'STATE: live, overdue (a sign of life is late), lost (not heard of lately), or quarantined (two stores claim the name). RTT is measured, the least of a while; with ~ it is estimated. REVISION is where the copy held here stands, BEHIND how many revisions its datacenter has announced beyond that, AGE for how long it has not been at the newest.',
+    'STATE: live, overdue (a sign of life is late), limited (it says more than is accepted), lost (not heard of lately), or quarantined (two stores claim the name). RTT is measured, the least of a while; with ~ it is estimated. REVISION is where the copy held here stands, BEHIND how many revisions its datacenter has announced beyond that, AGE for how long it has not been at the newest.',
   ],
   async run(context) {
     const { value } = await context.client().mesh.status()
@@ -69,13 +69,18 @@ function row({
   Own,
   State,
   Suspected,
+  Limited,
   Reachable,
   RoundTripMs,
   RoundTripEstimated,
   Gateways,
   Replica,
 }: MeshDatacenterJson): Cell[] {
-  const notes = [...(Suspected ? ['overdue'] : []), ...(Own || Reachable ? [] : ['not reachable directly'])]
+  const notes = [
+    ...(Suspected ? ['overdue'] : []),
+    ...(Limited ? ['limited'] : []),
+    ...(Own || Reachable ? [] : ['not reachable directly']),
+  ]
   const state = State === 'live' ? [State, ...notes].join(', ') : State
   const connected = Gateways.filter((gateway) => gateway.Connected).length
   return [

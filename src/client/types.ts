@@ -175,6 +175,9 @@ export interface MeshDatacenterJson {
   readonly State: 'live' | 'lost' | 'quarantined'
   /** Still live, though a sign of life is overdue. */
   readonly Suspected?: boolean
+  /** It says more than is accepted of one datacenter; part of its gossip is ignored, and follows later. */
+  readonly Limited?: boolean
+  readonly Refused?: number
   readonly Reachable: boolean
   /** Null while unmeasured. */
   readonly RoundTripMs: number | null

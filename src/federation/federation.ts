@@ -52,6 +52,8 @@ export interface RemoteDatacenter {
   readonly state: 'live' | 'lost' | 'quarantined'
   /** Live, though a sign of life is overdue; on servers only. */
   readonly suspected: boolean
+  /** In the last ten seconds it said more by gossip than is accepted of one DC (allowance.ts). */
+  readonly limited: boolean
   /** Something complete was received: the sink holds a prefix of that DC's history. */
   readonly loaded: boolean
   /** May be chosen for failover: loaded, live, a head heard since this node began, not quarantined. */
@@ -78,6 +80,8 @@ export interface RemoteDatacenter {
     readonly snapshots: number
     readonly repairs: number
     readonly rejected: number
+    /** Messages that came by gossip beyond what is accepted of one DC. */
+    readonly refused: number
   }
   gateways(): readonly {
     readonly node: string

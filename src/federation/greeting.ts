@@ -1,5 +1,6 @@
 /** Nodes begin a connection by telling each other where every DC stands and which gateways there are. */
-import { messageOf } from '../model/errors.ts'
+import { AtollError, messageOf } from '../model/errors.ts'
+import { type Rate, TokenBucket } from '../model/token-bucket.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
 import type { Host, Peer } from './host.ts'
 import type { Intake } from './intake.ts'
@@ -12,6 +13,9 @@ import { MAX_GOSSIP_BYTES } from './protocol/limits.ts'
 export const HELLO = 'mesh.hello'
 const DEADLINE_MS = 3000
 const RETRY_MS = 500
+/** Of one peer: clients ask every three seconds, servers once a connection. */
+const GREETINGS: Rate = { perSecond: 2, burst: 20 }
+const MAX_GREETERS = 4096
 /** Clients have no gossip: they ask anew. */
 const CLIENT_PERIOD_MS = 3000
 /** A DC that no server speaks of for so long is gone. */
@@ -38,6 +42,7 @@ export class Greeting {
   /** Lives of peers that are being greeted, by peer id and boot id; and those whose first answer is awaited. */
   readonly #greeting = new Set<string>()
   readonly #pending = new Set<string>()
+  readonly #greeters = new Map<string, TokenBucket>()
   #closed = new AbortController()
   #greeted = 0
 
@@ -100,9 +105,20 @@ export class Greeting {
   }
 
   async #answer(payload: unknown, peer: Peer): Promise<Uint8Array> {
+    if (!this.#mayGreet(peer.peerId)) throw new AtollError('overloaded', 'greeted too often; try again in a second')
     const hello = decodeHello(payload)
     if (peer.role === 'server') await this.#absorb(hello, peer)
     return this.#payload(peer)
+  }
+
+  /** A greeting may bring a thousand records, each with a signature. */
+  #mayGreet(peerId: string): boolean {
+    const nowMs = this.#options.clock.nowMs()
+    if (this.#greeters.size > MAX_GREETERS)
+      for (const [key, bucket] of this.#greeters) if (bucket.isFull(nowMs)) this.#greeters.delete(key)
+    const bucket = this.#greeters.get(peerId) ?? new TokenBucket(GREETINGS)
+    this.#greeters.set(peerId, bucket)
+    return bucket.take(1, nowMs)
   }
 
   #payload(to: Peer): Uint8Array {

@@ -9,6 +9,7 @@ import type { Clock, Logger } from '../runtime/ports.ts'
 import type { ReplicaSink, SavedReplica } from './federation.ts'
 import type { GossipVerdict, Host } from './host.ts'
 import { pace } from './pace.ts'
+import { Allowances, loadOf } from './protocol/allowance.ts'
 import { Content } from './protocol/content.ts'
 import type { Directory, Via } from './protocol/directory.ts'
 import { type Opened, Opener, type Stamp } from './protocol/head.ts'
@@ -58,6 +59,7 @@ export class Intake {
   readonly #options: IntakeOptions
   readonly #opener: Opener
   readonly #reception: Reception
+  readonly #allowances = new Allowances()
   readonly #entries = new Map<string, Entry>()
   /** Kept for good, as a DC may go and come back. */
   readonly #sinks = new Map<string, ReplicaSink>()
@@ -83,17 +85,22 @@ export class Intake {
   gossip(bytes: Uint8Array): GossipVerdict {
     if (bytes.length > MAX_GOSSIP_BYTES) return 'reject'
     try {
-      return isHeartbeat(bytes) ? this.heartbeat(bytes) : this.hear(bytes, 'gossip').verdict
+      return isHeartbeat(bytes) ? this.heartbeat(bytes) : this.hear(bytes, 'gossip', undefined, bytes.length).verdict
     } catch (error) {
       this.#options.logger.debug({ reason: messageOf(error) }, 'gossip was refused')
       return 'reject'
     }
   }
 
-  /** ProtocolError when the envelope is not good. */
-  hear(bytes: Uint8Array, via: Via, directPeer?: string): { verdict: GossipVerdict; fresh: boolean; opened?: Opened } {
+  /** `gossipBytes`: what it is charged to its DC; nothing when it came on a stream. ProtocolError when the envelope is not good. */
+  hear(
+    bytes: Uint8Array,
+    via: Via,
+    directPeer?: string,
+    gossipBytes = 0,
+  ): { verdict: GossipVerdict; fresh: boolean; opened?: Opened } {
     const opened = this.#opener.open(bytes)
-    if (this.#closed) return IGNORED
+    if (this.#closed || !this.#admits(opened, gossipBytes)) return IGNORED
     if (opened.message.type === 'place') {
       const isLatest = this.#options.coordinates.hear(opened.message, opened.identity)
       return { verdict: isLatest ? 'accept' : 'ignore', fresh: false, opened }
@@ -101,6 +108,22 @@ export class Intake {
     const { passOn, fresh, effects } = this.#reception.receive(opened, via, directPeer, this.#options.clock.nowMs())
     for (const effect of effects) this.#receive(effect, opened.identity.node)
     return { verdict: passOn ? 'accept' : 'ignore', fresh, opened }
+  }
+
+  /** Whether that much is accepted of the DC that says it. */
+  #admits({ message, identity }: Opened, gossipBytes: number): boolean {
+    const { directory, host, clock, logger } = this.#options
+    const { datacenter } = identity
+    if (datacenter === host.self.datacenter) return true
+    const known = 'addresses' in message ? directory.gateway(datacenter, identity.peerId)?.addresses : undefined
+    const moves = 'addresses' in message && known?.join() !== message.addresses.join() ? 1 : 0
+    const changes = message.type === 'delta' ? message.changes.length : 0
+    const taken = this.#allowances.of(identity).take(loadOf(gossipBytes, changes, moves), clock.nowMs())
+    if (taken.began) {
+      const text = 'a datacenter says more than is accepted of it; gossip of it is ignored, and follows by its tail'
+      logger.warn({ datacenter, node: identity.node }, text)
+    }
+    return taken.accepted
   }
 
   /** As `hear`, for what is not signed. ProtocolError when it is made up. */
@@ -174,7 +197,8 @@ export class Intake {
   #add(datacenter: string): Entry {
     const { clock, host, directory, silentMs, sinkFor, replica: replicaOptions, logger, coordinates } = this.#options
     const replica = sinkFor && new Replica({ ...replicaOptions, datacenter }, clock.nowMs())
-    const remote = new Remote(datacenter, replica, { clock, host, directory, silentMs, coordinates })
+    const allowances = this.#allowances
+    const remote = new Remote(datacenter, replica, { clock, host, directory, allowances, silentMs, coordinates })
     let sink = this.#sinks.get(datacenter)
     if (!sink && sinkFor) {
       sink = sinkFor(datacenter)

@@ -3,6 +3,7 @@ import type { Epoch } from '../model/epoch.ts'
 import type { Clock } from '../runtime/ports.ts'
 import type { RemoteDatacenter, SavedReplica } from './federation.ts'
 import type { Host, Peer } from './host.ts'
+import type { Allowance, Allowances } from './protocol/allowance.ts'
 import type { Directory } from './protocol/directory.ts'
 import type { Position } from './protocol/hello.ts'
 import type { Replica } from './protocol/replica.ts'
@@ -17,6 +18,7 @@ export interface RemoteContext {
   readonly clock: Clock
   readonly host: Host
   readonly directory: Directory
+  readonly allowances: Allowances
   /** A peer that says nothing for so long answers nobody. */
   readonly silentMs: number
   readonly coordinates: Pick<WanCoordinates, 'estimateMs'>
@@ -85,7 +87,15 @@ export class Remote implements RemoteDatacenter {
     return this.replica?.loaded ? Buffer.from(this.replica.digest()).toString('hex') : ''
   }
   get counters(): RemoteDatacenter['counters'] {
-    return this.replica?.counters ?? NO_COUNTERS
+    return { ...(this.replica?.counters ?? NO_COUNTERS), refused: this.#allowance()?.refused ?? 0 }
+  }
+  get limited(): boolean {
+    return this.#allowance()?.isLimited(this.#context.clock.nowMs()) ?? false
+  }
+  #allowance(): Allowance | undefined {
+    const { directory, allowances } = this.#context
+    const datacenterId = directory.datacenterId(this.datacenter)
+    return datacenterId === undefined ? undefined : allowances.of({ datacenter: this.datacenter, datacenterId })
   }
 
   ageMs(): number {

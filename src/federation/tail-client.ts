@@ -1,5 +1,6 @@
 /** Keeps one replica fed: a tail to the nearest gateway of its DC, and to others who know more while that is out of reach. */
 import { messageOf } from '../model/errors.ts'
+import { type Rate, TokenBucket } from '../model/token-bucket.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
 import type { FrameStream, Host, Peer } from './host.ts'
 import { pace } from './pace.ts'
@@ -25,6 +26,9 @@ export interface TailClientOptions {
 }
 
 const OPEN_TIMEOUT_MS = 5000
+/** What is taken of one tail; a large snapshot passes in one burst. */
+const FRAMES: Rate = { perSecond: 1000, burst: 5000 }
+const BYTES: Rate = { perSecond: 25_000_000, burst: 200_000_000 }
 
 export class TailClient {
   readonly #options: TailClientOptions
@@ -32,6 +36,8 @@ export class TailClient {
   #wake: (() => void) | undefined
   #closed = false
   readonly #asking = new Asking<Peer>()
+  readonly #frames = new TokenBucket(FRAMES)
+  readonly #bytes = new TokenBucket(BYTES)
 
   constructor(options: TailClientOptions) {
     this.#options = options
@@ -120,6 +126,7 @@ export class TailClient {
       await this.#send(stream, thirdParty)
       const breathe = pace(clock)
       for await (const bytes of stream.frames()) {
+        await this.#payFor(bytes.length)
         const type = this.#frame(decodeFrame(bytes), thirdParty)
         if (type === 'end') {
           complete = true
@@ -139,6 +146,16 @@ export class TailClient {
       this.#options.run([])
     }
     return complete
+  }
+
+  /** The other side waits when it sends more than is accepted: the stream has backpressure. */
+  async #payFor(bytes: number): Promise<void> {
+    const { clock } = this.#options
+    const nowMs = clock.nowMs()
+    this.#frames.spend(1, nowMs)
+    this.#bytes.spend(bytes, nowMs)
+    const waitMs = Math.max(this.#frames.waitMs(nowMs), this.#bytes.waitMs(nowMs))
+    if (waitMs > 0 && !this.#closed) await clock.sleep(waitMs)
   }
 
   async #send(stream: FrameStream, thirdParty: boolean): Promise<void> {

@@ -1,6 +1,7 @@
 /** Answers tails: of the own DC from its store, of others from the replica held here. */
 
 import { AtollError, messageOf } from '../model/errors.ts'
+import { type Rate, TokenBucket } from '../model/token-bucket.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
 import type { ExportedChange } from './federation.ts'
 import type { FrameStream } from './host.ts'
@@ -20,6 +21,10 @@ export interface TailServerOptions {
 }
 
 const MAX_SESSIONS = 1024
+/** A reader has one for each DC that it cannot reach itself. */
+const MAX_SESSIONS_PER_PEER = 32
+/** Requests of one reader; further ones wait. Each may cost a whole snapshot. */
+const ASKS: Rate = { perSecond: 2, burst: 40 }
 /** What waits for a slow reader; beyond it the stream is dropped, and the reader catches up anew. */
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024
 const MAX_QUEUED = 4096
@@ -30,17 +35,27 @@ const FIRST_ASK_MS = 10_000
 export class TailServer {
   readonly #options: TailServerOptions
   readonly #sessions = new Set<Session>()
+  /** By peer id; what it has asked for is remembered when it has gone. */
+  readonly #readers = new Map<string, { sessions: number; readonly asks: TokenBucket }>()
 
   constructor(options: TailServerOptions) {
     this.#options = options
   }
 
   accept(stream: FrameStream): void {
-    if (this.#sessions.size >= MAX_SESSIONS) {
-      stream.abort(new AtollError('overloaded', `this node serves ${MAX_SESSIONS} tails already`))
+    const { peerId } = stream.peer
+    const reader = this.#readers.get(peerId) ?? { sessions: 0, asks: new TokenBucket(ASKS) }
+    if (this.#sessions.size >= MAX_SESSIONS || reader.sessions >= MAX_SESSIONS_PER_PEER) {
+      const text = `this node serves ${this.#sessions.size} tails already, ${reader.sessions} of them to this peer`
+      stream.abort(new AtollError('overloaded', text))
       return
     }
-    const session = new Session(stream, this.#options, () => this.#sessions.delete(session))
+    reader.sessions++
+    this.#readers.set(peerId, reader)
+    const session = new Session(stream, this.#options, reader.asks, () => {
+      this.#sessions.delete(session)
+      reader.sessions--
+    })
     this.#sessions.add(session)
     session.run()
   }
@@ -55,6 +70,9 @@ export class TailServer {
   /** Call every second or so. */
   sweep(): void {
     for (const session of this.#sessions) session.sweep()
+    const nowMs = this.#options.clock.nowMs()
+    for (const [peerId, { sessions, asks }] of this.#readers)
+      if (sessions === 0 && asks.isFull(nowMs)) this.#readers.delete(peerId)
   }
 
   close(): void {
@@ -65,6 +83,7 @@ export class TailServer {
 class Session {
   readonly #stream: FrameStream
   readonly #options: TailServerOptions
+  readonly #asks: TokenBucket
   readonly #onClose: () => void
   /** The newest request that was not answered yet. */
   #ask: AskFrame | undefined
@@ -76,8 +95,9 @@ class Session {
   #waitingSinceMs: number | undefined
   #over = false
 
-  constructor(stream: FrameStream, options: TailServerOptions, onClose: () => void) {
+  constructor(stream: FrameStream, options: TailServerOptions, asks: TokenBucket, onClose: () => void) {
     this.#stream = stream
+    this.#asks = asks
     this.#options = options
     this.#onClose = onClose
     this.#waitingSinceMs = options.clock.nowMs() + FIRST_ASK_MS - SEND_TIMEOUT_MS
@@ -154,6 +174,12 @@ class Session {
   }
 
   async #answer(ask: AskFrame): Promise<void> {
+    const { clock } = this.#options
+    const waitMs = this.#asks.waitMs(clock.nowMs())
+    this.#asks.spend(1, clock.nowMs())
+    if (waitMs > 0) await clock.sleep(waitMs)
+    // It may have asked for something else meanwhile, or gone.
+    if (this.#ask || this.#over) return
     try {
       if (ask.datacenter === this.#options.datacenter) await this.#answerOwn(ask)
       else await this.#answerReplica(ask)

@@ -29,6 +29,8 @@ function datacentersOf({ datacenter, nodeName, federation, catalog }: DescribeOp
     own: true,
     state: 'live',
     suspected: false,
+    limited: false,
+    refused: 0,
     reachable:
       catalog !== undefined ||
       federation.peers().some((peer) => peer.datacenter === datacenter && peer.role === 'server'),
@@ -48,6 +50,8 @@ function datacentersOf({ datacenter, nodeName, federation, catalog }: DescribeOp
         own: false,
         state: remote.state,
         suspected: remote.suspected,
+        limited: remote.limited,
+        refused: remote.counters.refused,
         reachable: remote.reachable(),
         roundTripMs: remote.roundTripMs(),
         roundTripEstimated: remote.isRoundTripEstimated(),

@@ -18,6 +18,10 @@ export interface DatacenterStatus {
   readonly state: 'live' | 'lost' | 'quarantined'
   /** Still live, though a sign of life is overdue. */
   readonly suspected: boolean
+  /** It says more than is accepted of one DC: in the last ten seconds gossip of it was ignored. */
+  readonly limited: boolean
+  /** Messages of it that were ignored for that since this node began. */
+  readonly refused: number
   /** Whether a gateway of it is connected to this node directly. */
   readonly reachable: boolean
   /** Minimum of the window, undefined while unmeasured. */

@@ -1,7 +1,7 @@
 import { pack } from 'msgpackr'
 import { describe, expect, it } from 'vitest'
 import { AtollError } from '../../model/errors.ts'
-import { CALL_WIRE_VERSION, type CallFrame, decodeCallFrame, encodeCallFrame } from './call-wire.ts'
+import { CALL_WIRE_VERSION, type CallFrame, decodeCallFrame, encodeCallFrame, headOfCallFrame } from './call-wire.ts'
 
 const wire = (bytes: Uint8Array, version = CALL_WIRE_VERSION): Uint8Array => Uint8Array.of(version, ...bytes)
 const through = (frame: CallFrame): CallFrame => decodeCallFrame(wire(encodeCallFrame(frame)))
@@ -56,5 +56,21 @@ describe('call frames', () => {
     ]) {
       expect(() => decodeCallFrame(bytes)).toThrow(/call frame cannot be read/)
     }
+  })
+
+  it('are told apart without being decoded', () => {
+    const withVersion = (frame: CallFrame): Uint8Array => wire(encodeCallFrame(frame))
+    for (const id of [0, 1, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER]) {
+      expect(headOfCallFrame(withVersion({ type: 'result', id, payload: [id] }))).toEqual({
+        isRequest: false,
+        answers: id,
+      })
+      const request: CallFrame = { type: 'request', id, method: 'm', payload: null, deadlineMs: 1 }
+      expect(headOfCallFrame(withVersion(request))).toEqual({ isRequest: true, answers: undefined })
+      expect(headOfCallFrame(withVersion({ type: 'cancel', id })).answers).toBeUndefined()
+    }
+    for (const odd of [[], [1], [9, 0x93, 1, 1], [1, 0x93, 1], [1, 0x93, 1, 0xce, 1]])
+      headOfCallFrame(new Uint8Array(odd))
+    expect(headOfCallFrame(new Uint8Array([9, 0x93, 1, 1])).answers).toBeUndefined()
   })
 })

@@ -65,6 +65,33 @@ export function encodeCallFrame(frame: CallFrame): Uint8Array {
   }
 }
 
+/** What a frame is, without making values of the rest of it. */
+export interface CallFrameHead {
+  readonly isRequest: boolean
+  /** Of what it answers; undefined when it answers nothing. */
+  readonly answers: number | undefined
+}
+
+/** `bytes` with the version byte; what cannot be told of them shows when they are decoded. */
+export function headOfCallFrame(bytes: Uint8Array): CallFrameHead {
+  const type = bytes[0] === CALL_WIRE_VERSION ? bytes[2] : undefined
+  const answers = type === TYPES.result || type === TYPES.error ? integerAt(bytes, 3) : undefined
+  return { isRequest: type === TYPES.request, answers }
+}
+
+/** The msgpack integer at `offset`, as far as ids go; -1 for all else. */
+function integerAt(bytes: Uint8Array, offset: number): number {
+  const token = bytes[offset] ?? 0xc0
+  if (token < 0x80) return token
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const size = { 204: 1, 205: 2, 206: 4, 203: 8 }[token]
+  if (size === undefined || offset + 1 + size > bytes.length) return -1
+  if (token === 0xcb) return view.getFloat64(offset + 1)
+  let value = 0
+  for (let i = 0; i < size; i++) value = value * 256 + bytes[offset + 1 + i]!
+  return value
+}
+
 /** With the version byte. Throws AtollError 'invalid' on anything that this version does not know. */
 export function decodeCallFrame(bytes: Uint8Array): CallFrame {
   if (bytes[0] !== CALL_WIRE_VERSION) throw malformed(`version ${bytes[0]}`)

@@ -1,8 +1,9 @@
 import type { Stream } from '@libp2p/interface'
 import { AtollError, isAtollError, messageOf } from '../../model/errors.ts'
+import { type Rate, TokenBucket } from '../../model/token-bucket.ts'
 import type { Clock, Logger, Timer } from '../../runtime/ports.ts'
 import type { CallOptions, Host, Peer } from '../host.ts'
-import { type CallFrame, decodeCallFrame, encodeCallFrame, VERSION_BYTE } from './call-wire.ts'
+import { type CallFrame, decodeCallFrame, encodeCallFrame, headOfCallFrame, VERSION_BYTE } from './call-wire.ts'
 import { encodeFrame, FrameDecoder } from './frames.ts'
 import type { HostLimits } from './limits.ts'
 
@@ -13,6 +14,8 @@ export interface CallChannelOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly limits: HostLimits
+  /** Frames that are read; undefined: as many as come. */
+  readonly frames: Rate | undefined
   handler(method: string): CallHandler | undefined
   /** Anything arrived. */
   onHeard(): void
@@ -37,6 +40,8 @@ interface Serving {
 
 /** Pings that are not answered yet; older ones are forgotten. */
 const MAX_PINGS = 32
+/** Frames are looked at for so long before others get the event loop. */
+const SLICE_MS = 4
 
 /** Calls in both directions, and pings, over one long-lived stream. */
 export class CallChannel {
@@ -46,6 +51,10 @@ export class CallChannel {
   readonly #pending = new Map<number, Pending>()
   readonly #serving = new Map<number, Serving>()
   readonly #pings = new Map<number, number>()
+  readonly #frames: TokenBucket | undefined
+  /** Until what came is looked at; the stream is paused meanwhile. */
+  #waiting: Timer | undefined
+  #servingBytes = 0
   #nextId = 1
   #nextPing = 1
   #ended = false
@@ -55,12 +64,16 @@ export class CallChannel {
     this.#options = options
     // The version byte, and room for what frames a payload.
     this.#decoder = new FrameDecoder(options.limits.maxCallBytes + 1024)
+    if (options.frames !== undefined) this.#frames = new TokenBucket(options.frames)
     stream.addEventListener('message', (event) => {
       options.onHeard()
       this.#decoder.push(event.data)
-      this.#takeFrames()
+      if (this.#waiting === undefined) this.#takeFrames()
     })
-    stream.addEventListener('remoteCloseWrite', () => this.end('the other side closed the call stream'))
+    stream.addEventListener('remoteCloseWrite', () => {
+      this.#takeRest()
+      this.end('the other side closed the call stream')
+    })
     stream.addEventListener('close', () => this.end('the connection closed'))
     if (stream.status !== 'open') queueMicrotask(() => this.end('the connection closed'))
   }
@@ -136,6 +149,7 @@ export class CallChannel {
   end(reason: string): void {
     if (this.#ended) return
     this.#ended = true
+    this.#waiting?.cancel()
     for (const { controller, timer } of this.#serving.values()) {
       timer.cancel()
       controller.abort(new AtollError('unavailable', reason))
@@ -159,22 +173,66 @@ export class CallChannel {
     return finished.promise
   }
 
+  /** In slices, so that others have the event loop meanwhile, and no faster than is accepted. */
   #takeFrames(): void {
-    try {
-      while (!this.#ended) {
-        const frame = this.#decoder.next()
-        if (frame === undefined) return
-        this.#take(decodeCallFrame(frame))
+    const { clock } = this.#options
+    const untilMs = clock.nowMs() + SLICE_MS
+    while (!this.#ended) {
+      const nowMs = clock.nowMs()
+      const waitMs = this.#frames?.waitMs(nowMs) ?? 0
+      if (waitMs > 0 || nowMs > untilMs) {
+        this.#wait(waitMs)
+        return
       }
+      if (!this.#takeNext()) break
+      this.#frames?.spend(1, nowMs)
+    }
+    if (!this.#ended && this.#stream.readStatus === 'paused') this.#stream.resume()
+  }
+
+  #wait(ms: number): void {
+    this.#waiting = this.#options.clock.after(ms, () => {
+      this.#waiting = undefined
+      this.#takeFrames()
+    })
+    // Later, since libp2p undoes a pause() inside the event that its resume() fired.
+    queueMicrotask(() => {
+      if (this.#waiting !== undefined && this.#stream.readStatus === 'readable') this.#stream.pause()
+    })
+  }
+
+  /** All that came before the end. */
+  #takeRest(): void {
+    if (this.#waiting === undefined) return
+    this.#waiting.cancel()
+    if (this.#stream.readStatus === 'paused') this.#stream.resume()
+    while (!this.#ended && this.#takeNext());
+  }
+
+  /** False when there is no whole frame. */
+  #takeNext(): boolean {
+    try {
+      const bytes = this.#decoder.next()
+      if (bytes === undefined) return false
+      const { isRequest, answers } = headOfCallFrame(bytes)
+      if (isRequest && bytes.byteLength > this.#options.limits.maxRequestBytes) {
+        this.#options.onViolation(`a request of ${bytes.byteLength} bytes`)
+        return false
+      }
+      // Late, or made up: not worth decoding.
+      if (answers !== undefined && answers !== -1 && !this.#pending.has(answers)) return true
+      this.#take(decodeCallFrame(bytes), bytes.byteLength)
+      return true
     } catch (error) {
       this.#options.onViolation(messageOf(error))
+      return false
     }
   }
 
-  #take(frame: CallFrame): void {
+  #take(frame: CallFrame, bytes: number): void {
     switch (frame.type) {
       case 'request':
-        this.#serve(frame.id, frame.method, frame.payload, frame.deadlineMs)
+        this.#serve(frame.id, frame.method, frame.payload, frame.deadlineMs, bytes)
         return
       case 'result':
         this.#settle(frame.id)?.resolve(frame.payload)
@@ -204,7 +262,7 @@ export class CallChannel {
     this.#options.onRoundTrip(this.#options.clock.nowMs() - sentMs, sentMs)
   }
 
-  #serve(id: number, method: string, payload: unknown, deadlineMs: number): void {
+  #serve(id: number, method: string, payload: unknown, deadlineMs: number, bytes: number): void {
     const { limits, clock, peer } = this.#options
     if (this.#serving.has(id)) {
       this.#options.onViolation(`call id ${id} is in use`)
@@ -219,12 +277,19 @@ export class CallChannel {
       this.#fail(id, new AtollError('overloaded', `${limits.maxCallsIn} calls of this peer are being answered`))
       return
     }
+    if (this.#servingBytes + bytes > limits.maxServingBytes) {
+      this.#fail(id, new AtollError('overloaded', `${this.#servingBytes} bytes of this peer are being answered`))
+      return
+    }
     const controller = new AbortController()
     const timer = clock.after(Math.min(deadlineMs, limits.maxCallMs), () =>
       controller.abort(new AtollError('timeout', `${method}: the caller's deadline has passed`)),
     )
     this.#serving.set(id, { controller, timer })
-    void this.#run(id, handler, payload, { peer, signal: controller.signal })
+    this.#servingBytes += bytes
+    void this.#run(id, handler, payload, { peer, signal: controller.signal }).then(() => {
+      this.#servingBytes -= bytes
+    })
   }
 
   /** Never rejects. */
@@ -267,7 +332,8 @@ export class CallChannel {
   /** False when the stream is closed: nothing was sent. */
   #sendBytes(bytes: Uint8Array): boolean {
     if (this.#ended || this.#stream.writeStatus !== 'writable') return false
-    if (this.#stream.writeBufferLength > 2 * this.#options.limits.maxCallBacklogBytes) {
+    const { maxCallBacklogBytes, maxCallBytes } = this.#options.limits
+    if (this.#stream.writeBufferLength > maxCallBacklogBytes + maxCallBytes) {
       this.#options.onViolation('it does not read what it is sent')
       return false
     }

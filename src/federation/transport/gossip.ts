@@ -2,8 +2,10 @@ import { hash } from 'node:crypto'
 import { type GossipSub, type GossipSubComponents, gossipsub, type TopicValidatorResult } from '@libp2p/gossipsub'
 import type { Connection, Stream, StreamHandler, Topology } from '@libp2p/interface'
 import { messageOf } from '../../model/errors.ts'
+import { TokenBucket } from '../../model/token-bucket.ts'
 import type { Clock, Logger } from '../../runtime/ports.ts'
 import type { GossipVerdict } from '../host.ts'
+import { boundedReader } from './bounded-reader.ts'
 import type { HostLimits } from './limits.ts'
 import type { Link, Links } from './links.ts'
 
@@ -43,6 +45,7 @@ const FLOOD_PEERS = 8
 const SETTLE_MS = 3000
 const WARN_EVERY_MS = 10_000
 const MESSAGE_ID_BYTES = 16
+const SEEN_MS = 30_000
 
 /**
  * One gossipsub topic among servers. Gossipsub sees peers through a registrar of ours: one connection per peer, in order
@@ -55,6 +58,8 @@ export class Gossip {
   readonly #links: Links
   readonly #protocols: string[] = []
   readonly #attached = new Map<string, Link>()
+  /** What is taken of each, in new messages. */
+  readonly #paying = new Map<string, TokenBucket>()
   readonly #queue: Uint8Array[] = []
   #router: Router | undefined
   #topology: Topology | undefined
@@ -95,6 +100,10 @@ export class Gossip {
       Dlazy: 2,
       gossipFactor: 0.1,
       // Off: messages are small, and asking not to be sent them costs more than they do.
+      // What was seen is remembered for as long as a copy may take, and kept for those that ask for so many seconds.
+      seenTTL: SEEN_MS,
+      mcacheLength: 3,
+      mcacheGossip: 2,
       idontwantMinDataSize: Number.MAX_SAFE_INTEGER,
       maxInboundDataLength: maxGossipBytes + (64 << 10),
       // All peers are authenticated: scores would only silence those behind one address, or after a restart.
@@ -110,6 +119,7 @@ export class Gossip {
   attach(link: Link): void {
     const { peerId } = link.peer
     this.#attached.set(peerId, link)
+    this.#paying.set(peerId, new TokenBucket(this.#options.limits.gossipMessages))
     this.#open(link).catch((error: unknown) => {
       if (link.state === 'up') this.#links.drop(link, `gossip could not be opened: ${messageOf(error)}`)
     })
@@ -118,6 +128,7 @@ export class Gossip {
   detach(link: Link): void {
     if (this.#attached.get(link.peer.peerId) !== link) return
     this.#attached.delete(link.peer.peerId)
+    this.#paying.delete(link.peer.peerId)
     void this.#topology?.onDisconnect?.(link.connection.remotePeer)
   }
 
@@ -210,7 +221,7 @@ export class Gossip {
       if (this.#attached.get(link.peer.peerId) !== link) throw new Error('gossip is among servers')
       // A stream of the connection before may still be ending, which makes gossipsub forget the peer.
       await this.#options.clock.sleep(0)
-      await handler(stream, withStream(connection))
+      await handler(boundedReader(stream, this.#options.clock) as unknown as Stream, withStream(connection))
     } catch (error) {
       stream.abort(error as Error)
     }
@@ -219,11 +230,22 @@ export class Gossip {
   async #validate(message: Uint8Array, from: string): Promise<TopicValidatorResult> {
     let verdict: GossipVerdict = 'ignore'
     try {
+      // Gossipsub reads on when this resolves, and what is read is bounded: who sends too much waits, others do not.
+      await this.#payFor(from)
       verdict = (await this.handler?.(message, from)) ?? 'ignore'
     } catch (error) {
       this.#options.logger.error({ error }, 'the gossip handler failed')
     }
     return verdict as TopicValidatorResult
+  }
+
+  async #payFor(from: string): Promise<void> {
+    const { clock } = this.#options
+    const bucket = this.#paying.get(from)
+    if (bucket === undefined) return
+    const waitMs = bucket.waitMs(clock.nowMs())
+    bucket.spend(1, clock.nowMs())
+    if (waitMs > 0) await clock.sleep(waitMs)
   }
 
   /** Never rejects. */

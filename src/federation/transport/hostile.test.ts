@@ -151,7 +151,7 @@ describe('a peer that breaks the protocol is hung up on, with a reason in the lo
     const host = await openTestHost({
       identity: large!,
       logger,
-      limits: { maxCallBacklogBytes: 1 << 20, maxSilenceMs: 60_000 },
+      limits: { maxCallBacklogBytes: 1 << 20, maxCallBytes: 1 << 20, maxSilenceMs: 60_000 },
     })
     hosts.push(host)
     host.handle('big', async () => new Uint8Array(100_000))

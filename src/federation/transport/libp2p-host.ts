@@ -80,6 +80,7 @@ export class Libp2pHost implements Host {
     this.#twinListeners = new Listeners(logger)
     this.#links = new Links({
       selfPeerId: credentials.peerId,
+      selfDatacenter: self.datacenter,
       clock,
       logger,
       limits,

@@ -1,3 +1,5 @@
+import type { Rate } from '../../model/token-bucket.ts'
+
 /** Bounds of one host. All have defaults; tests narrow them. */
 export interface HostLimits {
   /** Connections, of all peers. */
@@ -6,12 +8,22 @@ export interface HostLimits {
   readonly maxPendingInbound: number
   /** An encoded request or answer. A larger one is refused with 'too-large' before it is sent; received, it ends the connection. */
   readonly maxCallBytes: number
+  /** An encoded request, received. */
+  readonly maxRequestBytes: number
   /** Calls of one peer that are being answered, long polls included; further ones get 'overloaded'. */
   readonly maxCallsIn: number
+  /** The same of a peer of another DC: there it is servers that call. */
+  readonly maxForeignCallsIn: number
+  /** Bytes of one peer's requests that are being answered; further ones get 'overloaded'. */
+  readonly maxServingBytes: number
+  /** Frames of calls that are read from one peer of another DC; the others wait, unread. */
+  readonly foreignCallFrames: Rate
   /** Own calls to one peer that wait for an answer; further ones reject with 'overloaded'. */
   readonly maxCallsOut: number
-  /** Bytes that wait to be sent on one peer's call stream; beyond it calls and answers become 'overloaded', at twice that the peer is hung up on. */
+  /** Bytes that wait to be sent on one peer's call stream; beyond it calls and answers become 'overloaded', one answer above that the peer is hung up on. */
   readonly maxCallBacklogBytes: number
+  /** The same for a peer of another DC. */
+  readonly maxForeignBacklogBytes: number
   /** One frame of a FrameStream. */
   readonly maxFrameBytes: number
   /** Streams that one peer may hold open; each may fill a window of memory. */
@@ -20,6 +32,8 @@ export interface HostLimits {
   readonly maxStreamsPerProtocol: number
   /** One gossip message. */
   readonly maxGossipBytes: number
+  /** New messages that are read from one peer; the others wait, unread. */
+  readonly gossipMessages: Rate
   /** Gossip messages that wait to be published; the oldest give way. */
   readonly maxGossipQueue: number
   /** Dialling, with the handshake and the opening of the call stream. */
@@ -55,15 +69,21 @@ export interface HostLimits {
 
 export const DEFAULT_LIMITS: HostLimits = {
   maxConnections: 2000,
-  maxPendingInbound: 1000,
+  maxPendingInbound: 256,
   maxCallBytes: 8 << 20,
+  maxRequestBytes: 2 << 20,
   maxCallsIn: 4096,
+  maxForeignCallsIn: 1024,
+  maxServingBytes: 16 << 20,
+  foreignCallFrames: { perSecond: 5000, burst: 10_000 },
   maxCallsOut: 4096,
   maxCallBacklogBytes: 32 << 20,
+  maxForeignBacklogBytes: 4 << 20,
   maxFrameBytes: 8 << 20,
-  maxStreams: 1024,
-  maxStreamsPerProtocol: 1024,
+  maxStreams: 256,
+  maxStreamsPerProtocol: 64,
   maxGossipBytes: 1 << 20,
+  gossipMessages: { perSecond: 1000, burst: 3000 },
   maxGossipQueue: 1024,
   dialMs: 5000,
   inboundHandshakeMs: 8000,

@@ -41,6 +41,7 @@ export interface Link {
 
 export interface LinksOptions {
   readonly selfPeerId: string
+  readonly selfDatacenter: string
   readonly clock: Clock
   readonly logger: Logger
   readonly limits: HostLimits
@@ -337,11 +338,13 @@ export class Links {
     link.opening.cancel()
     link.upSinceMs = clock.nowMs()
     link.heardMs = link.upSinceMs
+    const foreign = link.peer.datacenter !== this.#options.selfDatacenter
     link.channel = new CallChannel(stream, {
       peer: link.peer,
       clock,
       logger,
-      limits,
+      limits: foreign ? foreignLimits(limits) : limits,
+      frames: foreign ? limits.foreignCallFrames : undefined,
       handler,
       onHeard: () => {
         link.heardMs = clock.nowMs()
@@ -412,3 +415,9 @@ export class Links {
 /** Between a direct connection and a relayed one, or two relayed ones, of one process: no call need be lost. */
 const canHandOver = (from: Link, to: Link): boolean =>
   from.state === 'up' && from.secured.bootId === to.secured.bootId && (from.via !== undefined || to.via !== undefined)
+
+const foreignLimits = (limits: HostLimits): HostLimits => ({
+  ...limits,
+  maxCallsIn: Math.min(limits.maxCallsIn, limits.maxForeignCallsIn),
+  maxCallBacklogBytes: Math.min(limits.maxCallBacklogBytes, limits.maxForeignBacklogBytes),
+})

@@ -159,6 +159,7 @@ export class FakeView implements CatalogView {
 export class FakeRemote implements RemoteDatacenter {
   state: RemoteDatacenter['state'] = 'live'
   suspected = false
+  limited = false
   loaded = true
   fit = true
   epoch = { generation: 0, random: 'r' }
@@ -166,7 +167,7 @@ export class FakeRemote implements RemoteDatacenter {
   headRevision = 1
   digest = ''
   entries = 0
-  counters = { deltas: 0, snapshots: 0, repairs: 0, rejected: 0 }
+  counters = { deltas: 0, snapshots: 0, repairs: 0, rejected: 0, refused: 0 }
   distance: number | undefined
   connected = true
   age = 5
