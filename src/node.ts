@@ -19,7 +19,6 @@ import { exportSourceOf } from './node/export-source.ts'
 import { keepKnownPeers, loadKnownPeers } from './node/known-peers.ts'
 import { clientHeartbeat, KnownFacts, type LivenessFacts, RENEW, serverHeartbeat } from './node/liveness.ts'
 import { loadNodeId } from './node/node-id.ts'
-import { OnlyProcess } from './node/only-process.ts'
 import { OnlyServer } from './node/only-server.ts'
 import { Replicas } from './node/replicas.ts'
 import { createLiveness, openServerSide, registerServer, type ServerSide, startDuties } from './node/server-side.ts'
@@ -51,7 +50,7 @@ export interface RunningNode {
   readonly httpAddress: string
   /**
    * Resolves once the node has ended, by `stop` or by itself (it left). Rejects with AtollError 'conflict' once it has
-   * ended because its DC has another server, or another process its key.
+   * ended because its DC has another server.
    */
   readonly ended: Promise<void>
   /** Idempotent. */
@@ -99,8 +98,7 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
   const isServer = config.server || config.dev
   const [host, server] = await bothOf(startHost(frame, options), isServer ? startServerSide(frame) : undefined)
   const replicas = new Replicas(logger)
-  const process = new OnlyProcess(runtime.clock)
-  const federation = await startFederation(frame, host, server, replicas, process)
+  const federation = await startFederation(frame, host, server, replicas)
   const only = isServer ? watchOnlyServer(frame, federation) : undefined
   const self = selfOf(frame, host)
   const mesh: { door?: RunningMesh } = {}
@@ -151,7 +149,7 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
   if (server) await registerServer(server.catalog, self())
   runtime.releaseMemory?.()
   const http = await startHttp(frame, mesh.door)
-  for (const one of [only, process]) one?.assert((refusal) => void parts.stop().finally(() => stopped.reject(refusal)))
+  only?.assert((refusal) => void parts.stop().finally(() => stopped.reject(refusal)))
   logger.info({ http: http.port, addresses: host.addresses, server: isServer, version: VERSION }, 'ready')
   return {
     node: frame.name,
@@ -227,7 +225,6 @@ async function startFederation(
   host: Host,
   server: ServerSide | undefined,
   replicas: Replicas,
-  process: OnlyProcess,
 ): Promise<Federation> {
   const { config, runtime, logger, parts } = frame
   const { clock, random, disk } = runtime
@@ -249,7 +246,6 @@ async function startFederation(
     onOwnDatacenterAhead: async ({ generation }) => {
       if (server) await server.catalog.raiseGeneration(generation + 1)
     },
-    onKeyInUse: (message) => process.refused(message),
   })
   parts.push('federation', () => federation.close())
   if (config.dataDirectory !== undefined) {

@@ -98,6 +98,9 @@ export interface SeenDatacenter {
   readonly datacenter: string
   readonly state: string
   readonly reachable: boolean
+  /** `direct`, `relayed` through the datacenter `via`, or `none`. */
+  readonly way: string
+  readonly via: string | undefined
   readonly roundTripMs: number | undefined
   readonly ageMs: number | undefined
   /** What the replica took in since the node began. */
@@ -121,10 +124,13 @@ export async function meshSeenBy(base: string): Promise<SeenDatacenter[] | undef
 
 function seenOf(row: Record<string, unknown>): SeenDatacenter {
   const replica = (row.Replica ?? {}) as Record<string, unknown>
+  const via = (row.Via ?? {}) as Record<string, unknown>
   return {
     datacenter: String(row.Datacenter),
     state: String(row.State),
     reachable: row.Reachable === true,
+    way: String(row.Way),
+    via: typeof via.Datacenter === 'string' ? via.Datacenter : undefined,
     roundTripMs: numberIn(row, 'RoundTripMs'),
     ageMs: numberIn(replica, 'AgeMs'),
     deltas: numberIn(replica, 'Deltas'),

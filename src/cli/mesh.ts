@@ -1,6 +1,6 @@
-import type { MeshDatacenterJson, MeshProblemJson, MeshStatusJson } from '../client/client.ts'
+import type { MeshDatacenterJson, MeshStatusJson } from '../client/client.ts'
 import { type Context, defineCommand, type Flags } from './command.ts'
-import { type Cell, formatMs, type Paint, printable, statusTone } from './style.ts'
+import { type Cell, formatMs, printable, statusTone } from './style.ts'
 
 const flags = {
   links: { type: 'boolean', purpose: 'list the connections of the asked node too' },
@@ -17,7 +17,7 @@ export const command = defineCommand({
   ],
   flags,
   notes: [
-    'STATE: live, overdue (a sign of life is late), limited (it says more than is accepted), lost (not heard of lately), or quarantined (two stores claim the name). RTT is measured, the least of a while; with ~ it is estimated. REVISION is where the copy held here stands, BEHIND how many revisions its datacenter has announced beyond that, AGE for how long it has not been at the newest.',
+    'STATE: live, overdue (a sign of life is late), limited (it says more than is accepted), lost (not heard of lately), or quarantined (two stores claim the name); `via` names the datacenter that passes calls on where there is no direct way. RTT is measured on the way that works, the least of a while; with ~ it is estimated. REVISION is where the copy held here stands, BEHIND how many revisions its datacenter has announced beyond that, AGE for how long it has not been at the newest.',
   ],
   async run(context) {
     const { value } = await context.client().mesh.status()
@@ -56,39 +56,17 @@ function show({ flags: values, paint, print, printTable }: Context<typeof flags>
         link.Role,
         formatMs(link.RoundTripMs),
         link.Direction,
-        link.Address,
+        link.Via ? `via ${link.Via.Node}` : link.Address,
       ]),
     )
   }
-  for (const problem of mesh.Problems ?? []) print(problemLine(problem, paint))
   const seen = `as seen by ${printable(mesh.Node)}, a ${mesh.Role} of ${printable(mesh.Datacenter)} on ${printable(mesh.Runtime)}`
   print(paint('dim', `${seen}, with ${mesh.Links.length} ${mesh.Links.length === 1 ? 'link' : 'links'}`))
 }
 
-const WARNINGS: readonly string[] = ['restored', 'store-behind']
-
-function problemLine({ Kind, Message, LastSeenMs }: MeshProblemJson, paint: Paint): string {
-  const tone = WARNINGS.includes(Kind) ? 'warn' : 'bad'
-  return `${paint(tone, `${printable(Kind)}:`)} ${printable(Message)} ${paint('dim', `(seen ${formatMs(LastSeenMs)} ago)`)}`
-}
-
-function row({
-  Datacenter,
-  Own,
-  State,
-  Suspected,
-  Limited,
-  Reachable,
-  RoundTripMs,
-  RoundTripEstimated,
-  Gateways,
-  Replica,
-}: MeshDatacenterJson): Cell[] {
-  const notes = [
-    ...(Suspected ? ['overdue'] : []),
-    ...(Limited ? ['limited'] : []),
-    ...(Own || Reachable ? [] : ['not reachable directly']),
-  ]
+function row(datacenter: MeshDatacenterJson): Cell[] {
+  const { Datacenter, Own, State, Suspected, Limited, RoundTripMs, RoundTripEstimated, Gateways, Replica } = datacenter
+  const notes = [...(Suspected ? ['overdue'] : []), ...(Limited ? ['limited'] : []), ...wayNotes(datacenter)]
   const state = State === 'live' ? [State, ...notes].join(', ') : State
   const connected = Gateways.filter((gateway) => gateway.Connected).length
   return [
@@ -100,4 +78,10 @@ function row({
     Own ? '-' : formatMs(Replica?.AgeMs),
     Own ? Gateways.map((gateway) => gateway.Node).join(', ') : `${connected} of ${Gateways.length} connected`,
   ]
+}
+
+function wayNotes({ Own, Reachable, Via }: MeshDatacenterJson): string[] {
+  if (Own) return []
+  if (Via) return [`via ${printable(Via.Datacenter)}`]
+  return Reachable ? [] : ['not reachable']
 }

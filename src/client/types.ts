@@ -166,21 +166,7 @@ export interface MeshStatusJson {
   readonly Datacenters: readonly MeshDatacenterJson[]
   /** The asked node's doubt in itself, from late timers and wrong suspicions; not told by nodes of 0.1.0. */
   readonly Doubt?: { readonly Score: number; readonly Of: number }
-  /** What is wrong with identities, latest first; not told by nodes of 0.1.0. */
-  readonly Problems?: readonly MeshProblemJson[]
   readonly Links: readonly MeshLinkJson[]
-}
-
-export interface MeshProblemJson {
-  /** `key-in-use`, `name-taken`, `rival-store`, `second-server`, `store-behind` or `restored`. */
-  readonly Kind: string
-  readonly Datacenter: string
-  /** Empty where it is about the whole datacenter. */
-  readonly Node: string
-  readonly Message: string
-  /** Milliseconds since it was first and last seen. */
-  readonly FirstSeenMs: number
-  readonly LastSeenMs: number
 }
 
 export interface MeshDatacenterJson {
@@ -193,7 +179,10 @@ export interface MeshDatacenterJson {
   readonly Limited?: boolean
   readonly Refused?: number
   readonly Reachable: boolean
-  /** Null while unmeasured. */
+  /** How it is reached; not told by nodes of 0.1.0, nor are `Via` and `Reaches`. */
+  readonly Way?: 'direct' | 'relayed' | 'none'
+  readonly Via?: MeshRelayJson | null
+  /** On the way that works. Null while unmeasured. */
   readonly RoundTripMs: number | null
   /** By coordinates, where it was never measured. */
   readonly RoundTripEstimated: boolean
@@ -202,6 +191,9 @@ export interface MeshDatacenterJson {
     readonly PeerID: string
     readonly Addresses: readonly string[]
     readonly Connected: boolean
+    readonly Via?: MeshRelayJson | null
+    /** Gateways that it said lately it is connected to directly. */
+    readonly Reaches?: readonly (MeshRelayJson & { readonly RoundTripMs: number })[]
   }[]
   /** Null for a datacenter of which nothing was received yet. */
   readonly Replica: {
@@ -217,6 +209,13 @@ export interface MeshDatacenterJson {
   } | null
 }
 
+/** Who passes the bytes of a connection on. */
+export interface MeshRelayJson {
+  readonly Datacenter: string
+  readonly Node: string
+  readonly PeerID: string
+}
+
 export interface MeshLinkJson {
   readonly PeerID: string
   readonly Node: string
@@ -225,6 +224,7 @@ export interface MeshLinkJson {
   readonly Direction: 'inbound' | 'outbound'
   readonly RoundTripMs: number | null
   readonly Address: string
+  readonly Via?: MeshRelayJson | null
 }
 
 export interface ExplanationJson {

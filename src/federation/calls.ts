@@ -3,6 +3,7 @@ import { AtollError, isAtollError } from '../model/errors.ts'
 import type { Clock } from '../runtime/ports.ts'
 import type { CallTarget } from './federation.ts'
 import type { Host, Peer } from './host.ts'
+import { byNearness } from './nearness.ts'
 import { Breaker } from './protocol/breaker.ts'
 
 export interface CallsOptions {
@@ -71,11 +72,7 @@ export class Calls {
       )
       .filter((peer) => !this.#isSilent(peer.peerId) && this.#line(peer.peerId).breaker.allows(nowMs))
     if (peers.length === 0) throw this.#nobody(target)
-    return peers.sort((a, b) => this.#distance(a) - this.#distance(b))
-  }
-
-  #distance(peer: Peer): number {
-    return this.#options.host.roundTripMs(peer.peerId) ?? Number.MAX_VALUE
+    return peers.sort(byNearness(host))
   }
 
   #isSilent(peerId: string): boolean {

@@ -4,8 +4,7 @@
  */
 import type { Coordinate } from '../model/coordinate.ts'
 import type { Epoch } from '../model/epoch.ts'
-import type { Peer, PeerAddress } from './host.ts'
-import type { Problem } from './protocol/problems.ts'
+import type { Peer, PeerAddress, RelayPeer } from './host.ts'
 
 /** One exported key as it is now (`value`), or its deletion (null). Values are opaque to the federation. */
 export interface ExportedChange {
@@ -64,11 +63,13 @@ export interface RemoteDatacenter {
   readonly headRevision: number
   /** Since the replica last stood at a head of that DC. */
   ageMs(): number
-  /** A gateway of it answers this node directly (connected, and not silent for more than 2 s). */
+  /** A gateway of it answers this node (connected, and not silent for more than 2 s), directly or through a relay. */
   reachable(): boolean
+  /** How. */
+  way(): Way
   /**
-   * Smallest round-trip time to its nearest connected gateway; the last known one when none is connected. What was never
-   * measured here is estimated by coordinates, or (on a client) as its server says.
+   * Smallest round-trip time to its nearest connected gateway, on the way that works; the last known one when none is
+   * connected. What was never measured here is estimated by coordinates, or (on a client) as its server says.
    */
   roundTripMs(): number | undefined
   /** Whether that is not this node's own measurement. */
@@ -89,7 +90,25 @@ export interface RemoteDatacenter {
     readonly peerId: string
     readonly addresses: readonly string[]
     readonly connected: boolean
+    /** Set when it is connected through another peer. */
+    readonly via: RelayPeer | undefined
   }[]
+  /** Whom a gateway of it said lately that it is connected to directly. */
+  reaches(peerId: string): readonly ReachedGateway[]
+}
+
+/** How calls to a DC go. */
+export type Way =
+  | { readonly kind: 'direct' }
+  /** Through a third gateway, which sees ciphertext alone. */
+  | { readonly kind: 'relayed'; readonly via: RelayPeer }
+  | { readonly kind: 'none' }
+
+export interface ReachedGateway {
+  readonly datacenter: string
+  readonly node: string
+  readonly peerId: string
+  readonly roundTripMs: number
 }
 
 /** A replica as it is kept on disk, so that a node which restarts while the WAN is cut still answers (`saved.ts`). */
@@ -112,9 +131,6 @@ export interface GatewayCoordinate {
   readonly node: string
   readonly coordinate: Coordinate
 }
-
-/** With the milliseconds since it was first and last seen. */
-export type ShownProblem = Problem & { readonly firstSeenMs: number; readonly lastSeenMs: number }
 
 export interface CallTarget {
   /** A gateway of this DC (of the own one: a server). */
@@ -139,8 +155,6 @@ export interface Federation {
    * It gives others `score + 1` times as long before it suspects them.
    */
   readonly awareness: { readonly score: number; readonly maxScore: number }
-  /** What is wrong with identities: shown, logged once, kept for ten minutes after it was last seen. */
-  readonly problems: { list(): readonly ShownProblem[]; report(problem: Problem): void }
   /** Runs after membership, reachability or a state of a DC changed (not for every delta). */
   onChange(listener: () => void): () => void
   /** Connections of nodes of the own DC, for liveness. */

@@ -17,7 +17,7 @@ export interface PeerIdentity {
 }
 
 /** Who passes the bytes of a relayed connection on, unread. */
-export type Via = Pick<PeerIdentity, 'peerId' | 'node' | 'datacenter'>
+export type RelayPeer = Pick<PeerIdentity, 'peerId' | 'node' | 'datacenter'>
 
 /** A live connection; at most one per peer. */
 export interface Peer extends PeerIdentity {
@@ -27,7 +27,7 @@ export interface Peer extends PeerIdentity {
   /** Tells apart two processes under one key: changes with every start. */
   readonly bootId: string
   /** Set when the connection goes through a third peer; it gives way to a direct one. */
-  readonly via?: Via
+  readonly via?: RelayPeer
 }
 
 /** Two processes that use one key at the same time, as a copied disk makes them. The one that started later is refused. */

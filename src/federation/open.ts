@@ -14,14 +14,12 @@ import type {
 } from './federation.ts'
 import { Greeting } from './greeting.ts'
 import type { Host, Peer, PeerAddress } from './host.ts'
-import { IdentityWatch } from './identity-watch.ts'
 import { Intake } from './intake.ts'
 import { type KnownPeer, Membership } from './membership.ts'
 import { type OnOwnDatacenterAhead, OwnPosition } from './own-position.ts'
 import { Directory, type DirectoryOptions } from './protocol/directory.ts'
-import { type Stamp, seal } from './protocol/head.ts'
+import { seal } from './protocol/head.ts'
 import type { Position } from './protocol/hello.ts'
-import type { Problem } from './protocol/problems.ts'
 import { Publisher } from './protocol/publisher.ts'
 import type { Replica, ReplicaOptions } from './protocol/replica.ts'
 import { isSpeaker } from './protocol/speaker.ts'
@@ -30,6 +28,7 @@ import { WanCoordinates } from './protocol/wan-coordinates.ts'
 import { Publishing } from './publishing.ts'
 import { ReplicaFiles } from './replica-files.ts'
 import { TailServer } from './tail-server.ts'
+import { WayFinder } from './ways.ts'
 
 export interface FederationLimits {
   /** Calls in flight to one peer. Default 1,024. */
@@ -64,8 +63,6 @@ export interface FederationOptions {
    * published before the promise resolves. Resolve with a new source when the store was opened anew.
    */
   readonly onOwnDatacenterAhead?: OnOwnDatacenterAhead
-  /** Another process that started earlier uses this node's key, and peers refuse this one; it publishes nothing any more. Once. */
-  readonly onKeyInUse?: (message: string) => void
 }
 
 const TICK_MS = 200
@@ -83,7 +80,6 @@ class OpenFederation implements Federation {
   readonly #host: Host
   readonly #clock: Clock
   readonly #directory: Directory
-  readonly problems: IdentityWatch
   readonly #publisher: Publisher
   readonly #publishing: Publishing | undefined
   readonly #coordinates: WanCoordinates
@@ -93,6 +89,7 @@ class OpenFederation implements Federation {
   readonly #calls: Calls
   readonly #membership: Membership
   readonly #greeting: Greeting
+  readonly #ways: WayFinder
   readonly #changes: Changes
   readonly #files: ReplicaFiles | undefined = undefined
   readonly #ownPeerListeners = new Set<(event: { readonly type: 'up' | 'down'; readonly peer: Peer }) => void>()
@@ -115,14 +112,6 @@ class OpenFederation implements Federation {
     this.#publisher = publisherOf(options)
     this.#coordinates = new WanCoordinates({ self: host.self, directory, float: () => options.random.float() })
     this.#publishing = options.source && this.#openPublishing(options.source)
-    this.problems = new IdentityWatch({
-      ...common,
-      onRefused: (message) => {
-        this.#publishing?.suspend()
-        options.onKeyInUse?.(message)
-      },
-    })
-    const report = (problem: Problem): void => this.problems.report(problem)
     this.#ownPosition =
       this.#publishing &&
       new OwnPosition({
@@ -130,7 +119,6 @@ class OpenFederation implements Federation {
         selfPeerId: peerId,
         publishing: this.#publishing,
         onOwnDatacenterAhead: options.onOwnDatacenterAhead,
-        report,
       })
     this.#intake = new Intake({
       ...common,
@@ -140,8 +128,7 @@ class OpenFederation implements Federation {
       onGateways: () => this.#onGateways(),
       onMaybeChanged: () => this.#changes.soon(),
       onOwnHead: (head, signer) => this.#ownPosition?.heard(head, signer),
-      onOwnEcho: (stamp) => this.#goAbove(this.problems.echo(stamp, this.#publisher.stamp)),
-      report,
+      onOwnEcho: (stamp) => this.#publisher.seen(stamp),
       onSuspected: () => this.#publishing?.hasten(),
     })
     if (role === 'server' && options.replicaFiles)
@@ -153,6 +140,7 @@ class OpenFederation implements Federation {
     this.#calls = new Calls({ ...common, maxInFlight, isKnown })
     const { random, joinAddresses = [], knownPeers = [] } = options
     this.#membership = new Membership({ ...common, random, joinAddresses, knownPeers })
+    this.#ways = new WayFinder(common)
     this.#greeting = new Greeting({
       ...common,
       intake: this.#intake,
@@ -235,6 +223,7 @@ class OpenFederation implements Federation {
       this.#membership.lookForMesh()
     }
     this.#membership.refresh()
+    this.#ways.tick()
     if (peer.datacenter === this.#host.self.datacenter) {
       this.#speak()
       for (const listener of this.#ownPeerListeners) listener(event)
@@ -257,14 +246,10 @@ class OpenFederation implements Federation {
   #tick(): void {
     for (const datacenter of this.#directory.tick(this.#clock.nowMs())) this.#intake.forget(datacenter)
     this.#tellSuspects()
-    this.#goAbove(this.problems.tick())
     this.#calls.tick()
+    this.#ways.tick()
     this.#speak()
     this.#changes.check()
-  }
-
-  #goAbove(stamp: Stamp | undefined): void {
-    if (stamp) this.#publisher.seen(stamp)
   }
 
   /** One more than before is told at once: others may wait for it to be sure. */
@@ -289,6 +274,7 @@ class OpenFederation implements Federation {
     this.#files?.tick(this.#savable())
     this.#publisher.setAddresses(this.#host.addresses.map(withoutPeerId))
     this.#publisher.setHeartbeats(this.#directory.heartbeatsUnderstood(this.#clock.nowMs()))
+    this.#publisher.setReach(this.#ways.reach())
     this.#membership.lookForMesh()
     this.#locate()
   }
@@ -394,7 +380,7 @@ class OpenFederation implements Federation {
     for (const timer of this.#timers) timer.cancel()
     await this.#files?.flush(this.#savable())
     this.#greeting.close()
-    this.problems.close()
+    this.#ways.close()
     this.#membership.close()
     this.#ownPosition?.close()
     this.#publishing?.close()

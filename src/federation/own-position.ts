@@ -7,8 +7,7 @@ import { messageOf } from '../model/errors.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
 import type { ExportSource } from './federation.ts'
 import type { Head } from './protocol/messages.ts'
-import { OwnStanding, type OwnStore, type StandingEffect } from './protocol/own-standing.ts'
-import type { Problem } from './protocol/problems.ts'
+import { OwnStanding, type OwnStore, type Standing, type StandingEffect } from './protocol/own-standing.ts'
 import type { Publishing } from './publishing.ts'
 import { Wakeup } from './wakeup.ts'
 
@@ -22,13 +21,13 @@ export interface AheadOptions {
   readonly selfPeerId: string
   readonly publishing: Publishing
   readonly onOwnDatacenterAhead: OnOwnDatacenterAhead | undefined
-  readonly report: (problem: Problem) => void
 }
 
 export class OwnPosition {
   readonly #options: AheadOptions
   readonly #standing: OwnStanding
   readonly #wakeup: Wakeup
+  #toldOf: Standing | undefined
   #closed = false
 
   constructor(options: AheadOptions) {
@@ -52,18 +51,17 @@ export class OwnPosition {
     if (this.#closed) return
     for (const effect of effects) {
       if (effect.type === 'raise') void this.#raise(effect.generation)
-      else this.#giveUp(effect.suspend)
+      else this.#giveUp(effect.standing, effect.suspend)
     }
     this.#wakeup.at(this.#standing.wakeAtMs())
   }
 
   /** Never rejects. */
   async #raise(generation: number): Promise<void> {
-    const { logger, publishing, onOwnDatacenterAhead, datacenter, clock, report } = this.#options
+    const { logger, publishing, onOwnDatacenterAhead, datacenter, clock } = this.#options
     const fields = { datacenter, generation, own: publishing.source.epoch.generation }
     publishing.suspend()
-    const message = `the mesh knows more of this datacenter than its store does, which was restored or begun anew: its generation rises above ${generation}, and what the store holds becomes the truth`
-    report({ kind: 'store-behind', datacenter, node: '', message })
+    logger.warn(fields, 'the mesh knows more of this datacenter than its store does: raising its generation')
     try {
       const source = await onOwnDatacenterAhead!({ generation })
       this.#standing.raised()
@@ -76,12 +74,16 @@ export class OwnPosition {
     this.#run([])
   }
 
-  #giveUp(suspend: boolean): void {
-    const { publishing, datacenter, report } = this.#options
+  #giveUp(standing: Standing, suspend: boolean): void {
+    const { logger, publishing, datacenter } = this.#options
     if (suspend) publishing.suspend()
+    if (this.#toldOf === standing) return
+    this.#toldOf = standing
     const consequence = suspend ? 'it publishes nothing' : 'others ignore what it publishes'
-    const message = `another store speaks for this datacenter, or this one was rolled back, again and again: ${consequence}; end all servers of it but one`
-    report({ kind: 'rival-store', datacenter, node: '', message })
+    logger.error(
+      { datacenter, standing },
+      `another store speaks for this datacenter, or this one was rolled back: ${consequence}`,
+    )
   }
 
   close(): void {

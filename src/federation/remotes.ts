@@ -1,11 +1,13 @@
 /** What is known of one other DC: its replica (on a server) or what servers told (on a client), and how it is reached. */
 import type { Epoch } from '../model/epoch.ts'
 import type { Clock } from '../runtime/ports.ts'
-import type { RemoteDatacenter, SavedReplica } from './federation.ts'
+import type { ReachedGateway, RemoteDatacenter, SavedReplica, Way } from './federation.ts'
 import type { Host, Peer } from './host.ts'
+import { byNearness } from './nearness.ts'
 import type { Allowance, Allowances } from './protocol/allowance.ts'
 import type { Directory } from './protocol/directory.ts'
 import type { Position } from './protocol/hello.ts'
+import { reachOf } from './protocol/reach.ts'
 import type { Replica } from './protocol/replica.ts'
 import type { WanCoordinates } from './protocol/wan-coordinates.ts'
 
@@ -111,10 +113,15 @@ export class Remote implements RemoteDatacenter {
       .peers()
       .filter((peer) => peer.datacenter === this.datacenter && peer.role === 'server')
       .filter((peer) => (host.silentMs(peer.peerId) ?? Number.POSITIVE_INFINITY) <= silentMs)
-      .sort((a, b) => distance(host, a) - distance(host, b))
+      .sort(byNearness(host))
   }
   reachable(): boolean {
     return this.#nearestNow() !== undefined
+  }
+  way(): Way {
+    const nearest = this.#nearestNow()
+    if (nearest === undefined) return NO_WAY
+    return nearest.via === undefined ? DIRECT : { kind: 'relayed', via: nearest.via }
   }
 
   roundTripMs(): number | undefined {
@@ -135,9 +142,8 @@ export class Remote implements RemoteDatacenter {
     const nowMs = clock.nowMs()
     const known = this.#nearest
     if (known && nowMs - known.atMs < NEAREST_KEPT_MS) {
-      const { peerId, bootId } = known.peer
-      const alive =
-        host.peer(peerId)?.bootId === bootId && (host.silentMs(peerId) ?? Number.POSITIVE_INFINITY) <= silentMs
+      const { peerId } = known.peer
+      const alive = host.peer(peerId) === known.peer && (host.silentMs(peerId) ?? Number.POSITIVE_INFINITY) <= silentMs
       if (alive) return known.peer
     }
     const peer = this.reachableGateways()[0]
@@ -147,12 +153,22 @@ export class Remote implements RemoteDatacenter {
 
   gateways(): ReturnType<RemoteDatacenter['gateways']> {
     const { directory, host } = this.#context
-    return directory.gateways(this.datacenter).map(({ node, peerId, addresses }) => ({
-      node,
-      peerId,
-      addresses,
-      connected: host.peer(peerId) !== undefined,
-    }))
+    return directory.gateways(this.datacenter).map(({ node, peerId, addresses }) => {
+      const peer = host.peer(peerId)
+      return { node, peerId, addresses, connected: peer !== undefined, via: peer?.via }
+    })
+  }
+  reaches(peerId: string): readonly ReachedGateway[] {
+    const { directory } = this.#context
+    const reach = directory.gateway(this.datacenter, peerId)?.reach
+    if (reach === undefined) return []
+    return directory
+      .datacenters()
+      .flatMap((datacenter) => directory.gateways(datacenter))
+      .flatMap(({ datacenter, node, peerId: other }) => {
+        const roundTripMs = reachOf(reach, other)
+        return roundTripMs === undefined ? [] : [{ datacenter, node, peerId: other, roundTripMs }]
+      })
   }
 
   position(): Position {
@@ -186,9 +202,12 @@ export class Remote implements RemoteDatacenter {
 
   /** Changes whenever a listener of `onChange` should look again. */
   signature(): string {
-    const connected = this.gateways().map(({ peerId, connected: on }) => (on ? `+${peerId}` : peerId))
-    return [this.datacenter, this.state, this.loaded, this.fit, this.reachable(), ...connected].join(' ')
+    const connected = this.gateways().map(({ peerId, connected: on, via }) =>
+      on ? `+${peerId}${via === undefined ? '' : ` via ${via.peerId}`}` : peerId,
+    )
+    return [this.datacenter, this.state, this.loaded, this.fit, this.way().kind, ...connected].join(' ')
   }
 }
 
-const distance = (host: Host, peer: Peer): number => host.roundTripMs(peer.peerId) ?? Number.MAX_VALUE
+const DIRECT: Way = { kind: 'direct' }
+const NO_WAY: Way = { kind: 'none' }

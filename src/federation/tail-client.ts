@@ -3,6 +3,7 @@ import { messageOf } from '../model/errors.ts'
 import { type Rate, TokenBucket } from '../model/token-bucket.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
 import type { FrameStream, Host, Peer } from './host.ts'
+import { byNearness } from './nearness.ts'
 import { pace } from './pace.ts'
 import { Asking, type Target } from './protocol/asking.ts'
 import { isProtocolError } from './protocol/codec.ts'
@@ -108,7 +109,7 @@ export class TailClient {
         .peers()
         .filter((peer) => peer.role === 'server' && peer.datacenter !== remote.datacenter)
         .filter((peer) => (host.silentMs(peer.peerId) ?? Number.POSITIVE_INFINITY) <= silentMs)
-        .sort((a, b) => (host.roundTripMs(a.peerId) ?? 1e9) - (host.roundTripMs(b.peerId) ?? 1e9))
+        .sort(byNearness(host))
     return this.#asking.pick(remote.reachableGateways(), replica.need() !== undefined, others)
   }
 

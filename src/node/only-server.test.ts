@@ -29,8 +29,7 @@ function world() {
   }
   let listener: Listener | undefined
   let uptimeMs: unknown
-  const federation: Pick<Federation, 'onOwnPeer' | 'call' | 'handle' | 'problems'> = {
-    problems: { list: () => [], report: ({ message }) => errors.push(message) },
+  const federation: Pick<Federation, 'onOwnPeer' | 'call' | 'handle'> = {
     onOwnPeer(given) {
       listener = given
       return () => {

@@ -3,9 +3,10 @@
  * one that is well. Judged on loaded tables only, after service and tags; every candidate keeps the reason.
  */
 import type { CatalogView, Topic } from '../catalog/view.ts'
+import type { Way } from '../federation/federation.ts'
 import type { Instance, ServiceAddress } from '../model/entries.ts'
 import { tagMatcher } from './read.ts'
-import type { RemoteView, Routes } from './routes.ts'
+import { type RemoteView, type Routes, WAY_RANK } from './routes.ts'
 
 export interface ChooserOptions {
   readonly own: CatalogView
@@ -149,21 +150,27 @@ export class Chooser {
     if (passing.length === 0) return refused('no instance passes')
     if (usable.length === 0) return refused('no instance has a wan address, and the network is not declared flat')
     const notes = [
-      ...(remote.remote.reachable() ? [] : ['cannot be reached from here directly']),
+      ...wayNotes(remote.remote.way()),
       ...(passing.length * 2 < instances.length ? ['less than half is well'] : []),
     ]
     return { ...found, eligible: true, reason: notes.join(', ') || 'passing instances' }
   }
 
-  /** The nearest that is well and can be reached; the one in use stays unless another is clearly nearer. */
+  /** The nearest that is well and can be reached directly; the one in use stays unless another is clearly nearer. */
   #pick(inUse: string | undefined, others: readonly Candidate[]): Candidate | undefined {
     const eligible = others.filter((candidate) => candidate.eligible)
     const tier = (candidate: Candidate): number =>
-      (candidate.remote?.remote.reachable() ? 0 : 2) + (candidate.passing * 2 < candidate.instances.length ? 1 : 0)
+      2 * WAY_RANK[candidate.remote?.remote.way().kind ?? 'none'] +
+      (candidate.passing * 2 < candidate.instances.length ? 1 : 0)
     const lowest = Math.min(...eligible.map(tier))
     const pool = eligible.filter((candidate) => tier(candidate) === lowest)
     const current = pool.find((candidate) => candidate.datacenter === inUse)
     if (current === undefined) return pool[0]
     return pool.find((other) => this.#options.routes.isClearlyNearer(other.datacenter, current.datacenter)) ?? current
   }
+}
+
+function wayNotes(way: Way): string[] {
+  if (way.kind === 'direct') return []
+  return [way.kind === 'relayed' ? `reached through ${way.via.datacenter} only` : 'cannot be reached from here']
 }

@@ -1,5 +1,5 @@
 import type { Catalog } from '../catalog/catalog.ts'
-import type { Federation } from '../federation/federation.ts'
+import type { Federation, RemoteDatacenter } from '../federation/federation.ts'
 import type { DatacenterStatus, LinkStatus, MeshStatus } from './status.ts'
 
 export interface DescribeOptions {
@@ -19,32 +19,41 @@ export function describeMesh(options: DescribeOptions): MeshStatus {
     runtime: options.runtime,
     datacenters: datacentersOf(options),
     doubt: doubtOf(options.federation),
-    problems: options.federation.problems.list(),
     links: linksOf(options.federation),
   }
 }
 
-function datacentersOf({ datacenter, nodeName, federation, catalog }: DescribeOptions): DatacenterStatus[] {
-  const own: DatacenterStatus = {
+function ownOf({ datacenter, nodeName, federation, catalog }: DescribeOptions): DatacenterStatus {
+  const reachable =
+    catalog !== undefined || federation.peers().some((peer) => peer.datacenter === datacenter && peer.role === 'server')
+  const { peerId, addresses } = federation
+  return {
     datacenter,
     own: true,
     state: 'live',
     suspected: false,
     limited: false,
     refused: 0,
-    reachable:
-      catalog !== undefined ||
-      federation.peers().some((peer) => peer.datacenter === datacenter && peer.role === 'server'),
+    reachable,
+    way: reachable ? 'direct' : 'none',
+    via: undefined,
     roundTripMs: 0,
     roundTripEstimated: false,
-    gateways: catalog
-      ? [{ node: nodeName, peerId: federation.peerId, addresses: federation.addresses, connected: true }]
-      : [],
+    gateways: catalog ? [{ node: nodeName, peerId, addresses, connected: true, via: undefined, reaches: [] }] : [],
     replica: undefined,
   }
+}
+
+function gatewaysOf(remote: RemoteDatacenter): DatacenterStatus['gateways'] {
+  return remote.gateways().map((gateway) => ({ ...gateway, reaches: remote.reaches(gateway.peerId) }))
+}
+
+function datacentersOf(options: DescribeOptions): DatacenterStatus[] {
+  const { federation } = options
   const others = federation.datacenters().flatMap((name) => {
     const remote = federation.remote(name)
     if (remote === undefined) return []
+    const way = remote.way()
     return [
       {
         datacenter: name,
@@ -53,10 +62,12 @@ function datacentersOf({ datacenter, nodeName, federation, catalog }: DescribeOp
         suspected: remote.suspected,
         limited: remote.limited,
         refused: remote.counters.refused,
-        reachable: remote.reachable(),
+        reachable: way.kind !== 'none',
+        way: way.kind,
+        via: way.kind === 'relayed' ? way.via : undefined,
         roundTripMs: remote.roundTripMs(),
         roundTripEstimated: remote.isRoundTripEstimated(),
-        gateways: remote.gateways(),
+        gateways: gatewaysOf(remote),
         replica: remote.loaded
           ? {
               generation: remote.epoch?.generation ?? 0,
@@ -73,7 +84,7 @@ function datacentersOf({ datacenter, nodeName, federation, catalog }: DescribeOp
       } satisfies DatacenterStatus,
     ]
   })
-  return [own, ...others]
+  return [ownOf(options), ...others]
 }
 
 const doubtOf = ({ awareness: { score, maxScore } }: Federation): MeshStatus['doubt'] => ({ score, of: maxScore })
@@ -87,4 +98,5 @@ const linksOf = (federation: Federation): LinkStatus[] =>
     direction: peer.direction,
     roundTripMs: federation.roundTripMs(peer.peerId),
     address: peer.address,
+    via: peer.via,
   }))

@@ -3,13 +3,16 @@
  * second, so that routing changes by samples and not by single packets.
  */
 import type { CatalogView } from '../catalog/view.ts'
-import type { RemoteDatacenter } from '../federation/federation.ts'
+import type { RemoteDatacenter, Way } from '../federation/federation.ts'
 import type { Clock } from '../runtime/ports.ts'
 
 /** Another DC may take over from the one in use when it is nearer by both, in so many samples in a row. */
 export const NEARER_RATIO = 0.8
 export const NEARER_MS = 10
 export const NEARER_SAMPLES = 3
+
+/** What goes to instances goes directly: a DC that only calls reach, through a relay, is no place to send traffic first. */
+export const WAY_RANK: Readonly<Record<Way['kind'], number>> = { direct: 0, relayed: 1, none: 2 }
 
 export interface RemoteView {
   readonly view: CatalogView
@@ -54,7 +57,7 @@ export class Routes {
     return () => this.#waiters.delete(fn)
   }
 
-  /** DCs that hold a replica here, nearest first: reachable before not, measured before unmeasured. */
+  /** DCs that hold a replica here, nearest first: reached directly, then through a relay, then not; measured before unmeasured. */
   ordered(): RemoteView[] {
     const views: RemoteView[] = []
     for (const remote of this.#options.remotes()) {
@@ -99,8 +102,8 @@ export class Routes {
   }
 
   #compare(a: RemoteDatacenter, b: RemoteDatacenter): number {
-    const reachable = Number(b.reachable()) - Number(a.reachable())
-    if (reachable !== 0) return reachable
+    const way = WAY_RANK[a.way().kind] - WAY_RANK[b.way().kind]
+    if (way !== 0) return way
     const x = this.distanceMs(a) ?? Number.MAX_VALUE
     const y = this.distanceMs(b) ?? Number.MAX_VALUE
     return x - y || (a.datacenter < b.datacenter ? -1 : 1)
@@ -110,7 +113,7 @@ export class Routes {
   #describe(): string {
     const ordered = this.ordered()
     const names = ordered.map(
-      ({ remote }) => `${remote.datacenter}${remote.fit ? '+' : '-'}${remote.reachable() ? '+' : '-'}`,
+      ({ remote }) => `${remote.datacenter}${remote.fit ? '+' : '-'}${WAY_RANK[remote.way().kind]}`,
     )
     const nearer = ordered.flatMap(({ remote: a }) =>
       ordered

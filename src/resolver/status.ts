@@ -7,23 +7,8 @@ export interface MeshStatus {
   readonly datacenters: readonly DatacenterStatus[]
   /** This node's doubt in itself: 0 is none. While it has some, others get more time before it suspects them. */
   readonly doubt: { readonly score: number; readonly of: number }
-  /** What is wrong with identities, latest first; kept for ten minutes after it was last seen. */
-  readonly problems: readonly ProblemStatus[]
-  /** Direct connections of this node. */
+  /** Connections of this node. */
   readonly links: readonly LinkStatus[]
-}
-
-export interface ProblemStatus {
-  /** One of a closed list, for scripts: `key-in-use`, `name-taken`, `rival-store`, `second-server`, `store-behind`, `restored`. */
-  readonly kind: string
-  readonly datacenter: string
-  /** '' where it is about the whole DC. */
-  readonly node: string
-  /** What is so, and what to do. */
-  readonly message: string
-  /** Milliseconds since it was first and last seen. */
-  readonly firstSeenMs: number
-  readonly lastSeenMs: number
 }
 
 export interface DatacenterStatus {
@@ -37,9 +22,12 @@ export interface DatacenterStatus {
   readonly limited: boolean
   /** Messages of it that were ignored for that since this node began. */
   readonly refused: number
-  /** Whether a gateway of it is connected to this node directly. */
+  /** Whether a gateway of it is connected to this node, and answers. */
   readonly reachable: boolean
-  /** Minimum of the window, undefined while unmeasured. */
+  /** How: directly, or through a third gateway (`via`), which passes ciphertext on. */
+  readonly way: 'direct' | 'relayed' | 'none'
+  readonly via: RelayStatus | undefined
+  /** Minimum of the window, on the way that works; undefined while unmeasured. */
   readonly roundTripMs: number | undefined
   /** Estimated by coordinates (or told by a server), as this node never measured it. */
   readonly roundTripEstimated: boolean
@@ -48,6 +36,9 @@ export interface DatacenterStatus {
     readonly peerId: string
     readonly addresses: readonly string[]
     readonly connected: boolean
+    readonly via: RelayStatus | undefined
+    /** Gateways that it said lately it is connected to directly. */
+    readonly reaches: readonly (RelayStatus & { readonly roundTripMs: number })[]
   }[]
   /** undefined for a DC of which nothing was received yet. */
   readonly replica:
@@ -67,6 +58,12 @@ export interface DatacenterStatus {
     | undefined
 }
 
+export interface RelayStatus {
+  readonly datacenter: string
+  readonly node: string
+  readonly peerId: string
+}
+
 export interface LinkStatus {
   readonly peerId: string
   readonly node: string
@@ -75,4 +72,5 @@ export interface LinkStatus {
   readonly direction: 'inbound' | 'outbound'
   readonly roundTripMs: number | undefined
   readonly address: string
+  readonly via: RelayStatus | undefined
 }

@@ -110,6 +110,8 @@ const gateway = (node: string, connected: boolean) => ({
   Connected: connected,
 })
 
+const relay = { Datacenter: 'us-1', Node: 'us-1-server', PeerID: '12D3KooWus' }
+
 export const mesh = {
   Datacenter: 'eu-1',
   Node: 'eu-1-server',
@@ -143,6 +145,17 @@ export const mesh = {
       Gateways: [gateway('ap-1-server', false)],
       Replica: replica(88, 91, 9140),
     },
+    {
+      Datacenter: 'af-1',
+      Own: false,
+      State: 'live',
+      Reachable: true,
+      Way: 'relayed',
+      Via: relay,
+      RoundTripMs: 231.2,
+      Gateways: [{ ...gateway('af-1-server', true), Via: relay }],
+      Replica: replica(7, 7, 480),
+    },
     { Datacenter: 'sa-1', Own: false, State: 'lost', Reachable: false, RoundTripMs: null, Gateways: [], Replica: null },
   ],
   Links: [
@@ -154,6 +167,16 @@ export const mesh = {
       Direction: 'outbound',
       RoundTripMs: 80.41,
       Address: '/ip4/127.0.0.1/tcp/8310',
+    },
+    {
+      PeerID: '12D3KooWaf',
+      Node: 'af-1-server',
+      Datacenter: 'af-1',
+      Role: 'server',
+      Direction: 'inbound',
+      RoundTripMs: 231.2,
+      Address: '/ip4/127.0.0.1/tcp/8310/p2p/12D3KooWus/p2p-circuit',
+      Via: relay,
     },
   ],
 }

@@ -455,33 +455,20 @@ describe('mesh', () => {
     expect(code).toBe(0)
     expect(out).toBe(
       table(
-        'DC           STATE                           RTT  REVISION  BEHIND     AGE  GATEWAYS',
-        'eu-1 (here)  live                              -         -       -       -  eu-1-server',
-        'us-1         live                          80 ms       120       0  312 ms  1 of 1 connected',
-        'ap-1         live, not reachable directly      -        88       3   9.1 s  0 of 1 connected',
-        'sa-1         lost                              -         -       -       -  0 of 0 connected',
+        'DC           STATE                   RTT  REVISION  BEHIND     AGE  GATEWAYS',
+        'eu-1 (here)  live                      -         -       -       -  eu-1-server',
+        'us-1         live                  80 ms       120       0  312 ms  1 of 1 connected',
+        'ap-1         live, not reachable       -        88       3   9.1 s  0 of 1 connected',
+        'af-1         live, via us-1       231 ms         7       0  480 ms  1 of 1 connected',
+        'sa-1         lost                      -         -       -       -  0 of 0 connected',
         '',
-        'CONNECTED TO  DC    ROLE      RTT  DIRECTION  ADDRESS',
-        'us-1-server   us-1  server  80 ms  outbound   /ip4/127.0.0.1/tcp/8310',
-        'as seen by eu-1-server, a server of eu-1 on node 24.21.0, with 1 link',
+        'CONNECTED TO  DC    ROLE       RTT  DIRECTION  ADDRESS',
+        'us-1-server   us-1  server   80 ms  outbound   /ip4/127.0.0.1/tcp/8310',
+        'af-1-server   af-1  server  231 ms  inbound    via us-1-server',
+        'as seen by eu-1-server, a server of eu-1 on node 24.21.0, with 2 links',
       ),
     )
     expect(JSON.parse((await atoll(['mesh', '--json'])).out)).toEqual(mesh)
-  })
-
-  it('says what is overdue, and what is wrong with identities', async () => {
-    const Datacenters = mesh.Datacenters.map((each) => ({ ...each, Suspected: each.Datacenter === 'ap-1' }))
-    const problem = {
-      Kind: 'key-in-use',
-      Datacenter: 'us-1',
-      Node: 'n',
-      Message: 'two\x1b processes',
-      LastSeenMs: 1500,
-    }
-    node.on('GET /v1/mesh', { body: { ...mesh, Datacenters, Problems: [problem] } })
-    const { out } = await atoll(['mesh'])
-    expect(out).toMatch(/^ap-1 +live, overdue, not reachable directly /m)
-    expect(out).toContain('key-in-use: two\\u001b processes (seen 1.5 s ago)\nas seen by')
   })
 })
 

@@ -7,8 +7,8 @@ import type { PeerIdentity } from '../host.ts'
 import { isNewer, type Opened, type Stamp } from './head.ts'
 import { Chains, type HeardHeartbeat, type Heartbeat } from './heartbeat.ts'
 import { MAX_DATACENTERS, MAX_GATEWAYS_PER_DATACENTER } from './limits.ts'
-import { FormerLife } from './lives.ts'
 import { DEFAULT_PULSE, Pulse, type PulseOptions } from './pulse.ts'
+import { decodeReach, type Reach } from './reach.ts'
 
 /** How a message came: from its author over a connection of its own, passed on as it was said, or told later from memory. */
 export type Via = 'direct' | 'gossip' | 'hearsay'
@@ -27,8 +27,9 @@ export interface Gateway {
   /** DCs that it suspected to be gone when it last said so, at `suspectsMs`. */
   readonly suspects: readonly string[]
   readonly suspectsMs: number
-  /** The life before the present one, when that was heard too. */
-  readonly former: FormerLife | undefined
+  /** Whom it was connected to when it last said so (reach.ts), at `reachMs`; undefined when it never did. */
+  readonly reach: Reach | undefined
+  readonly reachMs: number
 }
 
 export type Heard =
@@ -43,8 +44,6 @@ export type Heard =
       readonly newGateway: boolean
       readonly newDatacenter: boolean
       readonly moved: boolean
-      /** A second process speaks with the key of this gateway. */
-      readonly twin: boolean
     }
   /** A second DC under a name that is taken. */
   | { readonly type: 'conflict' }
@@ -153,6 +152,7 @@ export class Directory {
     const gateway = this.#datacenters.get(message.datacenter)?.gateways.get(identity.peerId)
     if (message.type !== 'beacon' || heard.type !== 'heard' || !gateway) return heard
     if (heard.fresh) Object.assign(gateway, { suspects: message.suspects, suspectsMs: nowMs })
+    if (heard.fresh && message.reach) Object.assign(gateway, { reach: decodeReach(message.reach), reachMs: nowMs })
     const { anchor, head } = message
     if (anchor && head.boot === gateway.stamp.boot)
       this.#chains.beacon(idOf(gateway), { message, identity, bytes }, head, anchor, nowMs)
@@ -199,9 +199,6 @@ export class Directory {
       return this.#add(known, identity, stamp, addresses, bytes, hasHead, via, nowMs)
     }
     const newer = isNewer(stamp, gateway.stamp)
-    const twin = via !== 'hearsay' && gateway.former?.heard(stamp, nowMs) === true
-    if (newer && stamp.boot !== gateway.stamp.boot && gateway.heardMs !== undefined)
-      gateway.former = new FormerLife(gateway.stamp, nowMs)
     if (newer) gateway.stamp = { boot: stamp.boot, sequence: stamp.sequence }
     // What is told from memory may be an hour old: it is where to count from, no sign of life.
     const fresh = newer && via !== 'hearsay'
@@ -215,7 +212,7 @@ export class Directory {
       Object.assign(gateway, { addresses, record: bytes, recordStamp: stamp, node: identity.node })
     }
     const latest = !isNewer(gateway.stamp, stamp)
-    return { type: 'heard', fresh, latest, newGateway: false, newDatacenter: false, moved, twin }
+    return { type: 'heard', fresh, latest, newGateway: false, newDatacenter: false, moved }
   }
 
   #add(
@@ -249,10 +246,11 @@ export class Directory {
       heardMs: fresh ? nowMs : undefined,
       suspects: [],
       suspectsMs: nowMs,
-      former: undefined,
+      reach: undefined,
+      reachMs: nowMs,
       sinceMs: nowMs,
     })
-    return { type: 'heard', fresh, latest: true, newGateway: true, newDatacenter, moved: true, twin: false }
+    return { type: 'heard', fresh, latest: true, newGateway: true, newDatacenter, moved: true }
   }
 
   /** Makes room by the gateway that was silent for longest; false when all were heard in the last minute. */

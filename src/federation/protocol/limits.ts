@@ -41,6 +41,8 @@ export const MAX_ADDRESS_LENGTH = 256
 export const MAX_NAME_LENGTH = 128
 /** DCs that a beacon may say it suspects; of more, the first. */
 export const MAX_SUSPECTS = 64
+/** Gateways that a beacon may say its gateway reaches; of more, the nearest. */
+export const MAX_REACH = 512
 
 /** What one replica may hold: more is refused, and the replica stays where it was. */
 export const MAX_REPLICA_ENTRIES = 2_000_000

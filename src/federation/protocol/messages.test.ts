@@ -12,6 +12,7 @@ const about = { datacenter: 'eu-1', datacenterId: 'id-eu-1' }
 const messages: KnownMessage[] = [
   beacon(at7),
   { ...beacon(at7), suspects: ['us-1', 'ap-1'] },
+  { ...beacon(at7), suspects: [], reach: new Uint8Array([1, 2, 3, 4, 0, 80]) },
   delta(2, at7, [put('a', 'x', 7), { key: 'b', value: null, createRevision: 0, modRevision: 7 }]),
   { type: 'gateway', ...about, boot: 2 ** 50, sequence: 4, addresses: [] },
   { type: 'leave', ...about, boot: 1, sequence: 2 },

@@ -27,6 +27,7 @@ import {
   MAX_VALUE_BYTES,
   PROTOCOL_VERSION,
 } from './limits.ts'
+import { MAX_REACH_BYTES } from './reach.ts'
 
 /** A DC's position, as one of its gateways saw it at the end of a batch. */
 export interface Head {
@@ -66,6 +67,8 @@ export interface BeaconMessage {
   readonly suspects: readonly string[]
   /** What its heartbeats lead to (heartbeat.ts); a gateway that names one understands heartbeats itself. */
   readonly anchor?: Uint8Array
+  /** Gateways that this one is connected to directly (reach.ts); told when that changed, and now and then. */
+  readonly reach?: Uint8Array
 }
 
 /** Everything exported that changed after `from`, up to the head. */
@@ -129,7 +132,8 @@ export function encodeMessage(message: KnownMessage): Uint8Array {
         headToPlain(message.head),
         message.addresses,
         message.suspects,
-        ...(message.anchor ? [message.anchor] : []),
+        ...(message.anchor || message.reach ? [message.anchor ?? null] : []),
+        ...(message.reach ? [message.reach] : []),
       ])
     case 'delta':
       return encode([...start, headToPlain(message.head), message.from, message.changes.map(changeToPlain)])
@@ -196,7 +200,8 @@ function readBeacon(reader: Reader, about: { datacenter: string; datacenterId: s
   const addresses = readAddresses(reader)
   const suspects = reader.ended ? [] : reader.list('suspects', MAX_SUSPECTS).map(readSuspect)
   const anchor = reader.ended ? null : reader.optionalBytes('anchor', ANCHOR_BYTES, ANCHOR_BYTES)
-  return { type: 'beacon', ...about, head, addresses, suspects, ...(anchor && { anchor }) }
+  const reach = reader.ended ? undefined : reader.bytes('reach', 0, MAX_REACH_BYTES)
+  return { type: 'beacon', ...about, head, addresses, suspects, ...(anchor && { anchor }), ...(reach && { reach }) }
 }
 
 function readSuspect(name: Plain): string {

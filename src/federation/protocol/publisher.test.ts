@@ -131,6 +131,24 @@ describe('publisher', () => {
     })
   })
 
+  it('says whom it reaches when that changed, and every ten seconds', () => {
+    const publisher = open()
+    let nowMs = 0
+    const told = (count: number) =>
+      Array.from({ length: count }, () => {
+        nowMs += 1000
+        const [effect] = publisher.tick(nowMs, 10)
+        return (effect?.message.type === 'beacon' && effect.message.reach?.length) || '-'
+      }).join(' ')
+    expect(told(12)).toBe('- - - - - - - - - - - -')
+    publisher.setReach(new Uint8Array(6))
+    expect(told(11)).toBe('6 - - - - - - - - - 6')
+    publisher.setReach(new Uint8Array(6))
+    expect(told(2)).toBe('- -')
+    publisher.setReach(new Uint8Array(12))
+    expect(told(2)).toBe('12 -')
+  })
+
   it('says whom it suspects, and before its time when it matters, but not twice at once', () => {
     const publisher = open()
     publisher.tick(0, 10)

@@ -48,6 +48,8 @@ export interface PublisherOptions {
 
 /** Changes folded in one go: a few milliseconds. */
 const CHANGES_PER_FLUSH = 2000
+/** Whom a gateway reaches seldom changes: told again for those who are new. A little less than idle beacons are apart. */
+const REACH_EVERY_MS = 9500
 /** A pause of this length makes the next change a first one again, with the shortest gathering after it. */
 const IDLE_MS = 100
 /** Two beacons are at least so far apart. */
@@ -63,6 +65,8 @@ export class Publisher {
   #places = 0
   #addresses: readonly string[] = []
   #suspects: readonly string[] = []
+  #reach: Uint8Array | undefined
+  #reachToldMs = Number.NEGATIVE_INFINITY
   #epoch: Epoch | undefined
   #digest = new KeyedDigest()
   #revision = 0
@@ -120,6 +124,16 @@ export class Publisher {
     this.#chain = undefined
     this.#told = 0
   }
+  /**
+   * Whom this gateway is connected to, encoded (reach.ts): told with the next beacon when it differs, and now and then. Who
+   * came or went is news; a time that changed can wait for a beacon.
+   */
+  setReach(reach: Uint8Array): void {
+    if (this.#reach !== undefined && Buffer.compare(this.#reach, reach) === 0) return
+    if (this.#reach?.byteLength !== reach.byteLength) this.#news()
+    this.#reach = reach
+    this.#reachToldMs = Number.NEGATIVE_INFINITY
+  }
   /** DCs that every beacon from now on says are suspected. */
   setSuspects(suspects: readonly string[]): void {
     if (suspects.join() !== this.#suspects.join()) this.#news()
@@ -136,10 +150,7 @@ export class Publisher {
   setSpeaking(speaking: boolean): void {
     this.#speaking = speaking
   }
-  get stamp(): Stamp {
-    return { boot: this.#boot, sequence: this.#sequence }
-  }
-  /** Goes on above a message in this gateway's name that it never said: of a former life, since when the clock went back. */
+  /** A message of this gateway was seen. One that it never said is of a former life, since when the clock went back. */
   seen(stamp: Stamp): void {
     if (!isNewer(stamp, { boot: this.#boot, sequence: this.#sequence })) return
     this.#boot = stamp.boot + 1
@@ -243,7 +254,7 @@ export class Publisher {
   beacon(): BeaconMessage {
     const { datacenter, datacenterId } = this.#options
     const [addresses, suspects] = [this.#addresses, this.#suspects]
-    return { type: 'beacon', datacenter, datacenterId, head: this.#cut(), addresses, suspects }
+    return { type: 'beacon', datacenter, datacenterId, head: this.#cut(), addresses, suspects, ...this.#dueReach() }
   }
 
   /** A beacon for a content read at `revision`, whose digest was worked out from it. */
@@ -267,6 +278,12 @@ export class Publisher {
   leave(): LeaveMessage {
     const { datacenter, datacenterId } = this.#options
     return { type: 'leave', datacenter, datacenterId, ...this.#stamp() }
+  }
+
+  #dueReach(): { readonly reach?: Uint8Array } {
+    if (this.#reach === undefined || this.#lastBeaconMs - this.#reachToldMs < REACH_EVERY_MS) return {}
+    this.#reachToldMs = this.#lastBeaconMs
+    return { reach: this.#reach }
   }
 
   #stamp(): { boot: number; sequence: number } {

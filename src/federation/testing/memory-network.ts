@@ -58,6 +58,8 @@ export class MemoryNetwork {
   /** `from to`, by DC. */
   readonly #cuts = new Set<string>()
   readonly #connections = new Map<string, Connection>()
+  /** False: hosts pass no connections on, as an older version. */
+  relaying = true
   readonly counters = { gossip: 0, frames: 0, frameBytes: 0, calls: 0 }
   /** Sees every gossip message that is about to arrive; false drops it. */
   gossipFilter: (message: Uint8Array, from: MemoryHost, to: MemoryHost) => boolean = () => true
@@ -130,6 +132,7 @@ export class MemoryNetwork {
 
   /** Through a third host that is connected directly to both. */
   async relay(from: MemoryHost, to: MemoryHost, via: MemoryHost): Promise<Peer> {
+    if (!this.relaying) throw new AtollError('unsupported', 'it passes nothing on')
     const hops = [from, via, to]
     const legs = (): boolean => [from, to].every((end) => this.#isDirect(this.connection(end, via)))
     if (!legs()) throw new AtollError('unavailable', 'the relay is not connected to that peer')

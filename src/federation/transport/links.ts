@@ -2,7 +2,7 @@ import type { Connection, Stream } from '@libp2p/interface'
 import { Awareness } from '../../model/awareness.ts'
 import { AtollError, messageOf } from '../../model/errors.ts'
 import type { Clock, Logger, Timer } from '../../runtime/ports.ts'
-import type { Peer, Via } from '../host.ts'
+import type { Peer, RelayPeer } from '../host.ts'
 import { CallChannel, type CallHandler } from './calls.ts'
 import type { DialAttempt, Secured } from './encrypter.ts'
 import type { StreamFrames } from './frames.ts'
@@ -20,7 +20,7 @@ export interface Link {
   readonly secured: Secured
   readonly peer: Peer
   /** Who passes its bytes on; undefined when it is direct. */
-  readonly via: Via | undefined
+  readonly via: RelayPeer | undefined
   state: 'candidate' | 'opening' | 'up' | 'draining' | 'closed'
   /** Set while up. */
   channel: CallChannel | undefined
@@ -77,7 +77,7 @@ export class Links {
   /** What the handshake learned, by the `timeline` object that a connection shares with its socket. */
   readonly #secured = new WeakMap<object, Secured>()
   /** Relays of connections that are not direct, likewise. */
-  readonly #vias = new WeakMap<object, Via>()
+  readonly #vias = new WeakMap<object, RelayPeer>()
   readonly #all = new Map<Connection, Link>()
   readonly #elected = new Map<string, Link>()
   /** Being opened to take the place of the elected one. */
@@ -141,7 +141,7 @@ export class Links {
   }
 
   /** To be called before the connection is encrypted; `key` is its `timeline` object. */
-  relayed(key: object, via: Via): void {
+  relayed(key: object, via: RelayPeer): void {
     this.#vias.set(key, via)
   }
 
@@ -257,12 +257,13 @@ export class Links {
         link.channel?.ping()
       }
     }
-    for (const link of this.all()) if (link.state === 'draining') this.#tickDraining(link, nowMs)
+    for (const link of this.all()) if (link.state === 'draining') this.#tickDraining(link, nowMs, deafMs)
   }
 
   /** The side that elects hangs up once nothing waits for an answer; the other does so late, should that never come. */
-  #tickDraining(link: Link, nowMs: number): void {
+  #tickDraining(link: Link, nowMs: number, deafMs: number): void {
     const { drainMs } = this.#options.limits
+    link.heardMs = Math.min(nowMs, link.heardMs + deafMs)
     const drainedMs = nowMs - link.drainingSinceMs
     const minMs = Math.max(DRAIN_MIN_MS, 2 * (link.roundTrips.smallest(nowMs) ?? 0))
     const done = this.#elects(link) && link.channel?.idle === true && drainedMs > minMs

@@ -3,7 +3,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { AtollError, isAtollError, messageOf } from '../../model/errors.ts'
 import type { Clock, Logger } from '../../runtime/ports.ts'
-import type { Via } from '../host.ts'
+import type { RelayPeer } from '../host.ts'
 import type { DialAttempt } from './encrypter.ts'
 import { encodeFrame, FrameDecoder } from './frames.ts'
 import type { HostLimits } from './limits.ts'
@@ -72,7 +72,7 @@ export class Relay {
           attempt.refusal = refusal
         },
       })
-      links.relayed(connection.timeline, viaOf(relay))
+      links.relayed(connection.timeline, relayPeerOf(relay))
       // libp2p hands its options on to the encrypter; its types do not know of ours.
       const options: UpgraderOptions & { attempt: DialAttempt } = { signal, attempt }
       return await upgrader.upgradeOutbound(connection, options)
@@ -114,7 +114,7 @@ export class Relay {
       taken = true
       const remoteAddr = addressThrough(relay, peerId)
       const inner = new RelayedConnection({ stream, direction: 'inbound', remoteAddr, log: stream.log, first: rest })
-      links.relayed(inner.timeline, viaOf(relay))
+      links.relayed(inner.timeline, relayPeerOf(relay))
       await upgrader.upgradeInbound(inner, { signal: deadline.signal })
     } catch (error) {
       if (taken) stream.abort(error as Error)
@@ -199,7 +199,11 @@ export class Relay {
   }
 }
 
-const viaOf = ({ peer }: Link): Via => ({ peerId: peer.peerId, node: peer.node, datacenter: peer.datacenter })
+const relayPeerOf = ({ peer }: Link): RelayPeer => ({
+  peerId: peer.peerId,
+  node: peer.node,
+  datacenter: peer.datacenter,
+})
 
 const addressThrough = (relay: Link, peerId: string) =>
   multiaddr(`${relay.peer.address}/p2p/${relay.peer.peerId}/p2p-circuit/p2p/${peerId}`)

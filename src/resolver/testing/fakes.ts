@@ -1,7 +1,7 @@
 /** A mesh of made-up datacenters for tests of the resolver: views that are set by hand, remotes whose state is set by hand. */
 import type { Catalog, Command, CommandResult, ExecuteOptions } from '../../catalog/catalog.ts'
 import type { CatalogView, Topic, TopicRef } from '../../catalog/view.ts'
-import type { Federation, GatewayCoordinate, RemoteDatacenter } from '../../federation/federation.ts'
+import type { Federation, GatewayCoordinate, RemoteDatacenter, Way } from '../../federation/federation.ts'
 import type { CoordinateRow } from '../../model/coordinate.ts'
 import type { FailoverRecord, Instance, KvRow, NodeRow, Status } from '../../model/entries.ts'
 import { AtollError } from '../../model/errors.ts'
@@ -178,18 +178,25 @@ export class FakeRemote implements RemoteDatacenter {
     this.distance = distance
   }
   ageMs = (): number => this.age
+  /** Through which DC calls go; undefined when it is reached directly, or not at all. */
+  via: string | undefined
   reachable = (): boolean => this.connected
+  way = (): Way => {
+    if (!this.connected) return { kind: 'none' }
+    if (this.via === undefined) return { kind: 'direct' }
+    return { kind: 'relayed', via: { peerId: `peer-${this.via}`, node: `${this.via}-server`, datacenter: this.via } }
+  }
   roundTripMs = (): number | undefined => this.distance
   estimated = false
   isRoundTripEstimated = (): boolean => this.estimated
   gateways = (): readonly never[] => []
+  reaches = (): readonly never[] => []
 }
 
 /** Calls end where the test says. */
 export class FakeFederation implements Federation {
   readonly peerId = 'self'
   readonly addresses = ['/ip4/127.0.0.1/tcp/1/p2p/self']
-  readonly problems = { list: () => [], report: () => {} }
   readonly awareness = { score: 0, maxScore: 4 }
   readonly list: FakeRemote[] = []
   readonly calls: { target: string | undefined; method: string; payload: unknown; deadlineMs: number }[] = []

@@ -1,0 +1,252 @@
+/**
+ * How each other DC is reached: directly where that works, else through a third gateway that says it reaches one of its
+ * gateways. (who is connected and answers, what beacons say, now) in, relays to dial through and connections to let go out. One
+ * way through is enough for a DC; the shortest is taken, another when it dies or a clearly shorter one stays so.
+ */
+import { type Reach, reachOf } from './reach.ts'
+
+/** A server that is connected. */
+export interface Neighbour {
+  readonly peerId: string
+  readonly datacenter: string
+  /** Since it was heard last. */
+  readonly silentMs: number
+  /** Undefined while unmeasured. */
+  readonly roundTripMs: number | undefined
+  /** The connection goes through another peer; this side began it. */
+  readonly relayed: boolean
+  readonly dialled: boolean
+}
+
+/** A gateway of another DC, or a neighbour. */
+export interface KnownGateway {
+  readonly peerId: string
+  readonly datacenter: string
+  /** What it said of itself, and how long ago. */
+  readonly reach: Reach | undefined
+  readonly reachAgeMs: number
+}
+
+export interface WaysView {
+  readonly self: { readonly peerId: string; readonly datacenter: string }
+  readonly neighbours: readonly Neighbour[]
+  readonly gateways: readonly KnownGateway[]
+  /** A neighbour that is silent for longer reaches nobody. */
+  readonly suspectMs: number
+}
+
+export type WaysEffect =
+  /** Dial the gateway through the relay, and call `ended`. */
+  | { readonly type: 'dial'; readonly peerId: string; readonly relay: string }
+  /** Its DC is reached directly: hang up. */
+  | { readonly type: 'release'; readonly peerId: string }
+
+interface Route {
+  readonly peerId: string
+  readonly relay: string
+  readonly roundTripMs: number
+}
+
+interface Destination {
+  /** No gateway is connected directly and answers. Undefined while one does. */
+  uncoveredMs: number | undefined
+  /** Undefined while none is covered directly. */
+  coveredMs: number | undefined
+  wasCovered: boolean
+  dialling: boolean
+  /** A clearly shorter way was seen first at that time, without interruption. */
+  betterMs: number | undefined
+  /** By `gateway relay`: not before, and how often in a row it failed. */
+  readonly failed: Map<string, { untilMs: number; times: number }>
+}
+
+/** A DC that was never reached directly is dialled directly first; one whose connections broke is mostly back at once. */
+const FIRST_MS = 3000
+const BROKEN_MS = 1500
+/** Of two ends the larger waits: one connection is enough. */
+const LARGER_MS = 700
+/** A relay is not needed any more once the direct way has lasted so long. */
+const RELEASE_MS = 10_000
+const RETRY_MIN_MS = 1000
+const RETRY_MAX_MS = 30_000
+/** What was said longer ago is not known any more: it is repeated every ten seconds. */
+const REACH_VALID_MS = 30_000
+/** Another way is taken when it is shorter by both for so long. */
+const SHORTER_RATIO = 0.8
+const SHORTER_MS = 10
+const SHORTER_FOR_MS = 3000
+/** Relays that say nothing of whom they reach come last. */
+const UNKNOWN_MS = 1_000_000
+const MAX_DIALS = 16
+
+export class Ways {
+  readonly #destinations = new Map<string, Destination>()
+
+  /** Call every few hundred milliseconds, and when somebody came or went. */
+  tick(view: WaysView, nowMs: number): WaysEffect[] {
+    const effects: WaysEffect[] = []
+    const byDatacenter = new Map<string, KnownGateway[]>()
+    for (const gateway of view.gateways) {
+      if (gateway.datacenter === view.self.datacenter) continue
+      const list = byDatacenter.get(gateway.datacenter)
+      if (list) list.push(gateway)
+      else byDatacenter.set(gateway.datacenter, [gateway])
+    }
+    for (const datacenter of this.#destinations.keys())
+      if (!byDatacenter.has(datacenter)) this.#destinations.delete(datacenter)
+    for (const [datacenter, gateways] of byDatacenter) {
+      const destination = this.#destination(datacenter)
+      if (this.#isCovered(view, datacenter)) this.#covered(destination, view, datacenter, nowMs, effects)
+      else this.#uncovered(destination, view, gateways, nowMs, effects)
+    }
+    return effects
+  }
+
+  /** A dial that an effect asked for has ended. */
+  ended({ peerId, relay, datacenter, ok }: Dialled, nowMs: number): void {
+    const destination = this.#destinations.get(datacenter)
+    if (!destination) return
+    destination.dialling = false
+    const key = `${peerId} ${relay}`
+    if (ok) {
+      destination.failed.delete(key)
+      return
+    }
+    const times = (destination.failed.get(key)?.times ?? 0) + 1
+    const untilMs = nowMs + Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(times - 1, 8))
+    destination.failed.set(key, { untilMs, times })
+  }
+
+  #destination(datacenter: string): Destination {
+    let destination = this.#destinations.get(datacenter)
+    if (!destination) {
+      destination = {
+        uncoveredMs: undefined,
+        coveredMs: undefined,
+        wasCovered: false,
+        dialling: false,
+        betterMs: undefined,
+        failed: new Map(),
+      }
+      this.#destinations.set(datacenter, destination)
+    }
+    return destination
+  }
+
+  #isCovered(view: WaysView, datacenter: string): boolean {
+    return view.neighbours.some((each) => each.datacenter === datacenter && !each.relayed && answers(view, each))
+  }
+
+  #covered(destination: Destination, view: WaysView, datacenter: string, nowMs: number, effects: WaysEffect[]): void {
+    destination.uncoveredMs = undefined
+    destination.betterMs = undefined
+    destination.wasCovered = true
+    destination.coveredMs ??= nowMs
+    if (destination.failed.size > 0) destination.failed.clear()
+    if (nowMs - destination.coveredMs < RELEASE_MS) return
+    // Who dialled lets go: the other side may need it.
+    for (const { peerId, relayed, dialled, ...each } of view.neighbours)
+      if (each.datacenter === datacenter && relayed && dialled) effects.push({ type: 'release', peerId })
+  }
+
+  #uncovered(
+    destination: Destination,
+    view: WaysView,
+    gateways: readonly KnownGateway[],
+    nowMs: number,
+    effects: WaysEffect[],
+  ): void {
+    destination.coveredMs = undefined
+    destination.uncoveredMs ??= nowMs
+    if (destination.dialling || this.#dials() >= MAX_DIALS) return
+    const current = this.#current(view, gateways)
+    const route = this.#shortest(destination, view, gateways, current, nowMs)
+    if (!route) {
+      destination.betterMs = undefined
+      return
+    }
+    const due = current
+      ? this.#isDueAsShorter(destination, route, current, nowMs)
+      : nowMs - destination.uncoveredMs >= this.#graceMs(destination, view, route)
+    if (!due) return
+    destination.dialling = true
+    destination.betterMs = undefined
+    effects.push({ type: 'dial', peerId: route.peerId, relay: route.relay })
+  }
+
+  #dials(): number {
+    let count = 0
+    for (const { dialling } of this.#destinations.values()) if (dialling) count++
+    return count
+  }
+
+  /** The shortest relayed connection that answers. */
+  #current(view: WaysView, gateways: readonly KnownGateway[]): Neighbour | undefined {
+    const relayed = view.neighbours.filter(
+      (each) => each.relayed && answers(view, each) && gateways.some(({ peerId }) => peerId === each.peerId),
+    )
+    return relayed.sort((a, b) => (a.roundTripMs ?? UNKNOWN_MS) - (b.roundTripMs ?? UNKNOWN_MS))[0]
+  }
+
+  #graceMs(destination: Destination, { self, neighbours }: WaysView, { peerId }: Route): number {
+    const larger = self.peerId > peerId ? LARGER_MS : 0
+    if (!destination.wasCovered) return FIRST_MS + larger
+    // Connected, and silent: it has waited already.
+    return (neighbours.some((each) => each.peerId === peerId) ? 0 : BROKEN_MS) + larger
+  }
+
+  #isDueAsShorter(destination: Destination, route: Route, current: Neighbour, nowMs: number): boolean {
+    const nowTakesMs = current.roundTripMs
+    const shorter =
+      current.dialled &&
+      nowTakesMs !== undefined &&
+      route.roundTripMs <= nowTakesMs * SHORTER_RATIO &&
+      route.roundTripMs <= nowTakesMs - SHORTER_MS
+    destination.betterMs = shorter ? (destination.betterMs ?? nowMs) : undefined
+    return destination.betterMs !== undefined && nowMs - destination.betterMs >= SHORTER_FOR_MS
+  }
+
+  #shortest(
+    { failed }: Destination,
+    view: WaysView,
+    gateways: readonly KnownGateway[],
+    current: Neighbour | undefined,
+    nowMs: number,
+  ): Route | undefined {
+    const reachOfPeer = new Map(view.gateways.map((gateway) => [gateway.peerId, gateway]))
+    let best: Route | undefined
+    for (const relay of view.neighbours) {
+      if (relay.relayed || !answers(view, relay)) continue
+      for (const { peerId } of gateways) {
+        if (peerId === relay.peerId || nowMs < (failed.get(`${peerId} ${relay.peerId}`)?.untilMs ?? 0)) continue
+        const roundTripMs = throughMs(relay, reachOfPeer.get(relay.peerId), peerId)
+        // Something else than what there is must be known to be shorter.
+        if (roundTripMs === undefined || (current && roundTripMs >= UNKNOWN_MS)) continue
+        if (best && (best.roundTripMs < roundTripMs || isBefore(best, peerId, relay.peerId, roundTripMs))) continue
+        best = { peerId, relay: relay.peerId, roundTripMs }
+      }
+    }
+    return best
+  }
+}
+
+export interface Dialled {
+  readonly peerId: string
+  readonly relay: string
+  readonly datacenter: string
+  readonly ok: boolean
+}
+
+const answers = (view: WaysView, { silentMs }: Neighbour): boolean => silentMs <= view.suspectMs
+
+/** Both ways together; undefined when the relay says that it does not reach that gateway. */
+function throughMs(relay: Neighbour, known: KnownGateway | undefined, peerId: string): number | undefined {
+  const firstMs = relay.roundTripMs ?? 0
+  if (!known?.reach || known.reachAgeMs > REACH_VALID_MS) return UNKNOWN_MS + firstMs
+  const secondMs = reachOf(known.reach, peerId)
+  return secondMs === undefined ? undefined : firstMs + secondMs
+}
+
+/** Equal ways are told apart by their names, so that all nodes choose alike. */
+const isBefore = (best: Route, peerId: string, relay: string, roundTripMs: number): boolean =>
+  best.roundTripMs === roundTripMs && (best.peerId < peerId || (best.peerId === peerId && best.relay < relay))
