@@ -289,3 +289,27 @@ describe('bounds', () => {
     expect(replica.revision).toBe(3)
   })
 })
+
+describe('a replica of a datacenter that was forgotten and is back', () => {
+  beforeEach(() => {
+    replica = new Replica({ datacenter: 'eu-1' }, now)
+    replica.succeed({ head: at2, envelope })
+  })
+
+  it('takes nothing of its epoch that is older than what was answered before', () => {
+    expect(types(hear(beacon(head(0, EMPTY_DIGEST))))).toEqual(['ask'])
+    expect(types(transfer('snapshot', [a1], at1))).not.toContain('reset')
+    expect(replica.loaded).toBe(false)
+    expect(types(transfer('snapshot', [a3, b2], at3))).toContain('reset')
+    expect(replica.revision).toBe(3)
+  })
+  it('knows its last head, so that a store which was lost meanwhile is told of it', () => {
+    expect(replica.top?.head).toBe(at2)
+    hear(beacon(head(9, EMPTY_DIGEST, { epoch: { ...EPOCH, random: 'another' } })))
+    expect(replica.isQuarantined(now)).toBe(true)
+  })
+  it('begins empty in a newer epoch', () => {
+    const epoch = { generation: 1, random: 'x' }
+    expect(types(hear(beacon(head(0, EMPTY_DIGEST, { epoch }))))).toEqual(['reset'])
+  })
+})

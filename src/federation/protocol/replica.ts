@@ -72,6 +72,8 @@ export class Replica {
   #conflictMs = Number.NEGATIVE_INFINITY
   #epochConflict = false
   readonly #held = new HeldDeltas()
+  /** Where a former replica of this DC stood here, before the DC was forgotten. */
+  #floor: Head | undefined
   /** What the content needs beyond being behind: set when a digest disagreed. */
   #suspect: 'repair' | 'snapshot' | undefined
   #behindMs: number | undefined
@@ -138,6 +140,18 @@ export class Replica {
     return [{ type: 'reset', epoch: saved.epoch, revision: saved.revision, entries: this.entries() }]
   }
 
+  /** The DC was forgotten here, and is back: of the same epoch nothing is taken that is older than what was answered before. */
+  succeed(former: Proven): void {
+    this.#floor = former.head
+    this.#top = former.head
+    this.#topEnvelope = former.envelope
+  }
+
+  #isBelowFloor(head: Head): boolean {
+    const floor = this.#floor
+    return floor !== undefined && head.revision < floor.revision && compareEpoch(head.epoch, floor.epoch) === 'same'
+  }
+
   /** Another DC claims this name. */
   conflict(nowMs: number): void {
     this.#conflictMs = nowMs
@@ -151,7 +165,7 @@ export class Replica {
       if (message.type === 'delta') this.#delta(message, envelope, effects)
       this.#releaseHeld(effects)
       this.#stand(message.head, envelope, fresh, nowMs, effects)
-    } else if (!this.loaded && equalBytes(message.head.digest, EMPTY_DIGEST)) {
+    } else if (!this.loaded && !this.#isBelowFloor(message.head) && equalBytes(message.head.digest, EMPTY_DIGEST)) {
       this.#commitEmpty(message.head, envelope, fresh, nowMs, effects)
     } else if (message.type === 'delta') {
       this.#held.hold(message, envelope)
@@ -384,7 +398,7 @@ export class Replica {
   ): ReplicaEffect[] | undefined {
     const same = this.#follows(head.epoch)
     // What is older than the content, of the same history, has nothing to say.
-    if (same && head.revision < this.#revision) return []
+    if ((same && head.revision < this.#revision) || this.#isBelowFloor(head)) return []
     switch (transfer.kind) {
       case 'changes':
         return same ? this.#commitChanges(transfer, head, envelope, fresh, nowMs) : undefined
