@@ -1,6 +1,6 @@
 /** The publisher of this DC around its store: loads, subscribes, signs, hands out; and what tails read of it. */
 
-import type { Epoch } from '../model/epoch.ts'
+import { compareEpoch, type Epoch } from '../model/epoch.ts'
 import { messageOf } from '../model/errors.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
 import type { ExportedChange, ExportedEntry, ExportSource } from './federation.ts'
@@ -161,7 +161,10 @@ export class Publishing {
 
   #tick(): void {
     if (this.#closed || this.#suspended) return
-    this.#send(this.#publisher.tick(this.#clock.nowMs(), this.#source.revision()))
+    // Another server on the same store raised its generation.
+    const { epoch } = this.#publisher
+    if (epoch && compareEpoch(this.#source.epoch, epoch) !== 'same') this.load()
+    else this.#send(this.#publisher.tick(this.#clock.nowMs(), this.#source.revision()))
   }
 
   #send(effects: readonly PublisherEffect[]): void {
