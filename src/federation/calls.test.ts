@@ -43,6 +43,17 @@ describe('a call', () => {
     ).toBe('b: 1')
   })
 
+  it('goes to no other datacenter that took the name', async () => {
+    const source = new MemorySource()
+    const imposter = await mesh.start('us-1', { node: 'x', datacenterId: 'id-imposter', source, join: [eu] })
+    imposter.federation.handle('echo', async () => 'the wrong one')
+    await mesh.until(() => eu.host.peer(imposter.host.self.peerId) !== undefined)
+    usA.kill()
+    usB.kill()
+    await mesh.clock.advance(10)
+    expect(await codeOf(call())).toBe('unavailable')
+  })
+
   it('tells a datacenter that nobody knows from one that cannot be reached', async () => {
     expect(await codeOf(call({ datacenter: 'xx-1' }))).toBe('no-path')
     usA.kill()

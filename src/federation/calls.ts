@@ -12,6 +12,8 @@ export interface CallsOptions {
   readonly datacenter: string
   /** Whether the DC was ever heard of. */
   readonly isKnown: (datacenter: string) => boolean
+  /** Whether a peer is of the DC that has its DC's name here, and not of another one that took it. */
+  readonly isOf: (peer: Peer) => boolean
   /** Peers that were silent for longer get no calls, and those in flight to them fail. */
   readonly silentMs: number
   /** Calls in flight to one peer. */
@@ -67,7 +69,7 @@ export class Calls {
       .peers()
       .filter((peer) =>
         target.peerId === undefined
-          ? peer.datacenter === target.datacenter && peer.role === 'server'
+          ? peer.datacenter === target.datacenter && peer.role === 'server' && this.#options.isOf(peer)
           : peer.peerId === target.peerId,
       )
       .filter((peer) => !this.#isSilent(peer.peerId) && this.#line(peer.peerId).breaker.allows(nowMs))

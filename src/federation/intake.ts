@@ -10,6 +10,7 @@ import type { ReplicaSink, SavedReplica } from './federation.ts'
 import type { GossipVerdict, Host } from './host.ts'
 import { pace } from './pace.ts'
 import { Allowances, loadOf } from './protocol/allowance.ts'
+import { ProtocolError } from './protocol/codec.ts'
 import { Content } from './protocol/content.ts'
 import type { Directory, Via } from './protocol/directory.ts'
 import { type Opened, Opener, type Stamp } from './protocol/head.ts'
@@ -17,7 +18,7 @@ import { decodeHeartbeat, isHeartbeat } from './protocol/heartbeat.ts'
 import { MAX_DATACENTERS, MAX_GOSSIP_BYTES } from './protocol/limits.ts'
 import type { BeaconMessage, DeltaMessage, Head, Message } from './protocol/messages.ts'
 import { Reception, type ReceptionEffect } from './protocol/reception.ts'
-import { Replica, type ReplicaEffect, type ReplicaOptions } from './protocol/replica.ts'
+import { type Proven, Replica, type ReplicaEffect, type ReplicaOptions } from './protocol/replica.ts'
 import type { WanCoordinates } from './protocol/wan-coordinates.ts'
 import { Remote } from './remotes.ts'
 import { TailClient } from './tail-client.ts'
@@ -63,6 +64,8 @@ export class Intake {
   readonly #entries = new Map<string, Entry>()
   /** Kept for good, as a DC may go and come back. */
   readonly #sinks = new Map<string, ReplicaSink>()
+  /** Where replicas of DCs that were forgotten stood. */
+  readonly #former = new Map<string, Proven>()
   #closed = false
 
   constructor(options: IntakeOptions) {
@@ -197,6 +200,8 @@ export class Intake {
   #add(datacenter: string): Entry {
     const { clock, host, directory, silentMs, sinkFor, replica: replicaOptions, logger, coordinates } = this.#options
     const replica = sinkFor && new Replica({ ...replicaOptions, datacenter }, clock.nowMs())
+    const former = this.#former.get(datacenter)
+    if (former && former.head.datacenterId === directory.datacenterId(datacenter)) replica?.succeed(former)
     const allowances = this.#allowances
     const remote = new Remote(datacenter, replica, { clock, host, directory, allowances, silentMs, coordinates })
     let sink = this.#sinks.get(datacenter)
@@ -227,7 +232,9 @@ export class Intake {
 
   #openEnd(envelope: Uint8Array, hearsay: boolean): { opened: Opened; fresh: boolean } {
     const opened = this.#opener.open(envelope)
-    const { fresh } = this.#reception.receiveEnd(opened, hearsay, this.#options.clock.nowMs())
+    const noted = this.#reception.receiveEnd(opened, hearsay, this.#options.clock.nowMs())
+    if (!noted) throw new ProtocolError('a transfer ends with the head of another datacenter of this name')
+    const { fresh } = noted
     if (fresh) this.#entries.get(opened.message.datacenter)?.remote.headHeard()
     return { opened, fresh }
   }
@@ -312,10 +319,18 @@ export class Intake {
     const entry = this.#entries.get(datacenter)
     if (!entry) return
     this.#entries.delete(datacenter)
+    this.#remember(datacenter, entry.replica?.proven)
     entry.tail?.close()
     entry.wakeup?.close()
     this.#options.logger.info({ datacenter }, 'datacenter is gone')
     this.#options.onMaybeChanged()
+  }
+
+  #remember(datacenter: string, proven: Proven | undefined): void {
+    if (!proven) return
+    this.#former.delete(datacenter)
+    this.#former.set(datacenter, proven)
+    if (this.#former.size > MAX_DATACENTERS) this.#former.delete(this.#former.keys().next().value!)
   }
 
   close(): void {

@@ -137,7 +137,9 @@ class OpenFederation implements Federation {
     const replica = (name: string): Replica | undefined => this.#intake.replica(name)
     this.#tails = new TailServer({ ...common, publishing: this.#publishing, replica })
     const isKnown = (name: string): boolean => this.#intake.remote(name) !== undefined
-    this.#calls = new Calls({ ...common, maxInFlight, isKnown })
+    const isOf = (peer: Peer): boolean =>
+      (directory.datacenterId(peer.datacenter) ?? peer.datacenterId) === peer.datacenterId
+    this.#calls = new Calls({ ...common, maxInFlight, isKnown, isOf })
     const { random, joinAddresses = [], knownPeers = [] } = options
     this.#membership = new Membership({ ...common, random, joinAddresses, knownPeers })
     this.#ways = new WayFinder(common)

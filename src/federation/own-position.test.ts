@@ -112,6 +112,24 @@ describe('a gateway that restarts', () => {
   })
 })
 
+describe('two servers on one store', () => {
+  it('go on together in the epoch that one of them raised', async () => {
+    mesh = new MemoryMesh(12)
+    const us = await mesh.start('us-1')
+    const source = new MemorySource()
+    const first = await mesh.start('eu-1', { node: 'eu-1-1', source, join: [us] })
+    const second = await mesh.start('eu-1', { node: 'eu-1-2', source, join: [us] })
+    source.write({ a: '1' })
+    await mesh.until(() => holds(us, first))
+    source.epoch = { generation: 1, random: 'raised0000000000' }
+    await mesh.until(() => remote(us, 'eu-1').epoch?.generation === 1, 5000)
+    first.kill()
+    source.write({ a: '2' })
+    await mesh.until(() => holds(us, second), 10_000)
+    expect(second.source).toBe(source)
+  })
+})
+
 describe('quarantine', () => {
   it('holds off a second store of the same generation, visibly, and keeps the first', async () => {
     mesh = new MemoryMesh(6)
@@ -144,6 +162,21 @@ describe('quarantine', () => {
     ).toEqual(['eu-1-1'])
     eu.source.write({ more: '1' })
     await mesh.until(() => holds(us, eu))
+  })
+
+  it('takes nothing from a datacenter that took the name, also when it is all that can be reached', async () => {
+    mesh = new MemoryMesh(13)
+    const [eu, us] = await two()
+    mesh.network.cut('eu-1', 'eu-1')
+    eu.kill()
+    const source = new MemorySource({ generation: 5, random: 'imposter00000000' })
+    source.write({ imposter: '1' })
+    const imposter = await mesh.start('eu-1', { node: 'eu-1-x', datacenterId: 'id-imposter', source, join: [us] })
+    await mesh.until(() => us.host.peer(imposter.host.self.peerId) !== undefined)
+    await mesh.clock.advance(8000)
+    expect([...us.sinks.get('eu-1')!.entries.keys()]).not.toContain('imposter')
+    expect(remote(us, 'eu-1').reachable()).toBe(false)
+    expect(remote(us, 'eu-1').epoch?.generation).toBe(0)
   })
 
   it('ends with a newer epoch', async () => {

@@ -108,10 +108,14 @@ export class Remote implements RemoteDatacenter {
 
   /** Gateways of it that are connected and not silent, nearest first. */
   reachableGateways(): Peer[] {
-    const { host, silentMs } = this.#context
+    const { host, silentMs, directory } = this.#context
+    const id = directory.datacenterId(this.datacenter)
+    // Another DC may have taken the name.
+    const isOf = (peer: Peer): boolean =>
+      peer.datacenter === this.datacenter && (id ?? peer.datacenterId) === peer.datacenterId
     return host
       .peers()
-      .filter((peer) => peer.datacenter === this.datacenter && peer.role === 'server')
+      .filter((peer) => peer.role === 'server' && isOf(peer))
       .filter((peer) => (host.silentMs(peer.peerId) ?? Number.POSITIVE_INFINITY) <= silentMs)
       .sort(byNearness(host))
   }

@@ -46,6 +46,12 @@ export class Reception {
   constructor(self: PeerIdentity, directory: Directory) {
     this.#self = self
     this.#directory = directory
+    this.#pinOwn()
+  }
+
+  /** The own name belongs to the own DC, whoever else claims it first. */
+  #pinOwn(): void {
+    this.#directory.pin(this.#self.datacenter, this.#self.datacenterId)
   }
 
   /** `directPeer`: the peer id at the other end of the connection that it came on, where that is known. */
@@ -91,6 +97,7 @@ export class Reception {
         return { fresh: false, latest: false }
       case 'left': {
         const { gone, datacenterGone } = heard
+        if (datacenterGone) this.#pinOwn()
         effects.push({ type: 'left', datacenter, gone, datacenterGone })
         return { fresh: gone, latest: gone }
       }
@@ -102,9 +109,12 @@ export class Reception {
     }
   }
 
-  /** What ends a transfer: it too is noted. `thirdParty`: told from memory. */
-  receiveEnd(opened: Opened, thirdParty: boolean, nowMs: number): { readonly fresh: boolean } {
+  /**
+   * What ends a transfer: it too is noted. Undefined when it is of another DC that has taken the name, and counts for nothing.
+   * `thirdParty`: told from memory.
+   */
+  receiveEnd(opened: Opened, thirdParty: boolean, nowMs: number): { readonly fresh: boolean } | undefined {
     const heard = this.#directory.hear(opened, thirdParty ? 'hearsay' : 'gossip', nowMs)
-    return { fresh: heard.type === 'heard' && heard.fresh }
+    return heard.type === 'conflict' ? undefined : { fresh: heard.type === 'heard' && heard.fresh }
   }
 }

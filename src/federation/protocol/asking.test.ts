@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest'
+import { Asking } from './asking.ts'
+
+const others = () => ['x', 'y']
+
+describe('whom a replica asks', () => {
+  it('is the nearest gateway of its datacenter, whether anything is missing or not', () => {
+    expect(new Asking<string>().pick(['a', 'b'], false, others)).toEqual({ peer: 'a', thirdParty: false })
+  })
+  it('is others in turn while no gateway can be reached, when something is missing', () => {
+    const asking = new Asking<string>()
+    expect(asking.pick([], true, others)).toBeUndefined()
+    for (const peer of ['x', 'y', 'x']) {
+      asking.ask()
+      expect(asking.pick([], false, others)).toBeUndefined()
+      expect(asking.pick([], true, others)).toEqual({ peer, thirdParty: true })
+    }
+    asking.ask()
+    expect(asking.pick([], true, () => [])).toBeUndefined()
+  })
+})
+
+describe('the pause before the next try', () => {
+  it('doubles from 250 ms to 5 s, and what fails cannot be hurried', () => {
+    const asking = new Asking<string>()
+    asking.pick(['a'], true, others)
+    const pauses = Array.from({ length: 7 }, () => {
+      asking.ended(false)
+      expect(asking.mayWake).toBe(false)
+      return asking.pauseMs()
+    })
+    expect(pauses).toEqual([250, 500, 1000, 2000, 4000, 5000, 5000])
+  })
+  it('is short after what came whole, and once a gateway connected', () => {
+    const asking = new Asking<string>()
+    asking.pick(['a'], true, others)
+    asking.ended(false)
+    asking.look()
+    expect(asking.mayWake).toBe(true)
+    expect(asking.pauseMs()).toBe(20)
+    asking.ended(false)
+    asking.ended(true)
+    expect(asking.pauseMs()).toBe(20)
+  })
+  it('is a second where there is nobody to ask', () => {
+    const asking = new Asking<string>()
+    asking.pick([], false, others)
+    expect(asking.pauseMs()).toBe(1000)
+  })
+})
