@@ -19,6 +19,7 @@ import { exportSourceOf } from './node/export-source.ts'
 import { keepKnownPeers, loadKnownPeers } from './node/known-peers.ts'
 import { clientHeartbeat, KnownFacts, type LivenessFacts, RENEW, serverHeartbeat } from './node/liveness.ts'
 import { loadNodeId } from './node/node-id.ts'
+import { OnlyProcess } from './node/only-process.ts'
 import { OnlyServer } from './node/only-server.ts'
 import { Replicas } from './node/replicas.ts'
 import { createLiveness, openServerSide, registerServer, type ServerSide, startDuties } from './node/server-side.ts'
@@ -50,7 +51,7 @@ export interface RunningNode {
   readonly httpAddress: string
   /**
    * Resolves once the node has ended, by `stop` or by itself (it left). Rejects with AtollError 'conflict' once it has
-   * ended because its DC has another server.
+   * ended because its DC has another server, or another process its key.
    */
   readonly ended: Promise<void>
   /** Idempotent. */
@@ -98,7 +99,8 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
   const isServer = config.server || config.dev
   const [host, server] = await bothOf(startHost(frame, options), isServer ? startServerSide(frame) : undefined)
   const replicas = new Replicas(logger)
-  const federation = await startFederation(frame, host, server, replicas)
+  const process = new OnlyProcess(runtime.clock)
+  const federation = await startFederation(frame, host, server, replicas, process)
   const only = isServer ? watchOnlyServer(frame, federation) : undefined
   const self = selfOf(frame, host)
   const mesh: { door?: RunningMesh } = {}
@@ -149,7 +151,7 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
   if (server) await registerServer(server.catalog, self())
   runtime.releaseMemory?.()
   const http = await startHttp(frame, mesh.door)
-  only?.assert((refusal) => void parts.stop().finally(() => stopped.reject(refusal)))
+  for (const one of [only, process]) one?.assert((refusal) => void parts.stop().finally(() => stopped.reject(refusal)))
   logger.info({ http: http.port, addresses: host.addresses, server: isServer, version: VERSION }, 'ready')
   return {
     node: frame.name,
@@ -225,6 +227,7 @@ async function startFederation(
   host: Host,
   server: ServerSide | undefined,
   replicas: Replicas,
+  process: OnlyProcess,
 ): Promise<Federation> {
   const { config, runtime, logger, parts } = frame
   const { clock, random, disk } = runtime
@@ -246,6 +249,7 @@ async function startFederation(
     onOwnDatacenterAhead: async ({ generation }) => {
       if (server) await server.catalog.raiseGeneration(generation + 1)
     },
+    onKeyInUse: (message) => process.refused(message),
   })
   parts.push('federation', () => federation.close())
   if (config.dataDirectory !== undefined) {

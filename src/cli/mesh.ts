@@ -1,6 +1,6 @@
-import type { MeshDatacenterJson, MeshStatusJson } from '../client/client.ts'
+import type { MeshDatacenterJson, MeshProblemJson, MeshStatusJson } from '../client/client.ts'
 import { type Context, defineCommand, type Flags } from './command.ts'
-import { type Cell, formatMs, printable, statusTone } from './style.ts'
+import { type Cell, formatMs, type Paint, printable, statusTone } from './style.ts'
 
 const flags = {
   links: { type: 'boolean', purpose: 'list the connections of the asked node too' },
@@ -60,8 +60,16 @@ function show({ flags: values, paint, print, printTable }: Context<typeof flags>
       ]),
     )
   }
+  for (const problem of mesh.Problems ?? []) print(problemLine(problem, paint))
   const seen = `as seen by ${printable(mesh.Node)}, a ${mesh.Role} of ${printable(mesh.Datacenter)} on ${printable(mesh.Runtime)}`
   print(paint('dim', `${seen}, with ${mesh.Links.length} ${mesh.Links.length === 1 ? 'link' : 'links'}`))
+}
+
+const WARNINGS: readonly string[] = ['restored', 'store-behind']
+
+function problemLine({ Kind, Message, LastSeenMs }: MeshProblemJson, paint: Paint): string {
+  const tone = WARNINGS.includes(Kind) ? 'warn' : 'bad'
+  return `${paint(tone, `${printable(Kind)}:`)} ${printable(Message)} ${paint('dim', `(seen ${formatMs(LastSeenMs)} ago)`)}`
 }
 
 function row(datacenter: MeshDatacenterJson): Cell[] {

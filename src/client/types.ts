@@ -166,7 +166,21 @@ export interface MeshStatusJson {
   readonly Datacenters: readonly MeshDatacenterJson[]
   /** The asked node's doubt in itself, from late timers and wrong suspicions; not told by nodes of 0.1.0. */
   readonly Doubt?: { readonly Score: number; readonly Of: number }
+  /** What is wrong with identities, latest first; not told by nodes of 0.1.0. */
+  readonly Problems?: readonly MeshProblemJson[]
   readonly Links: readonly MeshLinkJson[]
+}
+
+export interface MeshProblemJson {
+  /** `key-in-use`, `name-taken`, `rival-store`, `second-server`, `store-behind` or `restored`. */
+  readonly Kind: string
+  readonly Datacenter: string
+  /** Empty where it is about the whole datacenter. */
+  readonly Node: string
+  readonly Message: string
+  /** Milliseconds since it was first and last seen. */
+  readonly FirstSeenMs: number
+  readonly LastSeenMs: number
 }
 
 export interface MeshDatacenterJson {

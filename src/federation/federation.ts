@@ -5,6 +5,7 @@
 import type { Coordinate } from '../model/coordinate.ts'
 import type { Epoch } from '../model/epoch.ts'
 import type { Peer, PeerAddress, RelayPeer } from './host.ts'
+import type { Problem } from './protocol/problems.ts'
 
 /** One exported key as it is now (`value`), or its deletion (null). Values are opaque to the federation. */
 export interface ExportedChange {
@@ -132,6 +133,9 @@ export interface GatewayCoordinate {
   readonly coordinate: Coordinate
 }
 
+/** With the milliseconds since it was first and last seen. */
+export type ShownProblem = Problem & { readonly firstSeenMs: number; readonly lastSeenMs: number }
+
 export interface CallTarget {
   /** A gateway of this DC (of the own one: a server). */
   readonly datacenter?: string
@@ -155,6 +159,8 @@ export interface Federation {
    * It gives others `score + 1` times as long before it suspects them.
    */
   readonly awareness: { readonly score: number; readonly maxScore: number }
+  /** What is wrong with identities: shown, logged once, kept for ten minutes after it was last seen. */
+  readonly problems: { list(): readonly ShownProblem[]; report(problem: Problem): void }
   /** Runs after membership, reachability or a state of a DC changed (not for every delta). */
   onChange(listener: () => void): () => void
   /** Connections of nodes of the own DC, for liveness. */

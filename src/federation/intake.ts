@@ -3,7 +3,7 @@
  * DC, and judged for gossip. Owns the remotes.
  */
 
-import { compareEpoch } from '../model/epoch.ts'
+import { compareEpoch, type Epoch } from '../model/epoch.ts'
 import { messageOf } from '../model/errors.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
 import type { ReplicaSink, SavedReplica } from './federation.ts'
@@ -17,6 +17,7 @@ import { type Opened, Opener, type Stamp } from './protocol/head.ts'
 import { decodeHeartbeat, isHeartbeat } from './protocol/heartbeat.ts'
 import { MAX_DATACENTERS, MAX_GOSSIP_BYTES } from './protocol/limits.ts'
 import type { BeaconMessage, DeltaMessage, Head, Message } from './protocol/messages.ts'
+import type { Problem } from './protocol/problems.ts'
 import { Reception, type ReceptionEffect } from './protocol/reception.ts'
 import { type Proven, Replica, type ReplicaEffect, type ReplicaOptions } from './protocol/replica.ts'
 import type { WanCoordinates } from './protocol/wan-coordinates.ts'
@@ -44,6 +45,7 @@ export interface IntakeOptions {
   readonly onOwnEcho: (stamp: Stamp) => void
   /** A gateway said just now that it suspects this node's own DC to be gone. */
   readonly onSuspected: () => void
+  readonly report: (problem: Problem) => void
 }
 
 interface Entry {
@@ -66,6 +68,8 @@ export class Intake {
   readonly #sinks = new Map<string, ReplicaSink>()
   /** Where replicas of DCs that were forgotten stood. */
   readonly #former = new Map<string, Proven>()
+  /** Of the contents that the sinks hold. */
+  readonly #epochs = new Map<string, Epoch>()
   #closed = false
 
   constructor(options: IntakeOptions) {
@@ -145,8 +149,7 @@ export class Intake {
 
   /** `node`: who said it. */
   #receive(effect: ReceptionEffect, node: string): void {
-    const { clock, logger, host, onOwnHead, onOwnEcho, onSuspected, onGateways, onMaybeChanged } = this.#options
-    const entry = 'datacenter' in effect ? this.#entries.get(effect.datacenter) : undefined
+    const { logger, onOwnHead, onOwnEcho, onSuspected, onGateways } = this.#options
     switch (effect.type) {
       case 'own-head':
         onOwnHead(effect.head, effect.signer)
@@ -155,10 +158,7 @@ export class Intake {
         onOwnEcho(effect.stamp)
         break
       case 'conflict':
-        if (effect.datacenter === host.self.datacenter)
-          logger.error({ node }, `another datacenter is called ${effect.datacenter}, as this one is`)
-        entry?.replica?.conflict(clock.nowMs())
-        onMaybeChanged()
+        this.#nameTaken(effect.datacenter, node)
         break
       case 'left':
         if (effect.datacenterGone) this.forget(effect.datacenter)
@@ -177,9 +177,29 @@ export class Intake {
     }
   }
 
+  #nameTaken(datacenter: string, node: string): void {
+    const { host, clock, onMaybeChanged, report } = this.#options
+    const own = datacenter === host.self.datacenter
+    const follows = own ? 'this one keeps it' : 'the one that was known first keeps it, and is quarantined meanwhile'
+    const message = `another datacenter is called ${datacenter} too, with ${node} in it: ${follows}; give the other a name of its own`
+    report({ kind: 'name-taken', datacenter, node, message })
+    this.#entries.get(datacenter)?.replica?.conflict(clock.nowMs())
+    onMaybeChanged()
+  }
+
+  /** Two processes sign with one key: which of them is to be believed, nobody can tell. */
+  #twin(datacenter: string, node: string): void {
+    const { clock, onMaybeChanged, report } = this.#options
+    const message = `two processes sign with the key of ${node} (${datacenter}), which is quarantined meanwhile; was a data directory copied? End the one that is a copy`
+    report({ kind: 'key-in-use', datacenter, node, message })
+    this.#entries.get(datacenter)?.replica?.conflict(clock.nowMs())
+    onMaybeChanged()
+  }
+
   #heard({ datacenter, heard }: Extract<ReceptionEffect, { type: 'heard' }>, node: string): void {
     if (datacenter !== this.#options.host.self.datacenter && !this.#entries.has(datacenter)) this.#add(datacenter)
     if (heard.newGateway || heard.moved) this.#options.onGateways()
+    if (heard.twin) this.#twin(datacenter, node)
     if (heard.newDatacenter) this.#options.logger.info({ datacenter, node }, 'new datacenter')
   }
 
@@ -187,7 +207,17 @@ export class Intake {
     const entry = this.#entries.get(message.datacenter)
     if (!entry) return
     if (fresh) entry.remote.headHeard()
-    if (entry.replica) this.#run(entry, entry.replica.hear(message, bytes, fresh, this.#options.clock.nowMs()))
+    const { replica } = entry
+    if (!replica) return
+    this.#run(entry, replica.hear(message, bytes, fresh, this.#options.clock.nowMs()))
+    if (replica.hasRival && replica.isQuarantined(this.#options.clock.nowMs())) this.#rival(message.datacenter)
+  }
+
+  #rival(datacenter: string): void {
+    const { report, onMaybeChanged } = this.#options
+    const message = `two stores speak for ${datacenter}: the one that was known first is followed, and the datacenter quarantined meanwhile; end all servers of it but one`
+    report({ kind: 'rival-store', datacenter, node: '', message })
+    onMaybeChanged()
   }
 
   /** A DC that servers tell of, on a node that holds no replicas; undefined when there are too many. */
@@ -269,7 +299,18 @@ export class Intake {
       const { datacenter } = entry.remote
       this.#options.logger.error({ datacenter, error: messageOf(error) }, 'the tables of a replica refused a change')
     }
-    if (effect.type === 'reset') this.#options.onMaybeChanged()
+    if (effect.type === 'reset') this.#begun(entry.remote.datacenter, effect.epoch)
+  }
+
+  /** The whole content is another: of the same history, or of a store that took its place. */
+  #begun(datacenter: string, epoch: Epoch): void {
+    const former = this.#epochs.get(datacenter)
+    this.#epochs.set(datacenter, epoch)
+    if (former && epoch.generation > former.generation) {
+      const message = `${datacenter} goes on from a store that was restored or begun anew: generation ${former.generation} -> ${epoch.generation}`
+      this.#options.report({ kind: 'restored', datacenter, node: '', message })
+    }
+    this.#options.onMaybeChanged()
   }
 
   /** Takes up replicas that a former run saved; long ones in slices. */

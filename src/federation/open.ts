@@ -14,12 +14,14 @@ import type {
 } from './federation.ts'
 import { Greeting } from './greeting.ts'
 import type { Host, Peer, PeerAddress } from './host.ts'
+import { IdentityWatch } from './identity-watch.ts'
 import { Intake } from './intake.ts'
 import { type KnownPeer, Membership } from './membership.ts'
 import { type OnOwnDatacenterAhead, OwnPosition } from './own-position.ts'
 import { Directory, type DirectoryOptions } from './protocol/directory.ts'
-import { seal } from './protocol/head.ts'
+import { type Stamp, seal } from './protocol/head.ts'
 import type { Position } from './protocol/hello.ts'
+import type { Problem } from './protocol/problems.ts'
 import { Publisher } from './protocol/publisher.ts'
 import type { Replica, ReplicaOptions } from './protocol/replica.ts'
 import { isSpeaker } from './protocol/speaker.ts'
@@ -63,6 +65,8 @@ export interface FederationOptions {
    * published before the promise resolves. Resolve with a new source when the store was opened anew.
    */
   readonly onOwnDatacenterAhead?: OnOwnDatacenterAhead
+  /** Another process that started earlier uses this node's key, and peers refuse this one; it publishes nothing any more. Once. */
+  readonly onKeyInUse?: (message: string) => void
 }
 
 const TICK_MS = 200
@@ -80,6 +84,7 @@ class OpenFederation implements Federation {
   readonly #host: Host
   readonly #clock: Clock
   readonly #directory: Directory
+  readonly problems: IdentityWatch
   readonly #publisher: Publisher
   readonly #publishing: Publishing | undefined
   readonly #coordinates: WanCoordinates
@@ -112,6 +117,14 @@ class OpenFederation implements Federation {
     this.#publisher = publisherOf(options)
     this.#coordinates = new WanCoordinates({ self: host.self, directory, float: () => options.random.float() })
     this.#publishing = options.source && this.#openPublishing(options.source)
+    this.problems = new IdentityWatch({
+      ...common,
+      onRefused: (message) => {
+        this.#publishing?.suspend()
+        options.onKeyInUse?.(message)
+      },
+    })
+    const report = (problem: Problem): void => this.problems.report(problem)
     this.#ownPosition =
       this.#publishing &&
       new OwnPosition({
@@ -119,6 +132,7 @@ class OpenFederation implements Federation {
         selfPeerId: peerId,
         publishing: this.#publishing,
         onOwnDatacenterAhead: options.onOwnDatacenterAhead,
+        report,
       })
     this.#intake = new Intake({
       ...common,
@@ -128,7 +142,8 @@ class OpenFederation implements Federation {
       onGateways: () => this.#onGateways(),
       onMaybeChanged: () => this.#changes.soon(),
       onOwnHead: (head, signer) => this.#ownPosition?.heard(head, signer),
-      onOwnEcho: (stamp) => this.#publisher.seen(stamp),
+      onOwnEcho: (stamp) => this.#goAbove(this.problems.echo(stamp, this.#publisher.stamp)),
+      report,
       onSuspected: () => this.#publishing?.hasten(),
     })
     if (role === 'server' && options.replicaFiles)
@@ -248,10 +263,15 @@ class OpenFederation implements Federation {
   #tick(): void {
     for (const datacenter of this.#directory.tick(this.#clock.nowMs())) this.#intake.forget(datacenter)
     this.#tellSuspects()
+    this.#goAbove(this.problems.tick())
     this.#calls.tick()
     this.#ways.tick()
     this.#speak()
     this.#changes.check()
+  }
+
+  #goAbove(stamp: Stamp | undefined): void {
+    if (stamp) this.#publisher.seen(stamp)
   }
 
   /** One more than before is told at once: others may wait for it to be sure. */
@@ -383,6 +403,7 @@ class OpenFederation implements Federation {
     await this.#files?.flush(this.#savable())
     this.#greeting.close()
     this.#ways.close()
+    this.problems.close()
     this.#membership.close()
     this.#ownPosition?.close()
     this.#publishing?.close()

@@ -8,6 +8,8 @@ let mesh: MemoryMesh
 afterEach(() => mesh.close())
 
 const remote = (node: MemoryNode, datacenter: string) => node.federation.remote(datacenter)!
+const problems = (node: MemoryNode): string[] =>
+  node.federation.problems.list().map(({ kind, datacenter }) => `${kind} ${datacenter}`)
 
 async function two(): Promise<[MemoryNode, MemoryNode]> {
   const eu = await mesh.start('eu-1')
@@ -64,6 +66,8 @@ describe('a gateway that restarts', () => {
     expect(raised).toEqual([0])
     expect(remote(us, 'eu-1').epoch?.generation).toBe(1)
     expect(remote(us, 'eu-1').state).toBe('live')
+    expect(problems(again)).toEqual(['store-behind eu-1'])
+    expect(problems(us)).toEqual(['restored eu-1'])
   })
 
   it('with an older copy of its store, in the same epoch, raises the generation', async () => {
@@ -140,6 +144,7 @@ describe('quarantine', () => {
     const second = await mesh.start('eu-1', { node: 'eu-1-2', source: rival, join: [us] })
     await mesh.until(() => remote(us, 'eu-1').state === 'quarantined', 3000)
     expect(remote(us, 'eu-1').fit).toBe(false)
+    expect(problems(us)).toEqual(['rival-store eu-1'])
     eu.source.write({ more: '1' })
     await mesh.until(() => holds(us, eu))
     second.kill()
@@ -155,6 +160,7 @@ describe('quarantine', () => {
     await mesh.start('eu-1', { node: 'eu-1-x', datacenterId: 'id-imposter', source, join: [us] })
     await mesh.until(() => remote(us, 'eu-1').state === 'quarantined', 3000)
     expect(us.sinks.get('eu-1')!.entries.has('imposter')).toBe(false)
+    expect(problems(us)).toEqual(['name-taken eu-1'])
     expect(
       remote(us, 'eu-1')
         .gateways()

@@ -7,7 +7,8 @@ import { messageOf } from '../model/errors.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
 import type { ExportSource } from './federation.ts'
 import type { Head } from './protocol/messages.ts'
-import { OwnStanding, type OwnStore, type Standing, type StandingEffect } from './protocol/own-standing.ts'
+import { OwnStanding, type OwnStore, type StandingEffect } from './protocol/own-standing.ts'
+import type { Problem } from './protocol/problems.ts'
 import type { Publishing } from './publishing.ts'
 import { Wakeup } from './wakeup.ts'
 
@@ -21,13 +22,13 @@ export interface AheadOptions {
   readonly selfPeerId: string
   readonly publishing: Publishing
   readonly onOwnDatacenterAhead: OnOwnDatacenterAhead | undefined
+  readonly report: (problem: Problem) => void
 }
 
 export class OwnPosition {
   readonly #options: AheadOptions
   readonly #standing: OwnStanding
   readonly #wakeup: Wakeup
-  #toldOf: Standing | undefined
   #closed = false
 
   constructor(options: AheadOptions) {
@@ -51,17 +52,18 @@ export class OwnPosition {
     if (this.#closed) return
     for (const effect of effects) {
       if (effect.type === 'raise') void this.#raise(effect.generation)
-      else this.#giveUp(effect.standing, effect.suspend)
+      else this.#giveUp(effect.suspend)
     }
     this.#wakeup.at(this.#standing.wakeAtMs())
   }
 
   /** Never rejects. */
   async #raise(generation: number): Promise<void> {
-    const { logger, publishing, onOwnDatacenterAhead, datacenter, clock } = this.#options
+    const { logger, publishing, onOwnDatacenterAhead, datacenter, clock, report } = this.#options
     const fields = { datacenter, generation, own: publishing.source.epoch.generation }
     publishing.suspend()
-    logger.warn(fields, 'the mesh knows more of this datacenter than its store does: raising its generation')
+    const message = `the mesh knows more of this datacenter than its store does, which was restored or begun anew: its generation rises above ${generation}, and what the store holds becomes the truth`
+    report({ kind: 'store-behind', datacenter, node: '', message })
     try {
       const source = await onOwnDatacenterAhead!({ generation })
       this.#standing.raised()
@@ -74,16 +76,12 @@ export class OwnPosition {
     this.#run([])
   }
 
-  #giveUp(standing: Standing, suspend: boolean): void {
-    const { logger, publishing, datacenter } = this.#options
+  #giveUp(suspend: boolean): void {
+    const { publishing, datacenter, report } = this.#options
     if (suspend) publishing.suspend()
-    if (this.#toldOf === standing) return
-    this.#toldOf = standing
     const consequence = suspend ? 'it publishes nothing' : 'others ignore what it publishes'
-    logger.error(
-      { datacenter, standing },
-      `another store speaks for this datacenter, or this one was rolled back: ${consequence}`,
-    )
+    const message = `another store speaks for this datacenter, or this one was rolled back, again and again: ${consequence}; end all servers of it but one`
+    report({ kind: 'rival-store', datacenter, node: '', message })
   }
 
   close(): void {

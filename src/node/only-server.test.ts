@@ -29,7 +29,8 @@ function world() {
   }
   let listener: Listener | undefined
   let uptimeMs: unknown
-  const federation: Pick<Federation, 'onOwnPeer' | 'call' | 'handle'> = {
+  const federation: Pick<Federation, 'onOwnPeer' | 'call' | 'handle' | 'problems'> = {
+    problems: { list: () => [], report: ({ message }) => errors.push(message) },
     onOwnPeer(given) {
       listener = given
       return () => {

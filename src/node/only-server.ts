@@ -9,7 +9,7 @@ import { AtollError, messageOf } from '../model/errors.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
 
 /** Who runs for longer than this stays, whoever was first. */
-const NEWCOMER_MS = 60_000
+export const NEWCOMER_MS = 60_000
 /** Started together, as far as two processes can tell; then their ids decide. */
 const TOGETHER_MS = 1_000
 const ASK_MS = 5_000
@@ -17,7 +17,7 @@ const ASK_MS = 5_000
 export const UPTIME = 'node.uptime'
 
 export interface OnlyServerOptions {
-  readonly federation: Pick<Federation, 'onOwnPeer' | 'call' | 'handle'>
+  readonly federation: Pick<Federation, 'onOwnPeer' | 'call' | 'handle' | 'problems'>
   readonly datacenter: string
   readonly nodeId: string
   readonly clock: Clock
@@ -60,7 +60,8 @@ export class OnlyServer {
       const aheadMs = this.#uptimeMs() - uptimeMs
       const isFirst = Math.abs(aheadMs) < TOGETHER_MS ? this.#options.nodeId < nodeId : aheadMs > 0
       if (!isFirst && this.#uptimeMs() < NEWCOMER_MS) return this.#refuse(node, address)
-      logger.error({ datacenter, node, address }, 'another server of this datacenter came up: it is one too many')
+      const message = `another server of this datacenter came up: ${node}, at ${address}; it has a store of its own and is one too many: end one of the two`
+      federation.problems.report({ kind: 'second-server', datacenter, node, message })
     } catch (error) {
       const fields = { datacenter, node, address, reason: messageOf(error) }
       logger.error(fields, 'another server of this datacenter came up, and does not say which of the two was first')

@@ -7,8 +7,23 @@ export interface MeshStatus {
   readonly datacenters: readonly DatacenterStatus[]
   /** This node's doubt in itself: 0 is none. While it has some, others get more time before it suspects them. */
   readonly doubt: { readonly score: number; readonly of: number }
+  /** What is wrong with identities, latest first; kept for ten minutes after it was last seen. */
+  readonly problems: readonly ProblemStatus[]
   /** Connections of this node. */
   readonly links: readonly LinkStatus[]
+}
+
+export interface ProblemStatus {
+  /** One of a closed list, for scripts: `key-in-use`, `name-taken`, `rival-store`, `second-server`, `store-behind`, `restored`. */
+  readonly kind: string
+  readonly datacenter: string
+  /** '' where it is about the whole DC. */
+  readonly node: string
+  /** What is so, and what to do. */
+  readonly message: string
+  /** Milliseconds since it was first and last seen. */
+  readonly firstSeenMs: number
+  readonly lastSeenMs: number
 }
 
 export interface DatacenterStatus {

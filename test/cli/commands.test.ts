@@ -470,6 +470,21 @@ describe('mesh', () => {
     )
     expect(JSON.parse((await atoll(['mesh', '--json'])).out)).toEqual(mesh)
   })
+
+  it('says what is overdue, and what is wrong with identities', async () => {
+    const Datacenters = mesh.Datacenters.map((each) => ({ ...each, Suspected: each.Datacenter === 'ap-1' }))
+    const problem = {
+      Kind: 'key-in-use',
+      Datacenter: 'us-1',
+      Node: 'n',
+      Message: 'two\x1b processes',
+      LastSeenMs: 1500,
+    }
+    node.on('GET /v1/mesh', { body: { ...mesh, Datacenters, Problems: [problem] } })
+    const { out } = await atoll(['mesh'])
+    expect(out).toMatch(/^ap-1 +live, overdue, not reachable /m)
+    expect(out).toContain('key-in-use: two\\u001b processes (seen 1.5 s ago)\nas seen by')
+  })
 })
 
 describe('rtt', () => {

@@ -157,6 +157,22 @@ describe('directory', () => {
   })
 })
 
+describe('a gateway whose key two processes use', () => {
+  it('is noticed when its former life goes on, and not when that is only late', () => {
+    const h = new Harness()
+    h.hear('beacon', { boot: 1, sequence: 10 }, 0)
+    expect(h.hear('beacon', { boot: 2, sequence: 1 }, 1000)).toMatchObject({ fresh: true, twin: false })
+    const hear = (sequence: number, now: number, via?: Via) => h.hear('beacon', { boot: 1, sequence }, now, via)
+    expect(hear(11, 1100)).toMatchObject({ fresh: false, twin: false })
+    expect([12, 13, 14, 15].map((sequence) => hear(sequence, 9000, 'hearsay'))).not.toContainEqual(
+      expect.objectContaining({ twin: true }),
+    )
+    const twins = [16, 17, 18, 19].map((sequence, i) => hear(sequence, 10_000 + i * 1000))
+    expect(twins.map((heard) => heard.type === 'heard' && heard.twin)).toEqual([false, false, true, true])
+    expect(h.hear('beacon', { boot: 2, sequence: 2 }, 15_000)).toMatchObject({ fresh: true, twin: false })
+  })
+})
+
 describe('a directory that misses signs of life', () => {
   /** Beacons of these DCs every second up to `to`, ticks every 200 ms. */
   function mesh(datacenters: readonly string[], to: number, options: DirectoryOptions = {}) {

@@ -7,6 +7,7 @@ import type { PeerIdentity } from '../host.ts'
 import { isNewer, type Opened, type Stamp } from './head.ts'
 import { Chains, type HeardHeartbeat, type Heartbeat } from './heartbeat.ts'
 import { MAX_DATACENTERS, MAX_GATEWAYS_PER_DATACENTER } from './limits.ts'
+import { FormerLife } from './lives.ts'
 import { DEFAULT_PULSE, Pulse, type PulseOptions } from './pulse.ts'
 import { decodeReach, type Reach } from './reach.ts'
 
@@ -30,6 +31,8 @@ export interface Gateway {
   /** Whom it was connected to when it last said so (reach.ts), at `reachMs`; undefined when it never did. */
   readonly reach: Reach | undefined
   readonly reachMs: number
+  /** The life before the present one, when that was heard too. */
+  readonly former: FormerLife | undefined
 }
 
 export type Heard =
@@ -44,6 +47,8 @@ export type Heard =
       readonly newGateway: boolean
       readonly newDatacenter: boolean
       readonly moved: boolean
+      /** A second process speaks with the key of this gateway. */
+      readonly twin: boolean
     }
   /** A second DC under a name that is taken. */
   | { readonly type: 'conflict' }
@@ -199,6 +204,9 @@ export class Directory {
       return this.#add(known, identity, stamp, addresses, bytes, hasHead, via, nowMs)
     }
     const newer = isNewer(stamp, gateway.stamp)
+    const twin = via !== 'hearsay' && gateway.former?.heard(stamp, nowMs) === true
+    if (newer && stamp.boot !== gateway.stamp.boot && gateway.heardMs !== undefined)
+      gateway.former = new FormerLife(gateway.stamp, nowMs)
     if (newer) gateway.stamp = { boot: stamp.boot, sequence: stamp.sequence }
     // What is told from memory may be an hour old: it is where to count from, no sign of life.
     const fresh = newer && via !== 'hearsay'
@@ -212,7 +220,7 @@ export class Directory {
       Object.assign(gateway, { addresses, record: bytes, recordStamp: stamp, node: identity.node })
     }
     const latest = !isNewer(gateway.stamp, stamp)
-    return { type: 'heard', fresh, latest, newGateway: false, newDatacenter: false, moved }
+    return { type: 'heard', fresh, latest, newGateway: false, newDatacenter: false, moved, twin }
   }
 
   #add(
@@ -248,9 +256,10 @@ export class Directory {
       suspectsMs: nowMs,
       reach: undefined,
       reachMs: nowMs,
+      former: undefined,
       sinceMs: nowMs,
     })
-    return { type: 'heard', fresh, latest: true, newGateway: true, newDatacenter, moved: true }
+    return { type: 'heard', fresh, latest: true, newGateway: true, newDatacenter, moved: true, twin: false }
   }
 
   /** Makes room by the gateway that was silent for longest; false when all were heard in the last minute. */

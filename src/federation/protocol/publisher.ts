@@ -150,7 +150,10 @@ export class Publisher {
   setSpeaking(speaking: boolean): void {
     this.#speaking = speaking
   }
-  /** A message of this gateway was seen. One that it never said is of a former life, since when the clock went back. */
+  get stamp(): Stamp {
+    return { boot: this.#boot, sequence: this.#sequence }
+  }
+  /** Goes on above a message in this gateway's name that it never said: of a former life, since when the clock went back. */
   seen(stamp: Stamp): void {
     if (!isNewer(stamp, { boot: this.#boot, sequence: this.#sequence })) return
     this.#boot = stamp.boot + 1

@@ -124,6 +124,10 @@ export class Replica {
   ageMs(nowMs: number): number {
     return Math.max(0, nowMs - this.#stoodMs)
   }
+  /** Another store speaks in the epoch that counts, with another random part; until a newer epoch settles it. */
+  get hasRival(): boolean {
+    return this.#epochConflict
+  }
   isQuarantined(nowMs: number): boolean {
     return nowMs - this.#conflictMs < this.#options.quarantineMs
   }

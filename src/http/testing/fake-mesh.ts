@@ -83,6 +83,7 @@ export function fakeMesh(): FakeMesh {
       runtime: 'node',
       datacenters: [],
       doubt: { score: 0, of: 4 },
+      problems: [],
       links: [],
     }),
     leader: () => '127.0.0.1:8300',

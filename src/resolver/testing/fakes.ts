@@ -197,6 +197,7 @@ export class FakeRemote implements RemoteDatacenter {
 export class FakeFederation implements Federation {
   readonly peerId = 'self'
   readonly addresses = ['/ip4/127.0.0.1/tcp/1/p2p/self']
+  readonly problems = { list: () => [], report: () => {} }
   readonly awareness = { score: 0, maxScore: 4 }
   readonly list: FakeRemote[] = []
   readonly calls: { target: string | undefined; method: string; payload: unknown; deadlineMs: number }[] = []
