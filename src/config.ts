@@ -41,6 +41,91 @@ const httpSchema = z
   })
   .prefault({})
 
+const seconds = z.number().int().min(0).max(2_147_483_647)
+const milliseconds = (max: number) => z.number().int().min(1).max(max)
+/** Networks that are not on the Internet: nobody there is flooded from outside by forged queries. */
+const PRIVATE_NETWORKS = [
+  '127.0.0.0/8',
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '100.64.0.0/10',
+  '169.254.0.0/16',
+  '::1/128',
+  'fc00::/7',
+  'fe80::/10',
+]
+
+const dnsSchema = z
+  .strictObject({
+    /** Whether names are answered at all. */
+    enabled: z.boolean().default(true),
+    /** Address that DNS listens on, by UDP and TCP. */
+    host: z.string().min(1).default('127.0.0.1'),
+    /** 0 picks one that is free for both. */
+    port: port.default(8600),
+    /** Domains that are answered; names for addresses (PTR) are in the first. */
+    domains: z
+      .array(
+        z
+          .string()
+          .regex(
+            /^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,8}\.?$/,
+            'use labels of letters, digits, "-" and "_" with dots between them',
+          )
+          .transform((domain) => domain.replace(/\.$/, '').toLowerCase()),
+      )
+      .min(1)
+      .max(8)
+      .default(['atoll', 'consul']),
+    /** Resolvers for all other names, as address or address:port, asked in order; without any, other names are refused. */
+    recursors: z.array(z.string().min(1)).max(8).default([]),
+    /** How long each recursor is waited for. */
+    recursorTimeoutMs: milliseconds(10_000).default(2_000),
+    /** Look-ups that wait for recursors or servers at once; each costs a few KB. More get a SERVFAIL. */
+    maxPending: z.number().int().min(1).max(100_000).default(1_000),
+    /** How long answers may be kept by who asked. 0: not at all, so that a change counts at once. */
+    ttlSeconds: z
+      .strictObject({
+        node: seconds.default(0),
+        /** By service: a name, the beginning of one (`web*`), or `*`; the longest that fits counts. */
+        service: z.record(z.string().min(1).max(255), seconds).default({}),
+      })
+      .prefault({}),
+    /** What the SOA record says; `minimumSeconds` is how long "no such name" may be kept. */
+    soa: z
+      .strictObject({
+        refreshSeconds: seconds.default(3_600),
+        retrySeconds: seconds.default(600),
+        expireSeconds: seconds.default(86_400),
+        minimumSeconds: seconds.default(0),
+      })
+      .prefault({}),
+    /** Leave out instances in the state warning. */
+    onlyPassing: z.boolean().default(false),
+    /** Mark answers that were cut (TC), so that clients ask again by TCP. */
+    truncate: z.boolean().default(true),
+    /** Most addresses in one answer; 0: as many as fit. */
+    addressLimit: z.number().int().min(0).max(1_000).default(0),
+    /** Tell the meta data of nodes as TXT beside their addresses; costs room in the answer. */
+    nodeMetaTxt: z.boolean().default(true),
+    /** Largest answer by UDP, for clients that take so much (EDNS). Above 1,232, answers come in fragments. */
+    maxUdpBytes: z.number().int().min(512).max(65_000).default(8_192),
+    /** TCP connections at once; each costs about 10 KB. More are closed. */
+    maxTcpConnections: z.number().int().min(1).max(100_000).default(1_000),
+    /** A TCP connection without queries is closed after so long. */
+    tcpIdleMs: milliseconds(600_000).default(10_000),
+    rateLimit: z
+      .strictObject({
+        /** Answers by UDP a second to one network (/24, /56) that is not exempt; 0: no limit. */
+        responsesPerSecond: z.number().int().min(0).max(10_000_000).default(500),
+        /** Networks without a limit, as CIDR; the private ones unless given. */
+        exempt: z.array(z.string()).max(64).default(PRIVATE_NETWORKS),
+      })
+      .prefault({}),
+  })
+  .prefault({})
+
 const federationSchema = z
   .strictObject({
     /** Address that libp2p listens on. */
@@ -92,6 +177,7 @@ export const configSchema = z.strictObject({
   dataDirectory: z.string().min(1).optional(),
   preset: z.enum(['dev', 'lan', 'wan']).optional(),
   http: httpSchema,
+  dns: dnsSchema,
   federation: federationSchema,
   store: storeSchema,
   log: logSchema,

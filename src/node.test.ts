@@ -21,6 +21,7 @@ const configOf = (name: string, more: Partial<ConfigInput> = {}): ConfigInput =>
   datacenter: 'eu-1',
   dataDirectory: join(folder, name),
   http: { port: 0 },
+  dns: { port: 0 },
   federation: { port: 0 },
   log: { level: 'silent' },
   ...more,

@@ -2,6 +2,7 @@
 import { hostname } from 'node:os'
 import { createAgent, type LocalAgent } from './agent/agent.ts'
 import { type Config, type ConfigInput, nodeNameOf, PRESETS, parseConfig } from './config.ts'
+import { type RunningDnsServer, startDnsServer } from './dns/server.ts'
 import type { Federation } from './federation/federation.ts'
 import type { Host } from './federation/host.ts'
 import { openFederation } from './federation/open.ts'
@@ -49,6 +50,8 @@ export interface RunningNode {
   readonly http: { readonly host: string; readonly port: number }
   /** Base URL of the API. */
   readonly httpAddress: string
+  /** Where names are answered, by UDP and TCP; undefined where they are not. */
+  readonly dns: { readonly host: string; readonly port: number } | undefined
   /**
    * Resolves once the node has ended, by `stop` or by itself (it left). Rejects with AtollError 'conflict' once it has
    * ended because its DC has another server, or another process its key.
@@ -68,7 +71,7 @@ interface Frame {
   readonly bootId: string
   readonly parts: StopStack
   /** Where this node listens: a port of 0 and no addresses until it does. */
-  readonly ports: { http: number; libp2p: number }
+  readonly ports: { http: number; libp2p: number; dns: number }
   readonly listening: { addresses: readonly string[] }
 }
 
@@ -84,7 +87,7 @@ export async function startNode(input: ConfigInput, options: NodeOptions = {}): 
   const parts = new StopStack(clock, logger)
   try {
     const nodeId = await loadNodeId(disk, random, config.dataDirectory)
-    const ports = { http: config.http.port, libp2p: config.federation.port }
+    const ports = { http: config.http.port, libp2p: config.federation.port, dns: config.dns.port }
     const listening = { addresses: [] }
     const frame: Frame = { config, runtime, logger, name, nodeId, bootId: random.uuid(), parts, ports, listening }
     return await startParts(frame, options)
@@ -151,8 +154,12 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
   if (server) await registerServer(server.catalog, self())
   runtime.releaseMemory?.()
   const http = await startHttp(frame, mesh.door)
+  const dns = await startDns(frame, mesh.door)
   for (const one of [only, process]) one?.assert((refusal) => void parts.stop().finally(() => stopped.reject(refusal)))
-  logger.info({ http: http.port, addresses: host.addresses, server: isServer, version: VERSION }, 'ready')
+  logger.info(
+    { http: http.port, dns: dns?.port, addresses: host.addresses, server: isServer, version: VERSION },
+    'ready',
+  )
   return {
     node: frame.name,
     datacenter: config.datacenter,
@@ -160,6 +167,7 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
     addresses: host.addresses,
     http: { host: http.hostname, port: http.port },
     httpAddress: `http://${http.hostname.includes(':') ? `[${http.hostname}]` : http.hostname}:${http.port}`,
+    dns: dns && { host: dns.hostname, port: dns.port },
     ended: stopped.promise,
     stop,
   }
@@ -426,4 +434,13 @@ async function startHttp(frame: Frame, mesh: RunningMesh): Promise<{ hostname: s
   })
   frame.ports.http = http.port
   return http
+}
+
+async function startDns(frame: Frame, mesh: RunningMesh): Promise<RunningDnsServer | undefined> {
+  const { config, runtime, logger, parts } = frame
+  if (!config.dns.enabled) return undefined
+  const dns = await startDnsServer({ mesh, runtime, settings: config.dns, logger: logger.child({ part: 'dns' }) })
+  parts.push('dns', () => dns.close())
+  frame.ports.dns = dns.port
+  return dns
 }

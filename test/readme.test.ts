@@ -30,12 +30,12 @@ interface Place {
 
 async function placeFor(section: Section): Promise<Place> {
   const folder = await mkdtemp(join(tmpdir(), 'atoll-readme-'))
-  const base = await freeBlock(3 * BLOCK)
-  const [own] = await freePorts(1)
+  const base = await freeBlock(4 * BLOCK)
+  const [own, ownDns] = await freePorts(2)
   const mesh = `readme-${base}`
   const topology = JSON.parse(await readFile(join(PROJECT_ROOT, 'topology/three-dc.json'), 'utf8')) as object
   const file = join(folder, 'three-dc.json')
-  const ports = { http: base, libp2p: base + BLOCK, services: base + 2 * BLOCK, step: 1 }
+  const ports = { http: base, libp2p: base + BLOCK, services: base + 2 * BLOCK, dns: base + 3 * BLOCK, step: 1 }
   await writeFile(file, JSON.stringify({ ...topology, mesh, ports }))
   await writeFile(join(folder, '.curlrc'), 'silent\n')
   const usesMesh = section.steps.some(({ commands }) => commands.includes('npm start'))
@@ -48,16 +48,18 @@ async function placeFor(section: Section): Promise<Place> {
     ATOLL_NODE: 'laptop',
     ATOLL_HTTP_ADDR: `127.0.0.1:${base}`,
     ATOLL_HTTP_PORT: String(base),
+    ATOLL_DNS_PORT: String(usesMesh ? ownDns : base + 3 * BLOCK),
     ATOLL_PORT: String(usesMesh ? own : base + BLOCK),
   })
   const portOf = (port: number): number => {
     if (port >= 8500 && port < 8600) return base + (port - 8500) / 10
     if (port >= 8300 && port < 8400) return base + BLOCK + (port - 8300) / 10
+    if (port >= 8600 && port < 8700) return base + 3 * BLOCK + (port - 8600) / 10
     return port
   }
   const here = (command: string): string =>
     command
-      .replace(/(?<=localhost:|port )\d{4}\b/g, (port) => String(portOf(Number(port))))
+      .replace(/(?<=localhost:|port |-p )\d{4}\b/g, (port) => String(portOf(Number(port))))
       .replace(/^npm start$/, `npm start -- '${file}'`)
   return { folder, base, env, here }
 }
@@ -145,7 +147,7 @@ for (const section of page) {
     })
     afterAll(async () => {
       await Promise.all(background.map((each) => each.stop()))
-      const ports = Array.from({ length: 3 * BLOCK }, (_, index) => place.base + index)
+      const ports = Array.from({ length: 4 * BLOCK }, (_, index) => place.base + index)
       const deadline = performance.now() + 5000
       const taken = async () => (await Promise.all(ports.map(isFree))).some((free) => !free)
       while ((await taken()) && performance.now() < deadline) await pause()

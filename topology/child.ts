@@ -25,6 +25,7 @@ const configOf = (settings: NodeSettings): ConfigInput => ({
   nodeMeta: { runtime: settings.runtime },
   dataDirectory: settings.dataDirectory,
   http: { host: settings.host, port: settings.httpPort },
+  dns: { host: settings.host, port: settings.dnsPort },
   federation: {
     host: settings.host,
     port: settings.libp2pPort,

@@ -3,7 +3,12 @@ import { createServer } from 'node:net'
 import { LauncherError } from './errors.ts'
 import { HOST, type MeshPlan, type PortField, type PortSource, portsInPlan } from './plan.ts'
 
-const FLAG: Record<PortField, string> = { http: '--http-port', libp2p: '--libp2p-port', services: '--service-port' }
+const FLAG: Record<PortField, string> = {
+  http: '--http-port',
+  libp2p: '--libp2p-port',
+  dns: '--dns-port',
+  services: '--service-port',
+}
 
 export function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -64,5 +69,5 @@ export function portSource(ports: readonly number[]): PortSource {
     if (port === undefined) throw new LauncherError(`the plan needs more than ${ports.length} ports`)
     return port
   }
-  return { http: take, libp2p: take, services: (count) => Array.from({ length: count }, take) }
+  return { http: take, libp2p: take, dns: take, services: (count) => Array.from({ length: count }, take) }
 }

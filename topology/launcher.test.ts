@@ -48,7 +48,7 @@ async function up(changes: Partial<TopologyInput> = {}): Promise<Launched> {
     name: 'test-mesh',
     datacenters: [{ name: 'a' }, { name: 'b', clients: 0 }],
     links: [{ between: ['a', 'b'], rttMs: 80 }],
-    ports: { http: base, libp2p: base + 10, services: base + 20, step: 1 },
+    ports: { http: base, libp2p: base + 10, dns: base + 30, services: base + 20, step: 1 },
     services: [{ name: 'web', instances: { a: 2 } }],
     ...changes,
   }
@@ -96,7 +96,7 @@ const answers = async (port: number): Promise<boolean> =>
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'atoll-launcher-'))
-  base = await freeBlock(30)
+  base = await freeBlock(40)
 })
 afterEach(async () => {
   if (launcher !== undefined && isRunning(launcher.process.pid!)) process.kill(launcher.process.pid!, 'SIGKILL')

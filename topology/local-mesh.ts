@@ -43,6 +43,8 @@ export interface NodeSnapshot {
   readonly readyMs: number
   readonly http: string
   readonly libp2p: string
+  /** Port of UDP and TCP. */
+  readonly dns: number
   readonly logFile: string
 }
 
@@ -187,6 +189,7 @@ export class LocalMesh {
       readyMs: Math.round(worker.readyMs),
       http: `http://${HOST}:${plan.httpPort}`,
       libp2p: fullAddress(worker, plan),
+      dns: plan.dnsPort,
       logFile: worker.logFile,
     }))
   }
@@ -214,6 +217,7 @@ export class LocalMesh {
       host: HOST,
       httpPort: plan.httpPort,
       libp2pPort: plan.libp2pPort,
+      dnsPort: plan.dnsPort,
       dataDirectory: plan.dataDirectory,
       join: plan.join,
       logLevel: this.plan.topology.logLevel,

@@ -10,6 +10,7 @@ const HELP = `Runs a mesh of Atoll nodes on this machine, with an emulated WAN b
       --keep                    go on with the data of the last run
       --http-port PORT          HTTP port of the first node; the others follow in the file's steps
       --libp2p-port PORT        the same for libp2p
+      --dns-port PORT           the same for DNS
       --service-port PORT       the same for the sample backends
       --name NAME               run it under another name, so that two may run at once
 
@@ -35,6 +36,7 @@ const OPTIONS = {
   name: { type: 'string' },
   'http-port': { type: 'string' },
   'libp2p-port': { type: 'string' },
+  'dns-port': { type: 'string' },
   'service-port': { type: 'string' },
 } as const
 
@@ -64,6 +66,7 @@ async function main(argv: readonly string[]): Promise<number> {
       name: values.name,
       httpPort: portOf(values, 'http-port'),
       libp2pPort: portOf(values, 'libp2p-port'),
+      dnsPort: portOf(values, 'dns-port'),
       servicePort: portOf(values, 'service-port'),
     })
   }
@@ -114,7 +117,7 @@ function numberOf(what: string, text: string): number {
   return value
 }
 
-function portOf(flags: Flags, name: 'http-port' | 'libp2p-port' | 'service-port'): number | undefined {
+function portOf(flags: Flags, name: 'http-port' | 'libp2p-port' | 'dns-port' | 'service-port'): number | undefined {
   const text = flags[name]
   if (text === undefined) return undefined
   const port = Number(text)

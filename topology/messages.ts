@@ -17,6 +17,7 @@ export interface NodeSettings {
   readonly host: string
   readonly httpPort: number
   readonly libp2pPort: number
+  readonly dnsPort: number
   readonly dataDirectory: string
   readonly join: readonly string[]
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'

@@ -12,6 +12,7 @@ export interface NodePlan {
   readonly runtime: RuntimeName
   readonly httpPort: number
   readonly libp2pPort: number
+  readonly dnsPort: number
   readonly dataDirectory: string
   /** Multiaddrs that it is told to join. */
   readonly join: readonly string[]
@@ -43,6 +44,7 @@ export interface MeshPlan {
 export interface PortSource {
   http(): number
   libp2p(): number
+  dns(): number
   /** Ports of one datacenter's backends. */
   services(count: number): readonly number[]
 }
@@ -65,6 +67,7 @@ export function planMesh(topology: Topology, options: PlanOptions): MeshPlan {
       runtime: runtimeAt(dc.runtime, index),
       libp2pPort: ports.libp2p(),
       httpPort: ports.http(),
+      dnsPort: ports.dns(),
       dataDirectory: join(options.dataDirectory, node.name),
     })),
   )
@@ -88,6 +91,7 @@ export function portsInPlan(plan: MeshPlan): { port: number; what: string; field
     ...plan.nodes.flatMap((node) => [
       { port: node.httpPort, what: `HTTP of ${node.name}`, field: 'http' as const },
       { port: node.libp2pPort, what: `libp2p of ${node.name}`, field: 'libp2p' as const },
+      { port: node.dnsPort, what: `DNS of ${node.name}`, field: 'dns' as const },
     ]),
     ...plan.backends.flatMap((backend) =>
       backend.instances.map((each) => ({
@@ -98,7 +102,7 @@ export function portsInPlan(plan: MeshPlan): { port: number; what: string; field
     ),
   ]
 }
-export type PortField = 'http' | 'libp2p' | 'services'
+export type PortField = 'http' | 'libp2p' | 'dns' | 'services'
 
 function rolesOf(dc: Topology['datacenters'][number]): { role: NodeRole; name: string }[] {
   const of = (role: NodeRole, count: number) =>
@@ -130,9 +134,10 @@ function planBackend(topology: Topology, dc: string, nodes: readonly NodePlan[],
 }
 
 function portsOf(topology: Topology): PortSource {
-  const { http, libp2p, services, step } = topology.ports
+  const { http, libp2p, dns, services, step } = topology.ports
   let nextHttp = http
   let nextLibp2p = libp2p
+  let nextDns = dns
   let nextServices = services
   const take = (port: number, field: PortField): number => {
     if (port <= 65_535) return port
@@ -147,6 +152,11 @@ function portsOf(topology: Topology): PortSource {
     libp2p() {
       const port = take(nextLibp2p, 'libp2p')
       nextLibp2p += step
+      return port
+    },
+    dns() {
+      const port = take(nextDns, 'dns')
+      nextDns += step
       return port
     },
     services(count) {

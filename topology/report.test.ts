@@ -16,6 +16,7 @@ const node = (datacenter: string, role: string, port: number): NodeSnapshot => (
   readyMs: 900,
   http: `http://127.0.0.1:${port}`,
   libp2p: `/ip4/127.0.0.1/tcp/${port - 200}/p2p/12D3KooW`,
+  dns: port + 100,
   logFile: '/logs',
 })
 const status: LauncherStatus = {
@@ -33,9 +34,9 @@ const seen = { roundTrips: { a: { b: 80.44 }, b: { a: 160 } }, passing: { web: {
 describe('tables', () => {
   it('shows nodes, and their state only when one is not ready', () => {
     expect(nodeTable(status, plain)).toEqual([
-      'NODE       DC   ROLE     RUNTIME       HTTP                    LIBP2P',
-      'a-server   a    server   node 24.0.0   http://localhost:8500   /ip4/127.0.0.1/tcp/8300',
-      'b-server   b    server   node 24.0.0   http://localhost:8510   /ip4/127.0.0.1/tcp/8310',
+      'NODE       DC   ROLE     RUNTIME       HTTP                    DNS    LIBP2P',
+      'a-server   a    server   node 24.0.0   http://localhost:8500   8600   /ip4/127.0.0.1/tcp/8300',
+      'b-server   b    server   node 24.0.0   http://localhost:8510   8610   /ip4/127.0.0.1/tcp/8310',
     ])
     const killed = { ...status, nodes: [status.nodes[0]!, { ...status.nodes[1]!, state: 'killed' as const }] }
     expect(nodeTable(killed, plain)[2]).toMatch(/killed$/)

@@ -19,13 +19,14 @@ export const datacentersOf = (status: LauncherStatus): string[] => [
 
 export function nodeTable(status: LauncherStatus, style: Style): string[] {
   const allReady = status.nodes.every((node) => node.state === 'ready')
-  const heads = ['NODE', 'DC', 'ROLE', 'RUNTIME', 'HTTP', 'LIBP2P', ...(allReady ? [] : ['STATE'])]
+  const heads = ['NODE', 'DC', 'ROLE', 'RUNTIME', 'HTTP', 'DNS', 'LIBP2P', ...(allReady ? [] : ['STATE'])]
   const rows = status.nodes.map((node) => [
     style.bold(node.name),
     node.datacenter,
     node.role,
     node.runtime,
     style.cyan(local(node.http)),
+    String(node.dns),
     withoutPeer(node.libp2p),
     ...(allReady ? [] : [node.state === 'ready' ? style.green('ready') : style.red(node.state)]),
   ])

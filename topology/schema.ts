@@ -63,6 +63,8 @@ const ports = z.strictObject({
   /** HTTP port of the first node; the others follow `step` apart. */
   http: port.default(8500),
   libp2p: port.default(8300),
+  /** By UDP and TCP. */
+  dns: port.default(8600),
   /** Port of the first sample backend; each datacenter begins `step` further. */
   services: port.default(9000),
   step: z.number().int().min(1).max(1000).default(10),
@@ -86,7 +88,7 @@ const schema = z.strictObject({
   links: z.array(link).default([]),
   /** The same as a table, either triangle of it: `{ "a": { "b": 80 } }`. */
   matrix: z.record(z.string(), z.record(z.string(), rttMs)).optional(),
-  ports: ports.default({ http: 8500, libp2p: 8300, services: 9000, step: 10 }),
+  ports: ports.default({ http: 8500, libp2p: 8300, dns: 8600, services: 9000, step: 10 }),
   services: z.array(service).max(50).default([]),
   /** Folder of the nodes' data, relative to the project; by default inside of `.atoll/<name>/`. */
   dataDirectory: z.string().min(1).optional(),

@@ -22,6 +22,7 @@ export interface UpOptions {
   readonly name: string | undefined
   readonly httpPort: number | undefined
   readonly libp2pPort: number | undefined
+  readonly dnsPort: number | undefined
   readonly servicePort: number | undefined
 }
 
@@ -137,7 +138,7 @@ function show(launcher: Launcher, seen: Seen, topology: Topology, style: Style):
 async function describe(options: UpOptions): Promise<Topology> {
   const path = findFile(options.file ?? 'three-dc')
   const topology = await loadTopology(path)
-  const { http, libp2p, services } = topology.ports
+  const { http, libp2p, dns, services } = topology.ports
   const changed = {
     ...topology,
     name: options.name ?? topology.name,
@@ -145,6 +146,7 @@ async function describe(options: UpOptions): Promise<Topology> {
       ...topology.ports,
       http: options.httpPort ?? http,
       libp2p: options.libp2pPort ?? libp2p,
+      dns: options.dnsPort ?? dns,
       services: options.servicePort ?? services,
     },
   }

@@ -36,6 +36,32 @@ const flags = {
     env: ['ATOLL_HTTP_PORT'],
     purpose: 'its port, 0 for a free one; 8500, or a free one if that is taken, unless given',
   },
+  'dns-host': {
+    type: 'string',
+    value: 'host',
+    env: ['ATOLL_DNS_HOST'],
+    purpose: 'address that DNS listens on, by UDP and TCP; 127.0.0.1 unless given',
+  },
+  'dns-port': {
+    type: 'number',
+    value: 'port',
+    env: ['ATOLL_DNS_PORT'],
+    purpose: 'its port, 0 for a free one; 8600, or a free one if that is taken, unless given',
+  },
+  domain: {
+    type: 'list',
+    value: 'name',
+    commas: true,
+    env: ['ATOLL_DOMAIN'],
+    purpose: 'domains that DNS answers; atoll and consul unless given',
+  },
+  recursor: {
+    type: 'list',
+    value: 'address',
+    commas: true,
+    env: ['ATOLL_RECURSOR'],
+    purpose: 'resolvers for all other names, as address:port',
+  },
   bind: {
     type: 'string',
     value: 'host',
@@ -190,6 +216,7 @@ export function configFromFlags({ flags: values, given }: Pick<Context<typeof fl
     }),
     taggedAddresses: wan === undefined ? {} : { wan },
     http: take({ host: 'http-host', port: 'http-port' }),
+    dns: take({ host: 'dns-host', port: 'dns-port', domains: 'domain', recursors: 'recursor' }),
     federation: take({
       host: 'bind',
       port: 'port',
@@ -230,14 +257,17 @@ async function readConfig(path: string, { io }: Context<typeof flags>): Promise<
 
 function announce(
   { json, print, printJson }: Context<typeof flags>,
-  { node, datacenter, httpAddress, addresses }: RunningNode,
+  { node, datacenter, httpAddress, dns, addresses }: RunningNode,
 ): void {
+  const dnsAddress = dns && `${dns.host.includes(':') ? `[${dns.host}]` : dns.host}:${dns.port}`
   if (json) {
-    printJson({ Node: node, Datacenter: datacenter, HTTP: httpAddress, Addresses: addresses }, { stream: true })
+    const shown = { Node: node, Datacenter: datacenter, HTTP: httpAddress, DNS: dnsAddress, Addresses: addresses }
+    printJson(shown, { stream: true })
     return
   }
   print(`${node} of ${datacenter} is ready`)
   print(`  HTTP    ${httpAddress}`)
+  if (dnsAddress !== undefined) print(`  DNS     ${dnsAddress}`)
   for (const address of addresses) print(`  libp2p  ${address}`)
 }
 

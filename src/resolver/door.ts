@@ -64,7 +64,7 @@ const MAX_KEPT_ENTRIES = 300_000
  * may be such, and what it stood for may be over. So long is waited for it to be reached all the same.
  */
 const FOREIGN_INDEX_MS = 2_000
-/** How long an answer keeps its order by distance. */
+/** How long an answer keeps its order by distance, and one about an address what it was read from. */
 const SORTED_FOR_MS = 1_000
 
 /** Whose tables answer: the own DC's, one replica's, or those of several DCs. */
@@ -260,11 +260,13 @@ class Door implements RunningMesh {
       also = [],
     } = read(view, question, {
       agentNode: view.datacenter === this.datacenter ? this.nodeName : undefined,
+      nowMs: this.#options.clock.nowMs(),
     })
     const index = Math.max(...topics.map((topic) => topic.index))
     const base = { value, index, datacenter: view.datacenter, failover: undefined, routed: false }
     // Distances change all the time: that is no change of the answer, only of its order.
-    const expiresAtMs = 'near' in question && question.near ? this.#options.clock.nowMs() + SORTED_FOR_MS : undefined
+    const ages = question.kind === 'address' || ('near' in question && question.near)
+    const expiresAtMs = ages ? this.#options.clock.nowMs() + SORTED_FOR_MS : undefined
     return { ...base, topics: also.length === 0 ? topics : [...topics, ...also], expiresAtMs }
   }
 

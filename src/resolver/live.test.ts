@@ -170,6 +170,20 @@ describe('a question that is kept live', () => {
 })
 
 describe('what this node wrote', () => {
+  it('is not hidden by what stale asked of the own datacenter, or of the nearest', async () => {
+    for (const datacenter of [undefined, 'nearest']) {
+      const server = new Server()
+      const stale: AskOptions = { principal: anonymous, consistency: 'stale', datacenter }
+      const own = liveKey(web, stale, 'eu-1')!
+      await server.live.ask(own, web, stale)
+      await settle()
+      expect(server.live.now(own)).toMatchObject({ value: ['a'] })
+      server.live.forget('eu-1')
+      expect(server.live.now(own)).toBeUndefined()
+      server.live.close()
+    }
+  })
+
   it('is never hidden by what was known before', async () => {
     const server = new Server()
     await server.live.ask(key, web, plain)

@@ -19,7 +19,8 @@ export interface LiveOptions {
 }
 
 interface Kept {
-  readonly datacenter: string
+  /** undefined: the own DC, or wherever the answer came from. */
+  readonly datacenter: string | undefined
   readonly answer: Answer<unknown>
   readonly receivedMs: number
 }
@@ -40,12 +41,13 @@ const MIN_PAUSE_MS = 5
 
 /**
  * What a question that may be kept is kept under; undefined for all others. Only what is read from another DC's replica
- * may be kept: the own DC's answers stand behind a barrier.
+ * may be kept, and what `stale` asks of the own one: its other answers stand behind a barrier.
  */
 export function liveKey(question: Question, options: AskOptions, own: string): string | undefined {
   const { datacenter, consistency, principal } = options
-  if (datacenter === undefined || datacenter === own || datacenter === 'nearest' || datacenter === '*') return undefined
-  if (consistency === 'consistent' || !isReplicated(question.kind)) return undefined
+  if (consistency === 'consistent' || datacenter === '*' || !isReplicated(question.kind)) return undefined
+  const ofOwn = datacenter === undefined || datacenter === own || datacenter === 'nearest'
+  if (ofOwn && consistency !== 'stale') return undefined
   // The order by distance moves without an index.
   if ('near' in question && question.near !== undefined) return undefined
   return JSON.stringify([datacenter, consistency, principal.token, question])
@@ -93,7 +95,10 @@ export class LiveAnswers {
 
   /** This node wrote there: what was known or asked before is not to be told any more. */
   forget(datacenter: string): void {
-    for (const [key, { kept }] of this.#entries) if (kept.datacenter === datacenter) this.#entries.delete(key)
+    for (const [key, { kept }] of this.#entries) {
+      const named = kept.datacenter
+      if (named === datacenter || named === undefined || named === 'nearest') this.#entries.delete(key)
+    }
     this.#asking.clear()
   }
 
@@ -128,7 +133,7 @@ export class LiveAnswers {
 
   #keep(key: string, question: Question, options: AskOptions, answer: Answer<unknown>): void {
     if (this.#closed.signal.aborted || answer.index <= 0) return
-    const kept = { datacenter: options.datacenter!, answer, receivedMs: this.#options.clock.nowMs() }
+    const kept = { datacenter: options.datacenter, answer, receivedMs: this.#options.clock.nowMs() }
     const former = this.#entries.get(key)
     this.#entries.delete(key)
     const entry: Entry = former ?? { kept, used: true, following: false }

@@ -40,6 +40,11 @@ export interface Questions {
     ask: { node: string }
     answer: { node: NodeRow; services: readonly ServiceRow[]; checks: readonly CheckRow[] } | undefined
   }
+  /** Who has an IP address (as `canonicalAddress` writes it): a node, else an instance's service. Up to a second old. */
+  address: {
+    ask: { address: string }
+    answer: { readonly node?: string; readonly service?: string } | undefined
+  }
   'service-checks': { ask: { service: string } & Near & NodeMetaFilter; answer: readonly CheckRow[] }
   'node-checks': { ask: { node: string }; answer: readonly CheckRow[] }
   /** Checks in a state; `any` for all. */

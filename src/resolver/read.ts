@@ -3,6 +3,7 @@ import type { CatalogView, Topic } from '../catalog/view.ts'
 import type { CheckRow, Instance, NodeRow } from '../model/entries.ts'
 import type { AnswerValue, Question, QuestionKind } from './mesh.ts'
 import { byDistance } from './rank.ts'
+import { whoHas } from './reverse.ts'
 
 export interface Reading {
   readonly value: unknown
@@ -16,6 +17,7 @@ export interface Reading {
 export interface ReadContext {
   /** Name of the node that was asked, for `near=_agent`; undefined when it is of another DC. */
   readonly agentNode: string | undefined
+  readonly nowMs: number
 }
 
 type Reader<K extends QuestionKind> = (
@@ -105,6 +107,11 @@ const readers: { [K in QuestionKind]: Reader<K> } = {
     const nodes = view.topic({ kind: 'nodes' })
     return node === undefined ? { value, topics: [topic, nodes] } : { value, topics: [topic], also: [nodes] }
   },
+  address: (view, question, context) => ({
+    value: whoHas(view, question.address, context.nowMs),
+    topics: [view.topic({ kind: 'nodes' })],
+    also: [view.topic({ kind: 'services' })],
+  }),
   'service-checks': (view, question, context) => ({
     value: sortedChecks(
       view,

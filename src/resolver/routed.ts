@@ -37,7 +37,7 @@ export function evaluateRouted(
   const counterKey = question.service.toLowerCase()
   const common = { topics: choice.topics, routed: choice.routed }
   if (choice.to === undefined) {
-    const { value } = read(own, question, { agentNode: context.agentNode })
+    const { value } = read(own, question, { agentNode: context.agentNode, nowMs: context.clock.nowMs() })
     // As long as no other DC ever came into play, the index is the service's own.
     const moved = counters.counts(counterKey, ownIndex)
     const index = !moved

@@ -45,6 +45,7 @@ const questions: { readonly [K in QuestionKind]: z.ZodType } = {
   services: z.object({ kind: z.literal('services'), ...nodeMeta }),
   service: z.object({ kind: z.literal('service'), service: text, passing: z.boolean(), tags, ...near, ...nodeMeta }),
   node: z.object({ kind: z.literal('node'), node: text }),
+  address: z.object({ kind: z.literal('address'), address: z.string().max(64) }),
   'service-checks': z.object({ kind: z.literal('service-checks'), service: text, ...near, ...nodeMeta }),
   'node-checks': z.object({ kind: z.literal('node-checks'), node: text }),
   state: z.object({ kind: z.literal('state'), state: z.union([status, z.literal('any')]), ...near, ...nodeMeta }),
@@ -228,7 +229,7 @@ const answerSchema = z.object({
   failover: z.object({ from: datacenter, to: datacenter }).nullish(),
 })
 
-const SINGLE: ReadonlySet<QuestionKind> = new Set(['node', 'kv', 'session'])
+const SINGLE: ReadonlySet<QuestionKind> = new Set(['node', 'kv', 'session', 'address'])
 
 /** What a server of `to` answered. Throws AtollError 'unavailable' when it makes no sense here. */
 export function answerOf(to: string, kind: QuestionKind, payload: unknown): Answer<unknown> {

@@ -69,7 +69,19 @@ const jsonPort = (line: string): number | undefined => (line.startsWith('{"port"
 async function startAtoll(runtime: string): Promise<Server> {
   if (flags.fake) return start(runtime, [file('fake.ts')], jsonPort)
   const port = 18_000 + Math.floor(Math.random() * 10_000)
-  const args = ['src/main.ts', 'agent', '--dev', '--http-port', String(port), '--port', '0', '--node', 'bench']
+  const args = [
+    'src/main.ts',
+    'agent',
+    '--dev',
+    '--http-port',
+    String(port),
+    '--dns-port',
+    '0',
+    '--port',
+    '0',
+    '--node',
+    'bench',
+  ]
   const [command = '', ...first] = RUN[runtime]!
   const child = spawn(command, [...first, ...args], { cwd: root, stdio: ['pipe', 'ignore', 'inherit'] })
   for (;;) {

@@ -72,7 +72,18 @@ async function idle(seconds: number): Promise<Row[]> {
 /** A node as a user starts it, but for its ports. */
 async function startNode(runtime: RuntimeName): Promise<Started> {
   const [http, libp2p] = await freePorts(2)
-  const args = ['agent', '--dev', '--node', 'bench', '--http-port', String(http), '--port', String(libp2p)]
+  const args = [
+    'agent',
+    '--dev',
+    '--node',
+    'bench',
+    '--http-port',
+    String(http),
+    '--dns-port',
+    '0',
+    '--port',
+    String(libp2p),
+  ]
   const [file, ...rest] = commandLine(runtime, 'src/main.ts', args)
   const beganMs = performance.now()
   const process = spawn(file!, rest, { cwd: PROJECT_ROOT, stdio: 'ignore' })

@@ -11,7 +11,21 @@ interface Agent extends AtollProcess {
 }
 
 async function startAgent(dc: string, ...more: string[]): Promise<Agent> {
-  const argv = ['agent', '--dev', '--dc', dc, '--node', `${dc}-n1`, '--http-port', '0', '--port', '0', '--flat-network']
+  const argv = [
+    'agent',
+    '--dev',
+    '--dc',
+    dc,
+    '--node',
+    `${dc}-n1`,
+    '--http-port',
+    '0',
+    '--dns-port',
+    '0',
+    '--port',
+    '0',
+    '--flat-network',
+  ]
   const atoll = startAtoll([...argv, '--json', ...more])
   const { HTTP, Addresses } = JSON.parse(await atoll.line())
   return { ...atoll, http: HTTP, addresses: Addresses }
@@ -200,7 +214,7 @@ describe('the end of an agent', () => {
 
   it('is not caused by a port that is taken', async () => {
     const { port } = new URL(eu.http)
-    const { code, err } = await runAtoll(['agent', '--dev', '--http-port', port, '--port', '0'])
+    const { code, err } = await runAtoll(['agent', '--dev', '--http-port', port, '--dns-port', '0', '--port', '0'])
     expect(code).toBe(1)
     expect(err).toContain(port)
     expect((await atoll(['members'])).code).toBe(0)

@@ -48,7 +48,7 @@ export async function startMesh(input: TopologyInput): Promise<TestMesh> {
   const folder = await mkdtemp(join(tmpdir(), `atoll-${topology.name}-`))
   const dataDirectory = join(folder, 'data')
   const wanted = planMesh(topology, { dataDirectory })
-  const count = 2 * wanted.nodes.length + wanted.backends.reduce((sum, each) => sum + each.instances.length, 0)
+  const count = 3 * wanted.nodes.length + wanted.backends.reduce((sum, each) => sum + each.instances.length, 0)
   const plan = planMesh(topology, { dataDirectory, ports: portSource(await freePorts(count)) })
   const local = new LocalMesh(plan, { logDirectory: join(folder, 'logs') })
   const stop = async (): Promise<void> => {
@@ -89,7 +89,7 @@ function meshOf(local: LocalMesh, folder: string, stop: () => Promise<void>): Te
       return backend?.plan.instances.filter((each) => each.service.name === service).map((each) => each.port) ?? []
     },
     async addDatacenter(datacenter, options) {
-      const [httpPort, libp2pPort] = await freePorts(2)
+      const [httpPort, libp2pPort, dnsPort] = await freePorts(3)
       const name = `${datacenter}-server`
       const plan = {
         name,
@@ -98,6 +98,7 @@ function meshOf(local: LocalMesh, folder: string, stop: () => Promise<void>): Te
         runtime: options.runtime ?? 'node',
         httpPort: httpPort!,
         libp2pPort: libp2pPort!,
+        dnsPort: dnsPort!,
         dataDirectory: join(folder, 'data', name),
         join: [multiaddrOf(local.node(options.join).plan.libp2pPort)],
       }

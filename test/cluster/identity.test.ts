@@ -43,7 +43,7 @@ const usState = async (): Promise<string | undefined> =>
 
 /** Another server process for us-1, on the data of `folder`. Resolves once it is up. */
 async function addServer(name: string): Promise<void> {
-  const [httpPort, libp2pPort] = await freePorts(2)
+  const [httpPort, libp2pPort, dnsPort] = await freePorts(3)
   await mesh.local.addNode({
     name,
     datacenter: 'us-1',
@@ -51,6 +51,7 @@ async function addServer(name: string): Promise<void> {
     runtime: 'node',
     httpPort: httpPort!,
     libp2pPort: libp2pPort!,
+    dnsPort: dnsPort!,
     dataDirectory: data(name),
     join: [multiaddrOf(mesh.local.node(EU).plan.libp2pPort)],
   })

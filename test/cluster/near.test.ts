@@ -26,6 +26,7 @@ async function start(name: string): Promise<void> {
     server,
     dataDirectory: join(folder, name),
     http: { port: 0 },
+    dns: { port: 0 },
     federation: { port: 0, join: server ? [] : [addressOf('s')] },
     log: { level: 'silent' as const },
   }

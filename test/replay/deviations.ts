@@ -226,6 +226,74 @@ export const deviations: readonly Deviation[] = [
     ],
   },
   {
+    area: 'DNS',
+    what: 'Names below `query` do not exist',
+    why: 'Prepared queries are for later versions',
+    where: [{ request: /^DNS \S+\.query\./i }],
+  },
+  {
+    area: 'DNS',
+    what: 'An answer holds as many records as fit, at random, and TC where that is not all of them; all of them come by TCP. Consul sends three to clients without EDNS, fewer than fit to others, and no TC. EDNS is always answered',
+    why: 'Clients that are told so ask again by TCP; what is cut silently gets no traffic',
+    where: [
+      { step: /^many (A|SRV|ANY) (udp|edns 512|edns 1232)$/, at: /^(flags|answers|additional|edns)$/ },
+      { step: /^SRV udp limit$/, at: /^(answers|additional)$/ },
+      { step: /^node ANY$/, at: /^answers$/ },
+    ],
+  },
+  {
+    area: 'DNS',
+    what: 'An answer holds records of the type that was asked for, and CNAME, only; when there are none, the SOA record is there. Consul answers TXT for a service with addresses, AAAA for an IPv4 `addr` with A, and a reverse name with PTR whatever was asked',
+    why: 'Resolvers drop what was not asked for, and keep a negative answer by its SOA record',
+    where: [
+      {
+        step: /^(service TXT|node AAAA of v4|node SRV|node v6 A|node host name CNAME|addr v4 AAAA|addr SRV|ptr as A)$/,
+      },
+    ],
+  },
+  {
+    area: 'DNS',
+    what: 'Names that only have names below them (the domain itself, `service.consul`, `node.consul`) exist, without data',
+    why: 'Resolvers may take it that below a name that does not exist there is nothing (RFC 8020)',
+    where: [{ step: /^(ANY of the domain|A of the domain|service\.consul A|node\.consul A)$/, at: /^rcode$/ }],
+  },
+  {
+    area: 'DNS',
+    what: 'An `addr` that is no address does not exist',
+    why: 'As any other name that is none',
+    where: [{ step: /^addr bad length$/ }],
+  },
+  {
+    area: 'DNS',
+    what: 'Meta data of a node stands beside a SRV record only where that has the name of the node for target',
+    why: 'It would be about a name that nobody asked for',
+    where: [{ step: /^service own address SRV$/, at: /^additional$/ }],
+  },
+  {
+    area: 'DNS',
+    what: 'A SRV target that was registered as a name comes without its addresses, also where the name is of the domain',
+    why: 'Resolvers ask for it',
+    where: [{ step: /^inner SRV$/, at: /^additional$/ }],
+  },
+  {
+    area: 'DNS',
+    what: 'Every answer stays in the domain of the question; in Consul targets, SOA and NS of the alternative domain are in the main one',
+    why: 'A resolver that forwards one domain alone takes nothing of another from there',
+    where: [{ scenario: 'dns-options', step: /^(alt domain|negative SOA alt|NS alt)$/ }],
+  },
+  {
+    area: 'DNS',
+    what: 'A reverse name of nobody here is REFUSED where there are no recursors, instead of SERVFAIL',
+    why: 'As all names that are not answered here',
+    where: [{ step: /^ptr missing$/ }],
+  },
+  {
+    area: 'DNS',
+    what: 'Other operations than QUERY are NOTIMP, other versions of EDNS than 0 BADVERS, and zone transfers REFUSED',
+    why: 'As the standards ask for',
+    where: [{ step: /^(opcode NOTIFY|unknown EDNS version|axfr-like type)$/ }],
+  },
+  {
     area: 'KV',
     what: 'The text of the 413 for values and transactions above 512 KB says what to do instead of where to read on',
     why: "Consul's points to its own documentation",

@@ -26,8 +26,22 @@ export interface Step extends RecordedRequest {
   readonly during?: readonly (RecordedRequest & { afterMs: number; status: number; body: RecordedBody })[]
   /** Values of the answer that later steps need: `{"x": "body.ID"}`. */
   readonly saves?: Readonly<Record<string, string>>
-  /** Set for a step of DNS. */
-  readonly query?: unknown
+  /** Set for a step of DNS, with what it was answered. */
+  readonly query?: RecordedQuery
+  readonly hex?: string
+}
+
+export interface RecordedQuery {
+  readonly name: string
+  readonly type: string
+  /** Size told by EDNS. */
+  readonly edns: number | null
+  readonly tcp: boolean
+  readonly class?: string
+  /** Recursion desired, unless false. */
+  readonly rd?: boolean
+  /** Of dig. */
+  readonly options?: readonly string[]
 }
 
 export interface Recording {
@@ -44,6 +58,8 @@ export const SCENARIOS = [
   'catalog',
   'checks',
   'coordinates',
+  'dns',
+  'dns-options',
   'errors',
   'exact-text',
   'health',

@@ -26,7 +26,7 @@ describe.concurrent('recordings of Consul', () => {
 })
 
 async function check(scenario: Scenario): Promise<void> {
-  const agents = await startScenario(scenario === 'multi-dc' ? 2 : 1)
+  const agents = await startScenario(scenario)
   try {
     const differences = await replay(loadRecording(scenario), { agents })
     const explained = explain(scenario, differences)

@@ -12,6 +12,7 @@ import {
   PathPattern,
   shapeOf,
 } from './compare.ts'
+import { askDns, compareDns } from './dns.ts'
 import type { RecordedBody, RecordedRequest, Recording, Step } from './recording.ts'
 import { type RawAnswer, send } from './send.ts'
 
@@ -20,6 +21,7 @@ export interface Agent {
   readonly http: number
   /** What Consul needed three ports for. */
   readonly libp2p: number
+  readonly dns: number
 }
 
 export interface Difference {
@@ -60,9 +62,21 @@ class Replay {
 
   async run(): Promise<Difference[]> {
     for (const [i, step] of this.#recording.steps.entries()) {
-      if (step.query === undefined) await this.#step(step, i)
+      if (step.query !== undefined) await this.#dnsStep(step, i)
+      else await this.#step(step, i)
     }
     return this.#differences
+  }
+
+  async #dnsStep(step: Step, at: number): Promise<void> {
+    const query = step.query!
+    const { dns, libp2p } = this.#agents.dc1!
+    const got = await askDns(query, dns)
+    const serverPort = /server (\d+)/.exec(this.#recording.setup)![1]!
+    const request = `DNS ${query.name} ${query.type}`
+    for (const difference of compareDns(Buffer.from(step.hex!, 'hex'), got, { [libp2p]: serverPort })) {
+      this.#differences.push({ step: at, name: step.name, request, ...difference })
+    }
   }
 
   async #step(step: Step, at: number): Promise<void> {

@@ -6,7 +6,7 @@ import { replay } from './replay.ts'
 
 const scenarios = (process.argv.slice(2) as Scenario[]).filter((name) => SCENARIOS.includes(name))
 for (const scenario of scenarios.length > 0 ? scenarios : SCENARIOS) {
-  const agents = await startScenario(scenario === 'multi-dc' ? 2 : 1)
+  const agents = await startScenario(scenario)
   try {
     const differences = await replay(loadRecording(scenario), { agents })
     const { unexplained } = explain(scenario, differences)

@@ -6,7 +6,15 @@ const [file] = process.argv.slice(2)
 
 process.exit(
   await up(
-    { file, keep: false, name: undefined, httpPort: undefined, libp2pPort: undefined, servicePort: undefined },
+    {
+      file,
+      keep: false,
+      name: undefined,
+      httpPort: undefined,
+      libp2pPort: undefined,
+      dnsPort: undefined,
+      servicePort: undefined,
+    },
     {
       command: (_runtime, script, args) =>
         commandLine('bun', script === 'topology/child.ts' ? 'topology/testing/fake-node.ts' : script, args),

@@ -26,7 +26,7 @@ export function catalogCommand(body: Registration): Command & { kind: 'register'
   if (node === '') throw refused('Must provide node')
   if (body.ID) requireUuid(body.ID)
   if (!body.Address && !body.SkipNodeUpdate) throw refused('Must provide address if SkipNodeUpdate is not set')
-  const fault = metadataFault(body.NodeMeta)
+  const fault = metadataFault(body.NodeMeta, { anyKey: true })
   if (fault) throw refused(`Invalid Node Metadata: ${fault}`)
   const checks = [...(body.Check ? [body.Check] : []), ...(body.Checks ?? [])]
   return {
