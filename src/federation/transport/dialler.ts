@@ -1,4 +1,4 @@
-import { AtollError, messageOf } from '../../model/errors.ts'
+import { AtollError, isAtollError, messageOf } from '../../model/errors.ts'
 import type { Clock, Logger, Random, Timer } from '../../runtime/ports.ts'
 import type { PeerAddress, Role } from '../host.ts'
 import type { DialAttempt } from './encrypter.ts'
@@ -14,18 +14,22 @@ export interface DiallerOptions {
   /** Connected, or about to be. */
   connected(peerId: string): boolean
   /** Resolves when the handshake is done. */
-  dial(address: string, peerId: string | undefined, attempt: DialAttempt, signal: AbortSignal): Promise<void>
+  dial(address: string, attempt: DialAttempt, signal: AbortSignal): Promise<void>
 }
 
 interface Wanted {
   addresses: readonly string[]
   failures: number
+  /** Dials in a row that led to another node: several may stand behind one address. */
+  strangers: number
   timer: Timer | undefined
   dialling: AbortController | undefined
 }
 
 /** The next address of a peer is tried beside the one before when that takes longer than this. */
 const STAGGER_MS = 300
+/** Behind an address that leads to another node the right one may be next: so often it is tried again without a pause. */
+const MAX_STRANGERS = 12
 
 /** Dials the peers that are wanted, for as long as it takes. */
 export class Dialler {
@@ -43,7 +47,7 @@ export class Dialler {
       const wanted = before.get(peerId)
       before.delete(peerId)
       if (wanted === undefined) this.#add(peerId, addresses)
-      else wanted.addresses = inOrder(addresses, wanted.addresses[0])
+      else this.#update(peerId, wanted, addresses)
     }
     for (const [peerId, wanted] of before) this.#forget(peerId, wanted)
   }
@@ -52,6 +56,7 @@ export class Dialler {
     const wanted = this.#wanted.get(peerId)
     if (wanted === undefined) return
     wanted.failures = 0
+    wanted.strangers = 0
     wanted.timer?.cancel()
     wanted.timer = undefined
     wanted.dialling?.abort(new Error('connected'))
@@ -61,14 +66,13 @@ export class Dialler {
   onDown(peerId: string): void {
     const wanted = this.#wanted.get(peerId)
     if (wanted === undefined || wanted.timer !== undefined || wanted.dialling !== undefined) return
-    const { limits } = this.#options
-    const delayMs = this.#dialsFirst(peerId) ? this.#jitter(limits.redialMinMs) : limits.dialGraceMs
-    this.#schedule(peerId, wanted, delayMs)
+    this.#schedule(peerId, wanted, this.#soonMs(peerId))
   }
 
   /**
    * Tries the addresses in order, side by side where one is slow; resolves with the first that answers and gives the
-   * others up. Rejects with the AtollError of a refusal, or 'unavailable' with every reason.
+   * others up. Where a peer is named, who else answers does not count, though the connection stays when there was none to
+   * it. Rejects with the AtollError of a refusal, 'conflict' when only others answered, or 'unavailable' with every reason.
    */
   async reach(
     addresses: readonly string[],
@@ -86,14 +90,7 @@ export class Dialler {
       try {
         await turn
         stop.throwIfAborted()
-        const attempt: DialAttempt = {}
-        try {
-          await this.#options.dial(address, peerId, attempt, stop)
-        } catch (error) {
-          // "Connected already" is as good, as long as one knows to whom.
-          if (attempt.refusal?.code !== 'conflict') throw attempt.refusal ?? error
-        }
-        return { address, attempt }
+        return { address, attempt: await this.#dial(address, peerId, stop) }
       } catch (error) {
         failures.push({ address, error })
         throw error
@@ -110,15 +107,38 @@ export class Dialler {
     }
   }
 
+  async #dial(address: string, peerId: string | undefined, signal: AbortSignal): Promise<DialAttempt> {
+    const attempt: DialAttempt = {}
+    const isStranger = (): boolean => peerId !== undefined && attempt.peerId !== undefined && attempt.peerId !== peerId
+    try {
+      await this.#options.dial(address, attempt, signal)
+    } catch (error) {
+      // "Connected already" is as good, as long as one knows to whom.
+      if (!isStranger() && attempt.refusal?.code !== 'conflict') throw attempt.refusal ?? error
+    }
+    if (isStranger()) throw new AtollError('conflict', `the address leads to another node, ${attempt.peerId}`)
+    return attempt
+  }
+
   close(): void {
     for (const [peerId, wanted] of [...this.#wanted]) this.#forget(peerId, wanted)
   }
 
   #add(peerId: string, addresses: readonly string[]): void {
-    const wanted: Wanted = { addresses, failures: 0, timer: undefined, dialling: undefined }
+    const wanted: Wanted = { addresses, failures: 0, strangers: 0, timer: undefined, dialling: undefined }
     this.#wanted.set(peerId, wanted)
     const { limits } = this.#options
     this.#schedule(peerId, wanted, this.#dialsFirst(peerId) ? 0 : limits.dialGraceFirstMs)
+  }
+
+  /** New addresses are tried soon: what failed before says nothing of them. */
+  #update(peerId: string, wanted: Wanted, addresses: readonly string[]): void {
+    const moved = addresses.some((address) => !wanted.addresses.includes(address))
+    wanted.addresses = inOrder(addresses, wanted.addresses[0])
+    if (!moved) return
+    wanted.failures = 0
+    wanted.strangers = 0
+    if (wanted.timer !== undefined) this.#schedule(peerId, wanted, this.#soonMs(peerId))
   }
 
   #forget(peerId: string, wanted: Wanted): void {
@@ -147,8 +167,10 @@ export class Dialler {
       const { address } = await this.reach(wanted.addresses, peerId, deadline.signal)
       wanted.addresses = inOrder(wanted.addresses, address)
     } catch (error) {
-      wanted.failures++
-      logger.debug({ peerId, reason: messageOf(error), failures: wanted.failures }, 'a dial failed')
+      if (isAtollError(error) && error.code === 'conflict' && wanted.strangers < MAX_STRANGERS) wanted.strangers++
+      else wanted.failures++
+      const { failures, strangers } = wanted
+      logger.debug({ peerId, reason: messageOf(error), failures, strangers }, 'a dial failed')
     } finally {
       deadline.done()
       wanted.dialling = undefined
@@ -163,6 +185,11 @@ export class Dialler {
   /** Of two servers the smaller one dials; clients always do, since nobody dials them. */
   #dialsFirst(peerId: string): boolean {
     return this.#options.selfRole === 'client' || this.#options.selfPeerId < peerId
+  }
+
+  #soonMs(peerId: string): number {
+    const { limits } = this.#options
+    return this.#dialsFirst(peerId) ? this.#jitter(limits.redialMinMs) : limits.dialGraceMs
   }
 
   #jitter(ms: number): number {
@@ -180,8 +207,10 @@ function unreachable(failures: readonly { address: string; error: unknown }[], s
   for (const { error } of failures) {
     if (error instanceof AtollError && error.code === 'forbidden') return error
   }
+  const strangers = failures.some(({ error }) => error instanceof AtollError && error.code === 'conflict')
   const reasons = failures.map(
     ({ address, error }) => `${address}: ${signal.aborted ? messageOf(signal.reason) : messageOf(error)}`,
   )
-  return new AtollError('unavailable', reasons.length === 0 ? 'no address to dial' : reasons.join('; '))
+  const code = strangers ? 'conflict' : 'unavailable'
+  return new AtollError(code, reasons.length === 0 ? 'no address to dial' : reasons.join('; '))
 }

@@ -98,7 +98,7 @@ export class Libp2pHost implements Host {
       logger,
       limits,
       connected: (peerId) => this.#links.hasDirect(peerId),
-      dial: (address, peerId, attempt, signal) => this.#dial(address, peerId, attempt, signal),
+      dial: (address, attempt, signal) => this.#dial(address, attempt, signal),
     })
     this.#gossip = new Gossip({ mesh: authority.mesh, clock, logger, limits, links: this.#links })
     credentials.onRenewed = (certificate) => this.#links.tellCertificate(certificate)
@@ -369,9 +369,10 @@ export class Libp2pHost implements Host {
     this.#gossip.watch()
   }
 
-  async #dial(address: string, peerId: string | undefined, attempt: DialAttempt, signal: AbortSignal): Promise<void> {
+  /** Of an address that names no peer, whoever answers with a certificate is taken. */
+  async #dial(address: string, attempt: DialAttempt, signal: AbortSignal): Promise<void> {
     // Past libp2p's dial queue, which tries addresses one after the other and keeps a book of its own.
-    await this.#components.transportManager.dial(multiaddr(withPeer(address, peerId)), { signal, attempt })
+    await this.#components.transportManager.dial(multiaddr(address), { signal, attempt })
   }
 
   /**
