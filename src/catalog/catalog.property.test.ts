@@ -93,6 +93,8 @@ function answer(view: Tables, ref: TopicRef): string {
       return json(view.kv(ref.key))
     case 'kv-prefix':
       return json([view.kvUnder(ref.prefix), view.kvKeys(ref.prefix, '/')])
+    case 'events':
+      return json(view.events())
     case 'sessions':
       return json(view.sessions())
     case 'session':

@@ -5,6 +5,7 @@
 
 import type { Coordinate, CoordinateRow } from '../model/coordinate.ts'
 import type { CheckEntry, NodeEntry, ServiceEntry, Status } from '../model/entries.ts'
+import type { EventEntry } from '../model/event.ts'
 import type { SessionEntry } from '../model/session.ts'
 import type { AgentSync } from '../model/sync.ts'
 import type { TxnAnswer, TxnOperation } from './txn.ts'
@@ -78,6 +79,8 @@ export type Command =
   | { readonly kind: 'session-destroy'; readonly session: string }
   /** Not applied when there is no such session. */
   | { readonly kind: 'session-renew'; readonly session: string }
+  /** Its `time` is given here. */
+  | { readonly kind: 'event-fire'; readonly event: EventEntry }
   /** Applied when no operation was refused; the answer tells. */
   | { readonly kind: 'txn'; readonly operations: readonly TxnOperation[] }
   /** The leader's: the lock-delay that was written at revision `since` has passed. */

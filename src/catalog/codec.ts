@@ -17,6 +17,7 @@ import type {
   ServiceRow,
   Status,
 } from '../model/entries.ts'
+import type { EventEntry, EventRow } from '../model/event.ts'
 import { STATUSES, statusRank } from '../model/health.ts'
 import type { SessionEntry, SessionRow } from '../model/session.ts'
 
@@ -252,6 +253,24 @@ export function decodeSession(id: string, bytes: Uint8Array, createIndex: number
     serviceChecks: Array.isArray(f[8]) ? list(f[8]) : null,
     checks: Array.isArray(f[9]) ? list(f[9]) : null,
     ending: flag(f[10]),
+    createIndex,
+    modifyIndex,
+  }
+}
+
+export const encodeEvent = (event: EventEntry): Uint8Array =>
+  pack(event.id, event.name, event.payload, event.nodeFilter, event.serviceFilter, event.tagFilter, event.time)
+
+export function decodeEvent(bytes: Uint8Array, createIndex: number, modifyIndex: number): EventRow {
+  const f = unpack(bytes)
+  return {
+    id: text(f[1]),
+    name: text(f[2]),
+    payload: own(f[3]),
+    nodeFilter: text(f[4]),
+    serviceFilter: text(f[5]),
+    tagFilter: text(f[6]),
+    time: number(f[7]),
     createIndex,
     modifyIndex,
   }

@@ -1,9 +1,11 @@
 import type { CoordinateRow } from '../model/coordinate.ts'
 import type { CheckRow, FailoverRecord, Instance, KvRow, NodeRow, ServiceRow, Status } from '../model/entries.ts'
 import { compareEpoch, type Epoch, REVISIONS_PER_GENERATION, toIndex } from '../model/epoch.ts'
+import type { EventRow } from '../model/event.ts'
 import { keyPart } from '../model/keys.ts'
 import type { SessionRow } from '../model/session.ts'
 import type { KeyValue, RevisionEvents } from '../store/store.ts'
+import { EventTable } from './tables/event-table.ts'
 import { type Change, Fold } from './tables/fold.ts'
 import { KvTable } from './tables/kv-table.ts'
 import { Registry } from './tables/registry.ts'
@@ -36,6 +38,7 @@ export class Tables implements CatalogView {
   readonly registry: Registry
   readonly kvTable: KvTable
   readonly sessionTable: SessionTable
+  readonly eventTable: EventTable
   /** What no reader sees: leases, outcomes, the leader. */
   readonly signals = new Signals()
   readonly #fold: Fold
@@ -49,10 +52,12 @@ export class Tables implements CatalogView {
     this.registry = new Registry(this.#waiters)
     this.kvTable = new KvTable(this.#waiters)
     this.sessionTable = new SessionTable(this.#waiters)
+    this.eventTable = new EventTable(this.#waiters)
     this.#fold = new Fold(
       this.registry,
       this.kvTable,
       this.sessionTable,
+      this.eventTable,
       this.signals,
       (revision) => this.indexOf(revision),
       options.onUnreadable ?? (() => {}),
@@ -228,7 +233,11 @@ export class Tables implements CatalogView {
     return this.sessionTable.ofNode(keyPart(node))
   }
 
+  events(): readonly EventRow[] {
+    return this.eventTable.list()
+  }
+
   topic(ref: TopicRef): Topic {
-    return topicOf(ref, this.registry, this.kvTable, this.sessionTable, this.#waiters)
+    return topicOf(ref, this.registry, this.kvTable, this.sessionTable, this.eventTable, this.#waiters)
   }
 }

@@ -6,6 +6,7 @@
  */
 import type { CoordinateRow } from '../model/coordinate.ts'
 import type { CheckRow, FailoverRecord, Instance, KvRow, NodeRow, ServiceRow, Status } from '../model/entries.ts'
+import type { EventRow } from '../model/event.ts'
 import type { SessionRow } from '../model/session.ts'
 
 /** The narrowest thing that a question reads; what a blocking query waits on. */
@@ -21,6 +22,8 @@ export type TopicRef =
   | { readonly kind: 'coordinates' }
   | { readonly kind: 'kv'; readonly key: string }
   | { readonly kind: 'kv-prefix'; readonly prefix: string }
+  /** All events, or those of a name. */
+  | { readonly kind: 'events'; readonly name?: string }
   | { readonly kind: 'sessions' }
   | { readonly kind: 'session'; readonly session: string }
   | { readonly kind: 'node-sessions'; readonly node: string }
@@ -78,6 +81,9 @@ export interface CatalogView {
   /** In the order of their ids. */
   sessions(): readonly SessionRow[]
   sessionsOf(node: string): readonly SessionRow[]
+
+  /** The oldest first. */
+  events(): readonly EventRow[]
 
   topic(ref: TopicRef): Topic
 }

@@ -15,6 +15,7 @@ import { agentHealthRoutes } from './routes/agent-health.ts'
 import { agentServiceRoutes } from './routes/agent-service.ts'
 import { catalogRoutes } from './routes/catalog.ts'
 import { coordinateRoutes } from './routes/coordinate.ts'
+import { eventRoutes } from './routes/event.ts'
 import { healthRoutes } from './routes/health.ts'
 import { kvRoutes } from './routes/kv.ts'
 import { laterRoutes } from './routes/later.ts'
@@ -52,6 +53,7 @@ export const routes: readonly Route[] = [
   ...kvRoutes,
   ...sessionRoutes,
   ...txnRoutes,
+  ...eventRoutes,
   ...statusRoutes,
   ...coordinateRoutes,
   ...meshRoutes,

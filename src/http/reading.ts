@@ -93,7 +93,8 @@ function keep<K extends QuestionKind>(
   return response
 }
 
-async function waitForAnswer<T>(
+/** The answer once its index is above the one asked with, as one of a bounded number of blocking queries. */
+export async function waitForAnswer<T>(
   prepared: Prepared<T>,
   read: { index: number; waitMs: number },
   call: Call,

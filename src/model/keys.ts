@@ -20,6 +20,7 @@
  *   u/r/<session>           bound to a lease: the session was renewed
  *   u/d/<key>               the lock-delay of a KV key: nobody acquires it until the leader removes this
  *   t/sessions              raised when a session is deleted
+ *   v/<slot>                EventEntry, in a ring of 256
  *   a/...                   reserved: ACLs
  *   sys/...                 the store's own: head, leader, ages (what the leader knows of the past), storage version
  *
@@ -55,6 +56,7 @@ export const keys = {
   sessionLease: (id: string): string => `u/r/${id}`,
   sessionHold: (id: string): string => `u/h/${id}`,
   lockDelay: (key: string): string => `u/d/${key}`,
+  event: (slot: string): string => `v/${slot}`,
   sessionIndex: 't/sessions',
   lease: (nodeId: string): string => `l/${part(nodeId)}`,
   request: (requestId: string): string => `r/${part(requestId)}`,

@@ -453,7 +453,7 @@ class Door implements RunningMesh {
 }
 
 /** Whether replicas elsewhere show what the command did: KV and sessions never leave their DC. */
-const changesExported = (kind: Command['kind']): boolean => !kind.startsWith('kv-') && !kind.startsWith('session-')
+const changesExported = (kind: Command['kind']): boolean => !/^(?:kv|session|event)-/.test(kind)
 
 /** host:port of a multiaddr like /ip4/10.0.0.1/tcp/8300. */
 function hostPort(multiaddr: string): string {

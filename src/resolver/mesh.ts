@@ -6,6 +6,7 @@ import type { Command, CommandResult } from '../catalog/catalog.ts'
 import type { ServiceSummary } from '../catalog/view.ts'
 import type { CoordinateRow } from '../model/coordinate.ts'
 import type { CheckRow, Instance, KvRow, NodeRow, ServiceRow, Status } from '../model/entries.ts'
+import type { EventRow } from '../model/event.ts'
 import type { SessionRow } from '../model/session.ts'
 import type { AgentDoor } from './agent-door.ts'
 import type { MeshStatus } from './status.ts'
@@ -59,6 +60,8 @@ export interface Questions {
   'kv-prefix': { ask: { prefix: string }; answer: readonly KvRow[] }
   'kv-keys': { ask: { prefix: string; separator: string }; answer: readonly string[] }
   session: { ask: { session: string }; answer: SessionRow | undefined }
+  /** All events of the DC, or those of a name. */
+  events: { ask: { name?: string }; answer: readonly EventRow[] }
   sessions: { ask: object; answer: readonly SessionRow[] }
   'node-sessions': { ask: { node: string }; answer: readonly SessionRow[] }
 }

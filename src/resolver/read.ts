@@ -153,6 +153,10 @@ const readers: { [K in QuestionKind]: Reader<K> } = {
     value: view.session(session),
     topics: [view.topic({ kind: 'session', session })],
   }),
+  events: (view, { name }) => ({
+    value: name === undefined ? view.events() : view.events().filter((event) => event.name === name),
+    topics: [view.topic({ kind: 'events', ...(name !== undefined && { name }) })],
+  }),
   sessions: (view) => ({ value: view.sessions(), topics: [view.topic({ kind: 'sessions' })] }),
   'node-sessions': (view, { node }) => ({
     value: view.sessionsOf(node),
@@ -184,6 +188,7 @@ const AT_HOME: ReadonlySet<QuestionKind> = new Set([
   'kv',
   'kv-prefix',
   'kv-keys',
+  'events',
   'session',
   'sessions',
   'node-sessions',

@@ -55,6 +55,7 @@ const questions: { readonly [K in QuestionKind]: z.ZodType } = {
   'kv-prefix': z.object({ kind: z.literal('kv-prefix'), prefix: text }),
   'kv-keys': z.object({ kind: z.literal('kv-keys'), prefix: text, separator: text }),
   session: z.object({ kind: z.literal('session'), session: text }),
+  events: z.object({ kind: z.literal('events'), name: text.optional() }),
   sessions: z.object({ kind: z.literal('sessions') }),
   'node-sessions': z.object({ kind: z.literal('node-sessions'), node: text }),
 }
@@ -155,6 +156,16 @@ const session = z.object({
   checks: ids.nullable(),
 })
 
+const event = z.object({
+  id: text,
+  name: text,
+  payload: z.instanceof(Uint8Array),
+  nodeFilter: text,
+  serviceFilter: text,
+  tagFilter: text,
+  time: z.number(),
+})
+
 const verb = z.string().max(64)
 const index = z.number().min(0)
 const operation = z.discriminatedUnion('type', [
@@ -189,6 +200,7 @@ const commands = {
   'kv-delete': z.object({ kind: z.literal('kv-delete'), key: text, recurse: z.boolean(), ...cas }),
   'kv-lock': z.object({ kind: z.literal('kv-lock'), ...written, session: text }),
   'kv-unlock': z.object({ kind: z.literal('kv-unlock'), ...written, session: text }),
+  'event-fire': z.object({ kind: z.literal('event-fire'), event }),
   txn: z.object({ kind: z.literal('txn'), operations: z.array(operation).max(MAX_TXN_COMMANDS) }),
   'session-create': z.object({ kind: z.literal('session-create'), session }),
   'session-destroy': z.object({ kind: z.literal('session-destroy'), session: text }),

@@ -61,6 +61,7 @@ export const SCENARIOS = [
   'dns',
   'dns-options',
   'errors',
+  'events',
   'exact-text',
   'health',
   'kv',

@@ -3,6 +3,7 @@ import { keyPart } from '../../model/keys.ts'
 import type { Command } from '../catalog.ts'
 import type { Tables } from '../tables.ts'
 import type { TxnOperation } from '../txn.ts'
+import { planEventFire } from './event.ts'
 import { planKvDelete, planKvPut } from './kv.ts'
 import { planKvLock, planKvUnlock } from './lock.ts'
 import type { Plan } from './plan.ts'
@@ -40,6 +41,8 @@ export function judge(tables: Tables, command: Command): Plan {
       return planSessionCreate(tables, command)
     case 'session-destroy':
       return planSessionDestroy(tables, command)
+    case 'event-fire':
+      return planEventFire(tables, command)
     case 'txn':
       return planTxn(tables, command)
     case 'lock-delay-end':
@@ -92,6 +95,8 @@ export function lanesOf(tables: Tables, command: Command): readonly string[] {
       return []
     case 'session-destroy':
       return [`u/${command.session}`, ...tables.kvTable.heldBy(command.session).slice(0, MAX_LANES).map(kvLane)]
+    case 'event-fire':
+      return ['v']
     case 'txn':
       return command.operations.map(laneOf)
     case 'lock-delay-end':

@@ -1,5 +1,6 @@
 import type { CoordinateRow } from '../../model/coordinate.ts'
 import { AtollError } from '../../model/errors.ts'
+import { type EventEntry, MAX_EVENT_BYTES, MAX_EVENT_FILTER_LENGTH } from '../../model/event.ts'
 import { keys } from '../../model/keys.ts'
 import {
   checksOfSession,
@@ -61,6 +62,9 @@ export function validate(command: Command): void {
     case 'session-renew':
       validateSessionId(command.session, 'session')
       break
+    case 'event-fire':
+      validateEvent(command.event)
+      break
     case 'txn':
       if (command.operations.length > MAX_TXN_COMMANDS) {
         const message = `operations: ${command.operations.length}; a transaction takes at most ${MAX_TXN_COMMANDS}`
@@ -88,6 +92,20 @@ function validateOperation(operation: TxnOperation): void {
       break
     case 'check':
       storable(keys.check(operation.check.node, operation.check.checkId || operation.check.name), 'Check.CheckID')
+  }
+}
+
+function validateEvent({ name, payload, ...filters }: EventEntry): void {
+  required(name, 'Name', 'Missing name')
+  const bytes = payload.length + encoder.encode(name).length
+  if (bytes > MAX_EVENT_BYTES) {
+    const message = `Payload: ${bytes} bytes with the name; an event takes at most ${MAX_EVENT_BYTES}`
+    throw new AtollError('too-large', message, { field: 'Payload' })
+  }
+  for (const filter of [filters.nodeFilter, filters.serviceFilter, filters.tagFilter]) {
+    if (filter.length <= MAX_EVENT_FILTER_LENGTH) continue
+    const message = `filter: ${filter.length} characters; at most ${MAX_EVENT_FILTER_LENGTH} are taken`
+    throw new AtollError('invalid', message, { field: 'filter' })
   }
 }
 

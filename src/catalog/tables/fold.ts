@@ -1,5 +1,6 @@
 import { keys, type Table } from '../../model/keys.ts'
 import * as codec from '../codec.ts'
+import type { EventTable } from './event-table.ts'
 import type { KvTable } from './kv-table.ts'
 import type { Registry } from './registry.ts'
 import type { SessionTable } from './session-table.ts'
@@ -34,6 +35,7 @@ export class Fold {
   readonly #registry: Registry
   readonly #kv: KvTable
   readonly #sessions: SessionTable
+  readonly #events: EventTable
   readonly #signals: Signals
   readonly #indexOf: (revision: number) => number
   readonly #onUnreadable: (key: string, error: unknown) => void
@@ -43,6 +45,7 @@ export class Fold {
     registry: Registry,
     kv: KvTable,
     sessions: SessionTable,
+    events: EventTable,
     signals: Signals,
     indexOf: (revision: number) => number,
     onUnreadable: (key: string, error: unknown) => void,
@@ -50,6 +53,7 @@ export class Fold {
     this.#registry = registry
     this.#kv = kv
     this.#sessions = sessions
+    this.#events = events
     this.#signals = signals
     this.#indexOf = indexOf
     this.#onUnreadable = onUnreadable
@@ -141,6 +145,10 @@ export class Fold {
       },
       delete: () => {},
     }
+    const event: Family = {
+      put: (rest, { value }, { create, mod }) => this.#events.put(rest, codec.decodeEvent(value, create, mod)),
+      delete: (rest) => this.#events.delete(rest),
+    }
     const output: Family = {
       put: (rest, { value }, { mod }) => registry.putOutput(...pair(rest), codec.decodeOutput(value), mod),
       delete: (rest, index) => registry.deleteOutput(...pair(rest), index),
@@ -164,6 +172,7 @@ export class Fold {
     return [
       ['k/', kv],
       ['t/', privateIndex],
+      ['v/', event],
       ['o/', output],
       ['x/', coordinate],
       ['l/', lease],
@@ -218,6 +227,7 @@ export class Fold {
     for (const part of this.#registry.bulkDeletions.keys()) found.set(`e/d/${part}`, 0)
     for (const [key, index] of this.#registry.coordinateTable.indexes()) found.set(`x/${key}`, index - offset)
     for (const row of this.#kv.all()) found.set(keys.kv(row.key), row.modifyIndex - offset)
+    for (const [slot, row] of this.#events.slots) found.set(keys.event(slot), row.modifyIndex - offset)
     for (const row of this.#sessions.all()) found.set(keys.session(row.id), row.modifyIndex - offset)
     for (const [id, { modRevision }] of this.#sessions.leases) found.set(keys.sessionLease(id), modRevision)
     for (const [id, modRevision] of this.#sessions.holds) found.set(keys.sessionHold(id), modRevision)

@@ -1,9 +1,12 @@
 import { keyPart } from '../../model/keys.ts'
 import type { Topic, TopicRef } from '../view.ts'
+import type { EventTable } from './event-table.ts'
 import type { KvTable } from './kv-table.ts'
 import type { Registry } from './registry.ts'
 import type { SessionTable } from './session-table.ts'
 import {
+  EVENTS_THING,
+  eventsThing,
   kvThing,
   nodeSessionsThing,
   nodeThing,
@@ -46,6 +49,7 @@ export function topicOf(
   registry: Registry,
   kv: KvTable,
   sessions: SessionTable,
+  events: EventTable,
   waiters: Waiters,
 ): Topic {
   switch (ref.kind) {
@@ -93,6 +97,10 @@ export function topicOf(
       const part = keyPart(ref.node)
       const index = (): number => sessions.indexOfNode(part)
       return new Handle(nodeSessionsThing(part), waiters, index, index)
+    }
+    case 'events': {
+      const index = (): number => events.indexOf(ref.name)
+      return new Handle(ref.name === undefined ? EVENTS_THING : eventsThing(ref.name), waiters, index, index)
     }
     case 'sessions': {
       const index = (): number => sessions.index

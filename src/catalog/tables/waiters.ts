@@ -87,4 +87,6 @@ export const kvThing = (key: string): string => `k/${key}`
 export const sessionThing = (id: string): string => `u/${id}`
 export const nodeSessionsThing = (part: string): string => `v/${part}`
 export const SESSIONS_THING = 'sessions'
+export const EVENTS_THING = 'events'
+export const eventsThing = (name: string): string => `w/${name}`
 export const prefixThing = (prefix: string): string => `p/${prefix}`

@@ -138,6 +138,7 @@ export class FakeView implements CatalogView {
   hasService = (service: string): boolean => this.instances(service).length > 0
   checksOfService = (): readonly never[] => []
   checks = (): readonly never[] => []
+  events = (): readonly never[] => []
   session = (): undefined => undefined
   sessions = (): readonly never[] => []
   sessionsOf = (): readonly never[] => []

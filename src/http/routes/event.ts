@@ -1,0 +1,98 @@
+/** `/v1/event`: user events of a datacenter. */
+import { type EventEntry, type EventRow, MAX_EVENT_BYTES, MAX_EVENT_FILTER_LENGTH } from '../../model/event.ts'
+import type { Answer } from '../../resolver/mesh.ts'
+import { json, metaHeaders } from '../answer.ts'
+import { readBody } from '../body/read.ts'
+import { HttpError } from '../errors.ts'
+import { filterFault, isFor } from '../event-filter.ts'
+import { type JsonStruct, utf8 } from '../json.ts'
+import { readOptions } from '../query.ts'
+import { waitForAnswer } from '../reading.ts'
+import type { Call, Context, Route } from '../route.ts'
+import { base64 } from '../shapes.ts'
+import { requireText } from '../words.ts'
+
+const eventShape = (event: EventEntry): JsonStruct => ({
+  ID: event.id,
+  Name: event.name,
+  Payload: event.payload.length === 0 ? null : base64(event.payload),
+  NodeFilter: event.nodeFilter,
+  ServiceFilter: event.serviceFilter,
+  TagFilter: event.tagFilter,
+  Version: 1,
+  LTime: event.time,
+})
+
+export const eventRoutes: readonly Route[] = [
+  {
+    method: 'PUT',
+    path: '/v1/event/fire/',
+    rest: 'name',
+    summary: 'Fires an event: the body is its payload, up to 512 bytes',
+    parameters: {
+      dc: 'the datacenter to fire it in',
+      node: 'a regular expression: only for nodes with such a name',
+      service: 'a regular expression: only for nodes with such a service',
+      tag: 'with `service`, a regular expression: only where it has such a tag',
+    },
+    async handle(call, { mesh, random, limits }) {
+      const name = requireText(call.rest, 'Missing name')
+      const payload = await readBody(call.request, limits.maxBodyBytes)
+      const event = { id: random.uuid(), name, payload, ...(await filtersOf(call)), time: 0 }
+      if (payload.length + utf8(name).length > MAX_EVENT_BYTES) throw new HttpError(500, TOO_LARGE)
+      const datacenter = call.query.get('dc') || undefined
+      const { principal, request } = call
+      await mesh.execute(
+        { kind: 'event-fire', event },
+        { principal, signal: request.signal, ...(datacenter && { datacenter }) },
+      )
+      return json(eventShape(event), call.pretty)
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/event/list',
+    summary: 'The last events of this datacenter that are for the node that is asked, the oldest first',
+    parameters: { name: 'only those of this name', index: 'wait for one after this', wait: 'for at most this long' },
+    async handle(call, context) {
+      const { ask, ...read } = readOptions(call.query, call.principal, null)
+      const { datacenter: _, ...options } = ask
+      const name = call.query.get('name')
+      const prepared = context.mesh.prepare({ kind: 'events', ...(name && { name }) }, options)
+      const answer: Answer<readonly EventRow[]> =
+        read.index > 0 ? await waitForAnswer(prepared, read, call, context) : await prepared.answer()
+      const headers = { ...metaHeaders(answer, 'none', ''), 'X-Consul-Index': String(answer.index) }
+      return json((await eventsFor(answer.value, context)).map(eventShape), call.pretty, 200, headers)
+    },
+  },
+]
+
+const TOO_LARGE =
+  '1 error occurred:\n\t* error broadcasting event to segment "": user event exceeds configured limit of 512 bytes before encoding\n\n'
+
+async function filtersOf({ query }: Call): Promise<Pick<EventEntry, 'nodeFilter' | 'serviceFilter' | 'tagFilter'>> {
+  const [nodeFilter, serviceFilter, tagFilter] = [query.get('node'), query.get('service'), query.get('tag')]
+  if (tagFilter !== '' && serviceFilter === '')
+    throw new HttpError(500, 'Cannot provide tag filter without service filter')
+  for (const [kind, filter] of [
+    ['node', nodeFilter],
+    ['service', serviceFilter],
+    ['tag', tagFilter],
+  ] as const) {
+    if (filter.length > MAX_EVENT_FILTER_LENGTH) {
+      const bound = `${filter.length} characters, at most ${MAX_EVENT_FILTER_LENGTH} are taken`
+      throw new HttpError(500, `Invalid ${kind} filter: ${bound}`)
+    }
+    const fault = await filterFault(filter)
+    if (fault !== undefined) throw new HttpError(500, `Invalid ${kind} filter: ${fault}`)
+  }
+  return { nodeFilter, serviceFilter, tagFilter }
+}
+
+async function eventsFor(events: readonly EventRow[], { mesh }: Context): Promise<EventRow[]> {
+  const services = mesh.agent.services().map(({ service, tags }) => ({ service, tags }))
+  const target = { node: mesh.nodeName, services }
+  const found: EventRow[] = []
+  for (const event of events) if (await isFor(event, target)) found.push(event)
+  return found
+}
