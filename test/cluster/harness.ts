@@ -21,7 +21,13 @@ export interface TestMesh {
   readonly folder: string
   /** GET of a node's HTTP API. Rejects when there is no answer in time (5 s unless given). */
   get(node: string, path: string, options?: { timeoutMs?: number }): Promise<NodeAnswer>
-  send(node: string, method: string, path: string, body?: unknown): Promise<NodeAnswer>
+  send(
+    node: string,
+    method: string,
+    path: string,
+    body?: unknown,
+    options?: { timeoutMs?: number },
+  ): Promise<NodeAnswer>
   /** Every node's name. */
   readonly nodes: readonly string[]
   servers(): readonly string[]
@@ -78,7 +84,8 @@ function meshOf(local: LocalMesh, folder: string, stop: () => Promise<void>): Te
     folder,
     stop,
     get: (node, path, options) => ask(local.url(node) + path, { timeoutMs: options?.timeoutMs ?? 5000 }),
-    send: (node, method, path, body) => ask(local.url(node) + path, { method, body, timeoutMs: 5000 }),
+    send: (node, method, path, body, options) =>
+      ask(local.url(node) + path, { method, body, timeoutMs: options?.timeoutMs ?? 5000 }),
     get nodes() {
       return local.nodes.map((node) => node.plan.name)
     },
