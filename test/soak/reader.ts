@@ -13,11 +13,8 @@ export interface Finding {
   readonly atMs: number
 }
 
-/**
- * An age is counted from when a head came: neither its way, nor how late a starved process was to send and to read it, nor how
- * late the reader of the answer was, is in it.
- */
-const SLACK_MS = 500
+/** An age is exact to 1.2 s and the way of a head (docs/consistency.md); and processes on a busy machine are late to send and to read. */
+const SLACK_MS = 1200 + 500
 /** A node that was disturbed itself may have read old news late, and may not answer. */
 const SETTLED_MS = 2000
 const TIMEOUT_MS = 2000

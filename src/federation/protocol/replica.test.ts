@@ -270,6 +270,20 @@ describe('age', () => {
     expect(replica.ageMs(now)).toBe(0)
   })
 
+  it('contains how late a head came after a silence, until the next one', () => {
+    const beat = (sequence: number) => hear(beacon(head(1, at1.digest, { sequence })))
+    hear(d1)
+    now = 1100
+    beat(9)
+    expect(replica.ageMs(now)).toBe(0)
+    now = 6100
+    beat(10)
+    expect(replica.ageMs(now)).toBe(3800)
+    now = 6200
+    beat(11)
+    expect(replica.ageMs(now)).toBe(0)
+  })
+
   it('grows while the replica is behind, whatever is heard', () => {
     hear(d1)
     now = 1000

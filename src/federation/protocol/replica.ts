@@ -38,6 +38,8 @@ export interface ReplicaOptions {
   readonly quarantineMs?: number
 }
 
+/** Between two heads of a DC that lives, give or take what timers and networks do. */
+const USUAL_SILENCE_MS = 1200
 const FIRST_BACKOFF_MS = 200
 const MAX_BACKOFF_MS = 5000
 
@@ -69,6 +71,9 @@ export class Replica {
   #proven: Proven | undefined
   /** When the replica last stood at a head that was fresh; before that, when it began (less a restored age). */
   #stoodMs: number
+  /** When something fresh was heard last, and what it is at least as new as. */
+  #freshMs: number | undefined
+  #freshAsOfMs: number
   #conflictMs = Number.NEGATIVE_INFINITY
   #epochConflict = false
   readonly #held = new HeldDeltas()
@@ -88,6 +93,7 @@ export class Replica {
     this.datacenter = options.datacenter
     this.#options = { gapHoldMs: 150, attemptTimeoutMs: 5000, quarantineMs: 60_000, ...options }
     this.#stoodMs = nowMs
+    this.#freshAsOfMs = nowMs
   }
 
   get loaded(): boolean {
@@ -164,18 +170,29 @@ export class Replica {
   /** `fresh`: strictly newer than all that its gateway said before (the directory knows). */
   hear(message: BeaconMessage | DeltaMessage, envelope: Uint8Array, fresh: boolean, nowMs: number): ReplicaEffect[] {
     if (!this.#accepts(message.head, envelope, nowMs)) return []
+    if (fresh) this.#heardFresh(nowMs)
     const effects: ReplicaEffect[] = []
     if (this.#follows(message.head.epoch)) {
       if (message.type === 'delta') this.#delta(message, envelope, effects)
       this.#releaseHeld(effects)
-      this.#stand(message.head, envelope, fresh, nowMs, effects)
+      this.#stand(message.head, envelope, fresh, effects)
     } else if (!this.loaded && !this.#isBelowFloor(message.head) && equalBytes(message.head.digest, EMPTY_DIGEST)) {
-      this.#commitEmpty(message.head, envelope, fresh, nowMs, effects)
+      this.#commitEmpty(message.head, envelope, fresh, effects)
     } else if (message.type === 'delta') {
       this.#held.hold(message, envelope)
     }
     effects.push(...this.#demand(nowMs))
     return effects
+  }
+
+  /**
+   * What comes after a silence may be as old as that: its gateway was stopped, or it was held up on its way. So its age is what the
+   * silence was longer than it should be, until the next one shows that news flows.
+   */
+  #heardFresh(nowMs: number): void {
+    const silentMs = nowMs - (this.#freshMs ?? nowMs)
+    this.#freshAsOfMs = nowMs - Math.max(0, silentMs - USUAL_SILENCE_MS)
+    this.#freshMs = nowMs
   }
 
   /** Whether the head is of the epoch that counts, or a newer one, which then counts. */
@@ -204,9 +221,9 @@ export class Replica {
   }
 
   /** Nothing exported yet is a content like any other: verified by its digest. */
-  #commitEmpty(head: Head, envelope: Uint8Array, fresh: boolean, nowMs: number, effects: ReplicaEffect[]): void {
+  #commitEmpty(head: Head, envelope: Uint8Array, fresh: boolean, effects: ReplicaEffect[]): void {
     this.#content = new Content()
-    this.#committed(head, envelope, fresh, nowMs)
+    this.#committed(head, envelope, fresh)
     effects.push({ type: 'reset', epoch: head.epoch, revision: this.#revision, entries: [] })
     this.#releaseHeld(effects)
   }
@@ -240,7 +257,7 @@ export class Replica {
   }
 
   /** The rule for a head without its delta: stand at it, advance to it, or find that something is wrong. */
-  #stand(head: Head, envelope: Uint8Array, fresh: boolean, nowMs: number, effects: ReplicaEffect[]): void {
+  #stand(head: Head, envelope: Uint8Array, fresh: boolean, effects: ReplicaEffect[]): void {
     if (this.#revision < head.lastExported || this.#revision > head.revision) return
     if (!equalBytes(this.#content.root(), head.digest)) {
       if (this.#suspect) return
@@ -255,7 +272,7 @@ export class Replica {
       this.#revision = head.revision
       effects.push({ type: 'apply', revision: head.revision, changes: [] })
     }
-    if (fresh && head.revision >= this.headRevision) this.#stoodMs = nowMs
+    if (fresh && head.revision >= this.headRevision) this.#stoodMs = Math.max(this.#stoodMs, this.#freshAsOfMs)
   }
 
   /** What is missing now, if anything. */
@@ -367,7 +384,8 @@ export class Replica {
       running.transfer = undefined
       return this.#refuse('a head of an epoch that does not count', nowMs)
     }
-    const effects = this.#commit(transfer, head, frame.envelope, fresh, nowMs)
+    if (fresh) this.#heardFresh(nowMs)
+    const effects = this.#commit(transfer, head, frame.envelope, fresh)
     if (!effects) return this.#mismatch(running.mode, transfer, nowMs)
     this.#running = undefined
     this.#releaseHeld(effects)
@@ -393,19 +411,13 @@ export class Replica {
     if (this.#running) this.#running.transfer = undefined
   }
 
-  #commit(
-    transfer: Transfer,
-    head: Head,
-    envelope: Uint8Array,
-    fresh: boolean,
-    nowMs: number,
-  ): ReplicaEffect[] | undefined {
+  #commit(transfer: Transfer, head: Head, envelope: Uint8Array, fresh: boolean): ReplicaEffect[] | undefined {
     const same = this.#follows(head.epoch)
     // What is older than the content, of the same history, has nothing to say.
     if ((same && head.revision < this.#revision) || this.#isBelowFloor(head)) return []
     switch (transfer.kind) {
       case 'changes':
-        return same ? this.#commitChanges(transfer, head, envelope, fresh, nowMs) : undefined
+        return same ? this.#commitChanges(transfer, head, envelope, fresh) : undefined
       case 'buckets':
         if (!same || !this.#content.tryBuckets(transfer.buckets, transfer.content, head.digest)) return undefined
         this.counters.repairs++
@@ -415,27 +427,21 @@ export class Replica {
         this.#content = transfer.content
         this.counters.snapshots++
     }
-    this.#committed(head, envelope, fresh, nowMs)
+    this.#committed(head, envelope, fresh)
     return [{ type: 'reset', epoch: head.epoch, revision: this.#revision, entries: this.entries() }]
   }
 
-  #commitChanges(
-    transfer: Transfer,
-    head: Head,
-    envelope: Uint8Array,
-    fresh: boolean,
-    nowMs: number,
-  ): ReplicaEffect[] | undefined {
+  #commitChanges(transfer: Transfer, head: Head, envelope: Uint8Array, fresh: boolean): ReplicaEffect[] | undefined {
     if (transfer.from > this.#revision || (transfer.changes.at(-1)?.modRevision ?? 0) > head.revision) return undefined
     const changes = above(transfer.changes, this.#revision)
     const hashes = transfer.hashes.slice(transfer.changes.length - changes.length)
     if (!this.#content.tryChanges(changes, head.digest, hashes)) return undefined
     if (changes.length > 0) this.counters.deltas++
-    this.#committed(head, envelope, fresh, nowMs)
+    this.#committed(head, envelope, fresh)
     return [{ type: 'apply', revision: this.#revision, changes }]
   }
 
-  #committed(head: Head, envelope: Uint8Array, fresh: boolean, nowMs: number): void {
+  #committed(head: Head, envelope: Uint8Array, fresh: boolean): void {
     this.#epoch = head.epoch
     this.#revision = head.revision
     this.#proven = { head, envelope }
@@ -444,7 +450,7 @@ export class Replica {
     this.#backoffMs = 0
     this.#notBeforeMs = Number.NEGATIVE_INFINITY
     this.#behindMs = undefined
-    if (fresh && head.revision >= this.headRevision) this.#stoodMs = nowMs
+    if (fresh && head.revision >= this.headRevision) this.#stoodMs = Math.max(this.#stoodMs, this.#freshAsOfMs)
   }
 
   /** A whole transfer that does not add up: ask for more next time. */
