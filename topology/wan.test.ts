@@ -25,6 +25,7 @@ const idOf = (host: Host): string => host.self.peerId
 interface Changing {
   rttMs: number
   cut: boolean
+  oneWay?: WanLink['oneWay']
 }
 
 /** Two hosts that want each other over one link. */
@@ -185,5 +186,89 @@ describe('an emulated WAN', () => {
     const d = await open({ name: 'd' })
     await d.join(a.addresses[0]!, { deadlineMs: 5000 })
     await once(50, () => echo(d, a))
+  })
+})
+
+describe('a connection through a third', () => {
+  /** a and b, 20 ms apart, and r, 60 ms from a and 40 ms from b. Links by whom they join. */
+  async function triangle() {
+    const links: Record<string, Changing> = {
+      'a b': { rttMs: 20, cut: false },
+      'a r': { rttMs: 60, cut: false },
+      'b r': { rttMs: 40, cut: false },
+    }
+    const names = new Map<string, string>()
+    const [first, second] = await orderedIdentities(2)
+    const start = async (name: string, identity?: TestHostOptions['identity']): Promise<Host> => {
+      const wrapTransport: TestHostOptions['wrapTransport'] = (factory) =>
+        wan(factory, (remote) => links[[name, names.get(remote)].sort().join(' ')]!)
+      const host = await open({ name, datacenter: name, wrapTransport, ...(identity && { identity }) })
+      names.set(wanted(host).addresses[0]!, name)
+      return host
+    }
+    const [a, b, r] = [await start('a', first), await start('b', second), await start('r')]
+    a.want([wanted(b), wanted(r)])
+    b.want([wanted(a), wanted(r)])
+    await until(() => [a, b, r].every((host) => host.peers().length === 2))
+    return { a, b, r, links }
+  }
+
+  it('pays both links, and takes over and gives way without losing a call', { timeout: 60_000 }, async () => {
+    const { a, b, r, links } = await triangle()
+    links['a b']!.cut = true
+    // As soon as the silence is long enough, and whoever of both begins.
+    await until(() => (a.silentMs(idOf(b)) ?? 0) > 1250 && (b.silentMs(idOf(a)) ?? 0) > 1250)
+    const peer = await b.dialVia(idOf(a), idOf(r), { deadlineMs: 5000 })
+    expect(peer.via?.node).toBe('r')
+    await until(() => a.peer(idOf(b))?.via?.node === 'r')
+    for (const [from, to] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      expect(await once(105, () => echo(from, to))).toBeGreaterThanOrEqual(99.5)
+      await until(() => (from.roundTripMs(idOf(to)) ?? 0) >= 99.5)
+    }
+    b.handle('slow', async () => {
+      await new Promise((resolve) => setTimeout(resolve, 700))
+      return 'done'
+    })
+    const slow = a.call(idOf(b), 'slow', null, { deadlineMs: 10_000 })
+    links['a b']!.cut = false
+    await until(() => a.peer(idOf(b))?.via === undefined && b.peer(idOf(a))?.via === undefined)
+    expect(await slow).toBe('done')
+    expect(await once(30, () => echo(a, b))).toBeGreaterThanOrEqual(19.5)
+  })
+
+  it('goes round a link that is cut one way, whichever side is deaf', { timeout: 60_000 }, async () => {
+    for (const oneWay of ['to', 'from'] as const) {
+      const { a, b, r, links } = await triangle()
+      // The smaller id dials and elects: a is deaf to b, or b to a.
+      links['a b']!.oneWay = oneWay
+      const [deaf, other] = oneWay === 'to' ? [b, a] : [a, b]
+      await until(() => (deaf.silentMs(idOf(other)) ?? 0) > 1250)
+      expect(other.silentMs(idOf(deaf))).toBeLessThan(1200)
+      expect((await deaf.dialVia(idOf(other), idOf(r), { deadlineMs: 5000 })).via?.node).toBe('r')
+      await until(() => other.peer(idOf(deaf))?.via?.node === 'r')
+      expect(await echo(a, b)).toBe(1)
+      expect(await echo(b, a)).toBe(1)
+      links['a b'] = { rttMs: 20, cut: false }
+      await until(() => a.peer(idOf(b))?.via === undefined && b.peer(idOf(a))?.via === undefined)
+      await Promise.all([a.close(), b.close(), r.close()])
+    }
+  })
+
+  it('is cut where one of its links is, and goes on when that heals soon', async () => {
+    const { a, b, r, links } = await triangle()
+    links['a b']!.cut = true
+    await until(() => (a.silentMs(idOf(b)) ?? 0) > 1250)
+    await a.dialVia(idOf(b), idOf(r), { deadlineMs: 5000 })
+    const before = a.peer(idOf(b))
+    expect(before?.via?.node).toBe('r')
+    links['b r']!.cut = true
+    const call = echo(a, b)
+    expect(await works(a, b)).toBe(false)
+    links['b r']!.cut = false
+    expect(await call).toBe(1)
+    expect(a.peer(idOf(b))).toBe(before)
   })
 })

@@ -11,6 +11,8 @@ export interface WanLink {
   readonly rttMs: number
   /** Nothing gets through, either way, and nobody is told. */
   readonly cut: boolean
+  /** Nothing gets through to the other side, or from it. No connection comes about, since that takes both ways. */
+  readonly oneWay?: 'to' | 'from'
 }
 
 /** Asked for every chunk, with the address that was dialled (without its /p2p part): may change at any time. */
@@ -61,12 +63,14 @@ function delaying(upgrader: Upgrader, link: () => WanLink): Upgrader {
 /** One direction: everything leaves in order, half a round trip after it came, and not while the link is cut. */
 class Line {
   readonly #link: () => WanLink
+  readonly #way: 'to' | 'from'
   readonly #queue: { dueMs: number; bytes: number; run: () => void }[] = []
   #armed = false
   bytes = 0
 
-  constructor(link: () => WanLink) {
+  constructor(link: () => WanLink, way: 'to' | 'from') {
     this.#link = link
+    this.#way = way
   }
 
   push(bytes: number, run: () => void): void {
@@ -81,18 +85,23 @@ class Line {
     this.bytes = 0
   }
 
+  #isCut(): boolean {
+    const { cut, oneWay } = this.#link()
+    return cut || oneWay === this.#way
+  }
+
   #arm(): void {
     const first = this.#queue[0]
     if (first === undefined || this.#armed) return
     this.#armed = true
-    const waitMs = this.#link().cut ? POLL_MS : first.dueMs - performance.now()
+    const waitMs = this.#isCut() ? POLL_MS : first.dueMs - performance.now()
     // Timers fire up to a millisecond late: the last one is spent in turns of the event loop.
     if (waitMs > 1) setTimeout(this.#fire, Math.floor(waitMs - 0.5))
     else setImmediate(this.#fire)
   }
 
   readonly #fire = (): void => {
-    while (!this.#link().cut) {
+    while (!this.#isCut()) {
       const first = this.#queue[0]
       if (first === undefined || first.dueMs > performance.now()) break
       this.#queue.shift()
@@ -117,8 +126,8 @@ class WanConnection extends AbstractMultiaddrConnection {
   constructor(inner: InnerConnection, link: () => WanLink) {
     super({ remoteAddr: inner.remoteAddr, direction: inner.direction, log: inner.log })
     this.#inner = inner
-    this.#out = new Line(link)
-    this.#in = new Line(link)
+    this.#out = new Line(link, 'to')
+    this.#in = new Line(link, 'from')
     inner.addEventListener('message', ({ data }) => {
       this.#in.push(data.byteLength, () => {
         if (this.status === 'open') this.onData(data)
@@ -190,7 +199,7 @@ class WanConnection extends AbstractMultiaddrConnection {
 }
 
 async function waitUntilUp(link: () => WanLink, signal: AbortSignal): Promise<void> {
-  while (link().cut) await sleep(POLL_MS, signal)
+  while (link().cut || link().oneWay !== undefined) await sleep(POLL_MS, signal)
   signal.throwIfAborted()
 }
 
