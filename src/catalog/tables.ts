@@ -237,6 +237,10 @@ export class Tables implements CatalogView {
     return this.eventTable.list()
   }
 
+  onServices(listener: (services: readonly string[]) => void): () => void {
+    return this.registry.onServices(listener)
+  }
+
   topic(ref: TopicRef): Topic {
     return topicOf(ref, this.registry, this.kvTable, this.sessionTable, this.eventTable, this.#waiters)
   }

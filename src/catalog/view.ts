@@ -86,4 +86,9 @@ export interface CatalogView {
   events(): readonly EventRow[]
 
   topic(ref: TopicRef): Topic
+  /**
+   * Told with every batch which services (as parts of keys) an answer about may differ of, before those who wait for a
+   * topic are woken. It must not throw, and only takes notes. The returned function takes it back.
+   */
+  onServices(listener: (services: readonly string[]) => void): () => void
 }

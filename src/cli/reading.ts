@@ -34,6 +34,9 @@ export function describeOrigin(meta: Meta, asked: string | undefined, paint: Pai
     catalog: `answered from the catalog of ${from}${age || ', up to date'}`,
     replica: `answered here from the replica of ${from}${age || ', up to date'}`,
     rpc: `answered by ${from} itself${age || ', up to date'}`,
+    kept: `no server of ${from} can be reached: what this node was told before${age}`,
+    summary: `no server of ${from} can be reached: the best few instances of each service${age}`,
   }
-  return paint('dim', source === undefined ? `answered by ${from}${age}` : how[source])
+  const tone = source === 'kept' || source === 'summary' ? 'warn' : 'dim'
+  return paint(tone, source === undefined ? `answered by ${from}${age}` : how[source])
 }

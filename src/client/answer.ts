@@ -5,7 +5,7 @@ export interface Meta {
   /** The datacenter that answered. */
   readonly datacenter: string | undefined
   /** `catalog`: of the asked node's own datacenter; `replica`: this node's copy of another; `rpc`: asked there. */
-  readonly source: 'catalog' | 'replica' | 'rpc' | undefined
+  readonly source: 'catalog' | 'replica' | 'rpc' | 'kept' | 'summary' | undefined
   /** 0 when nothing newer can have been acknowledged before the answer. */
   readonly ageMs: number | undefined
   /** Set when another datacenter answered for the asked one, in which nothing passed. */
@@ -24,7 +24,7 @@ export function metaOf(headers: Headers): Meta {
   return {
     index: natural(headers.get('X-Consul-Index')) ?? 0,
     datacenter: headers.get('X-Atoll-Datacenter') ?? undefined,
-    source: oneOf(headers.get('X-Atoll-Source'), ['catalog', 'replica', 'rpc']),
+    source: oneOf(headers.get('X-Atoll-Source'), ['catalog', 'replica', 'rpc', 'kept', 'summary']),
     ageMs: natural(headers.get('X-Atoll-Age-Ms')),
     failover: failoverOf(headers.get('X-Atoll-Failover')),
     consistency: oneOf(headers.get('X-Consul-Effective-Consistency'), ['leader', 'consistent', 'stale']),

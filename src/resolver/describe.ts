@@ -31,7 +31,7 @@ function ownOf({ datacenter, nodeName, federation, catalog }: DescribeOptions): 
   return {
     datacenter,
     own: true,
-    state: 'live',
+    state: reachable ? 'live' : 'lost',
     suspected: false,
     limited: false,
     refused: 0,

@@ -7,7 +7,15 @@ import { createMesh } from './door.ts'
 import { MAX_WAITING } from './forward.ts'
 import { type Answer, type AskOptions, anonymous, type Question, type RoutedInstance } from './mesh.ts'
 import { MAX_ENTRIES_OF_ALL } from './routed.ts'
-import { FakeCatalog, FakeFederation, FakeRemote, FakeView, instance, node } from './testing/fakes.ts'
+import {
+  FakeCatalog,
+  FakeFederation,
+  FakeRemote,
+  FakeView,
+  instance,
+  node,
+  server as serverPeer,
+} from './testing/fakes.ts'
 
 function setUp(role: 'server' | 'client' = 'server') {
   const clock = new VirtualClock()
@@ -560,6 +568,7 @@ describe('serving other nodes', () => {
     server.mesh.close()
     const { mesh, federation } = setUp('client')
     federation.onCall = async () => 'what?'
+    federation.peerList = [serverPeer]
     for (const asked of [mesh.ask(web, plain), mesh.explain('web', anonymous), mesh.status()]) {
       await expect(asked).rejects.toMatchObject({ code: 'unavailable' })
     }

@@ -3,17 +3,17 @@ import type { Catalog, Command, CommandResult } from '../catalog/catalog.ts'
 import type { CatalogView } from '../catalog/view.ts'
 import type { Federation } from '../federation/federation.ts'
 import type { CoordinateRow } from '../model/coordinate.ts'
-import { AtollError } from '../model/errors.ts'
+import { AtollError, isAtollError } from '../model/errors.ts'
 import { assertDatacenter } from '../model/names.ts'
 import type { Clock, Random } from '../runtime/ports.ts'
 import type { AgentDoor } from './agent-door.ts'
 import { Cell, CellCache, type Evaluation } from './cells.ts'
-import { Chooser } from './choose.ts'
+import { addressFromAfar, Chooser } from './choose.ts'
+import { ClientSide } from './client-side.ts'
 import { AnswerCounters } from './counters.ts'
 import { describeMesh } from './describe.ts'
 import { explain } from './explain.ts'
 import { Forwarder } from './forward.ts'
-import { LiveAnswers, liveKey } from './live.ts'
 import {
   type Answer,
   type AnswerValue,
@@ -32,6 +32,7 @@ import { isReplicated, read } from './read.ts'
 import { evaluateAll, evaluateRouted } from './routed.ts'
 import { Routes } from './routes.ts'
 import type { MeshStatus } from './status.ts'
+import { SummaryServer } from './summaries/serve.ts'
 import { explainMessageOf, explanationOf, statusOf } from './wire.ts'
 
 export interface MeshOptions {
@@ -74,7 +75,7 @@ type Route =
   | { readonly kind: 'cell'; readonly cell: Cell; readonly view: View }
   | { readonly kind: 'rpc'; readonly to: string }
   /** On a client node. */
-  | { readonly kind: 'live'; readonly key: string }
+  | { readonly kind: 'client'; readonly client: ClientSide; readonly key: string | undefined }
 
 export type RunningMesh = Mesh & { close(): void }
 
@@ -92,7 +93,9 @@ class Door implements RunningMesh {
   readonly #cells: CellCache
   readonly #counters: AnswerCounters
   readonly #forward: Forwarder
-  readonly #live: LiveAnswers
+  /** On a client node. */
+  readonly #client: ClientSide | undefined
+  readonly #summaries: SummaryServer | undefined
   /** Index of this node's last catalog write in another DC: its default reads there must show it. Bounded by the DCs. */
   readonly #wrote = new Map<string, number>()
   readonly #stopListening: () => void
@@ -117,8 +120,15 @@ class Door implements RunningMesh {
         flatNetwork: options.flatNetwork,
       })
     this.#forward = new Forwarder({ federation, clock, random, datacenter })
-    this.#live = new LiveAnswers({ clock, ask: (question, asked) => this.#askElsewhere(datacenter, question, asked) })
-    if (options.catalog) {
+    if (options.catalog === undefined) {
+      const ask = (question: Question, asked: AskOptions) => this.#askElsewhere(datacenter, question, asked)
+      this.#client = new ClientSide({ ...options, ask })
+    } else {
+      this.#summaries = new SummaryServer({
+        ...options,
+        own: options.catalog.view,
+        afarOf: (instance) => addressFromAfar(instance, options.flatNetwork),
+      })
       this.#forward.serve(this, (message) =>
         this.#execute(
           message.command,
@@ -160,8 +170,14 @@ class Door implements RunningMesh {
   async status(): Promise<MeshStatus> {
     const own = describeMesh(this.#options)
     if (this.#options.catalog) return own
-    const server = statusOf(this.datacenter, await this.#callOwn('mesh.status', {}))
-    return { ...own, datacenters: server.datacenters }
+    try {
+      const server = statusOf(this.datacenter, await this.#callOwn('mesh.status', {}))
+      return { ...own, datacenters: server.datacenters }
+    } catch (error) {
+      // What this node itself knows, then.
+      if (isAtollError(error) && error.code === 'unavailable' && this.peers().length === 0) return own
+      throw error
+    }
   }
 
   leader(): string {
@@ -179,7 +195,8 @@ class Door implements RunningMesh {
   close(): void {
     this.#stopListening()
     this.#routes.close()
-    this.#live.close()
+    this.#client?.close()
+    this.#summaries?.close()
   }
 
   #callOwn(method: string, payload: unknown): Promise<unknown> {
@@ -200,8 +217,8 @@ class Door implements RunningMesh {
     if (catalog === undefined) {
       const { datacenter } = options
       if (datacenter !== undefined && datacenter !== 'nearest' && datacenter !== '*') assertDatacenter(datacenter, 'dc')
-      const key = liveKey(question, options, this.datacenter)
-      return key === undefined ? { kind: 'rpc', to: this.datacenter } : { kind: 'live', key }
+      const client = this.#client!
+      return { kind: 'client', client, key: client.keyOf(question, options) }
     }
     const name = options.datacenter
     if (question.kind === 'datacenters')
@@ -316,7 +333,7 @@ class Door implements RunningMesh {
 
   #now(route: Route, options: AskOptions): Answer<unknown> | undefined {
     if (route.kind === 'rpc' || options.index !== undefined) return undefined
-    if (route.kind === 'live') return this.#live.now(route.key)
+    if (route.kind === 'client') return route.client.now(route.key)
     if (options.consistency !== 'stale') {
       if (this.#isBehindOwnWrite(route.view)) return undefined
       const barrier = this.#barrier(route.view)
@@ -346,12 +363,7 @@ class Door implements RunningMesh {
 
   async #answer(question: Question, route: Route, options: AskOptions): Promise<Answer<unknown>> {
     if (route.kind === 'rpc') return this.#askElsewhere(route.to, question, options)
-    if (route.kind === 'live') {
-      const waits = options.index !== undefined && options.index > 0
-      return waits
-        ? this.#askElsewhere(this.datacenter, question, options)
-        : this.#live.ask(route.key, question, options)
-    }
+    if (route.kind === 'client') return route.client.answer(route.key, question, options)
     if (options.consistency !== 'stale') {
       if (typeof route.view === 'object' && this.#isBehindOwnWrite(route.view)) {
         return this.#askElsewhere(route.view.datacenter, question, options)
@@ -444,7 +456,7 @@ class Door implements RunningMesh {
     const to = catalog ? datacenter : this.datacenter
     const result = await this.#forward
       .execute(to, datacenter, command, options, requestId, hops)
-      .finally(() => this.#live.forget(datacenter))
+      .finally(() => this.#client?.forget(datacenter))
     if (catalog && changesExported(command.kind)) {
       this.#wrote.set(datacenter, Math.max(this.#wrote.get(datacenter) ?? 0, result.index))
     }

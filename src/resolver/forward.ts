@@ -12,6 +12,7 @@ import {
   type Mesh,
   type Question,
 } from './mesh.ts'
+import { SUMMARIES } from './summaries/wire.ts'
 import { type AskMessage, answerOf, askMessageOf, type ExecuteMessage, executeMessageOf, resultOf } from './wire.ts'
 
 /** Another DC answers within this, or the caller hears that it does not. */
@@ -29,7 +30,7 @@ const MAX_HOPS = 2
 export const MAX_WAITING = 3_000
 
 /** What a server's door answers to other nodes. */
-export const SERVED = ['mesh.ask', 'mesh.execute', 'mesh.explain', 'mesh.status'] as const
+export const SERVED = ['mesh.ask', 'mesh.execute', 'mesh.explain', 'mesh.status', SUMMARIES] as const
 
 export interface ForwardOptions {
   readonly federation: Federation

@@ -87,10 +87,16 @@ export class LiveAnswers {
     try {
       return await (this.#asking.get(key) ?? this.#begin(key, question, options))
     } catch (error) {
-      const kept = this.#entries.get(key)?.kept
-      if (kept === undefined || !isAtollError(error) || error.code !== 'unavailable') throw error
-      return { ...aged(kept, this.#options.clock.nowMs() - kept.receivedMs), knownLeader: false }
+      const last = isAtollError(error) && error.code === 'unavailable' ? this.last(key) : undefined
+      if (last === undefined) throw error
+      return last
     }
+  }
+
+  /** What was last known, with its age, as of a server that cannot be reached. */
+  last(key: string): Answer<unknown> | undefined {
+    const kept = this.#entries.get(key)?.kept
+    return kept && { ...aged(kept, this.#options.clock.nowMs() - kept.receivedMs), knownLeader: false }
   }
 
   /** This node wrote there: what was known or asked before is not to be told any more. */

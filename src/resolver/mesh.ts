@@ -111,13 +111,19 @@ export const boundedWaitMs = (waitMs: number | undefined): number =>
 /** ... and with all of it. */
 export const longestWaitMs = (waitMs: number | undefined): number => boundedWaitMs(waitMs) * (1 + 1 / JITTER_FRACTION)
 
+/**
+ * `catalog`: the DC's own tables; `replica`: a copy of another DC's; `rpc`: the DC itself, over the WAN. On a client node
+ * that reaches no server of its DC: `kept`, an answer that it was given before, and `summary`, the best few instances.
+ */
+export type AnswerSource = 'catalog' | 'replica' | 'rpc' | 'kept' | 'summary'
+
 export interface Answer<T> {
   /** Same object as long as nothing changed, so that faces may keep what they made of it (WeakMap). */
   readonly value: T
   readonly index: number
   /** The DC that answered (of `*`: the asked node's own). */
   readonly datacenter: string
-  readonly source: 'catalog' | 'replica' | 'rpc'
+  readonly source: AnswerSource
   /** How old the answer may be; 0 behind a barrier. */
   readonly ageMs: number
   readonly knownLeader: boolean

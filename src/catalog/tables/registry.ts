@@ -34,6 +34,7 @@ export class Registry {
   readonly #dirtyNodes = new Set<NodeState>()
   readonly #dirtyEntries = new Set<EntryState>()
   readonly #dirtyServices = new Set<ServiceState>()
+  readonly #listeners = new Set<(services: readonly string[]) => void>()
   /** Counts changes; versions are taken from it. */
   #tick = 0
 
@@ -221,11 +222,17 @@ export class Registry {
     this.#raise(service, index)
   }
 
+  onServices(listener: (services: readonly string[]) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
   /** Works out what the changes come to. Nobody is called yet. */
   flush(): void {
     for (const node of this.#dirtyNodes) this.#settleNode(node)
     for (const entry of this.#dirtyEntries) this.#settleEntry(entry)
     for (const service of this.#dirtyServices) this.#settleService(service)
+    this.#tellServices()
     this.#dirtyNodes.clear()
     this.#dirtyEntries.clear()
     this.#dirtyServices.clear()
@@ -435,6 +442,12 @@ export class Registry {
     service.instances = undefined
     service.checkRows = undefined
     this.#waiters.wake(serviceThing(service.part))
+  }
+
+  #tellServices(): void {
+    if (this.#listeners.size === 0 || this.#dirtyServices.size === 0) return
+    const services = [...this.#dirtyServices].map(({ part }) => part)
+    for (const listener of this.#listeners) listener(services)
   }
 
   #allChecks(): readonly CheckRow[] {

@@ -1,7 +1,8 @@
 /** A mesh of made-up datacenters for tests of the resolver: views that are set by hand, remotes whose state is set by hand. */
 import type { Catalog, Command, CommandResult, ExecuteOptions } from '../../catalog/catalog.ts'
-import type { CatalogView, Topic, TopicRef } from '../../catalog/view.ts'
+import type { CatalogView, ServiceSummary, Topic, TopicRef } from '../../catalog/view.ts'
 import type { Federation, GatewayCoordinate, RemoteDatacenter, Way } from '../../federation/federation.ts'
+import type { Peer } from '../../federation/host.ts'
 import type { CoordinateRow } from '../../model/coordinate.ts'
 import type { FailoverRecord, Instance, KvRow, NodeRow, Status } from '../../model/entries.ts'
 import { AtollError } from '../../model/errors.ts'
@@ -27,6 +28,19 @@ class FakeTopic implements Topic {
   get waiting(): number {
     return this.#waiters.size
   }
+}
+
+/** A server of eu-1 that is connected. */
+export const server: Peer = {
+  peerId: 'server',
+  datacenter: 'eu-1',
+  datacenterId: '',
+  node: 'server',
+  nodeId: 'id-server',
+  role: 'server',
+  direction: 'outbound',
+  address: '/ip4/127.0.0.1/tcp/1',
+  bootId: 'boot',
 }
 
 export const node = (name: string, fields: Partial<NodeRow> = {}): NodeRow => ({
@@ -83,6 +97,7 @@ export class FakeView implements CatalogView {
   readonly #topics = new Map<string, FakeTopic>()
   readonly #kv = new Map<string, KvRow>()
   readonly #nodes = new Map<string, NodeRow>()
+  readonly #listeners = new Set<(services: readonly string[]) => void>()
 
   constructor(datacenter: string) {
     this.datacenter = datacenter
@@ -91,6 +106,7 @@ export class FakeView implements CatalogView {
   set(service: string, instances: readonly Instance[]): void {
     this.#instances.set(service, instances)
     this.#raise({ kind: 'service', service })
+    for (const listener of this.#listeners) listener([service.toLowerCase()])
   }
 
   setFailover(service: string, record: FailoverRecord | undefined): void {
@@ -128,12 +144,20 @@ export class FakeView implements CatalogView {
     return topic
   }
 
+  onServices = (listener: (services: readonly string[]) => void): (() => void) => {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
   nodes = (): readonly NodeRow[] => [...this.#nodes.values()]
   node = (name: string): NodeRow | undefined => this.#nodes.get(name)
   nodeById = (id: string): NodeRow | undefined => this.nodes().find((row) => row.id === id)
   servicesOf = (): readonly never[] => []
   checksOf = (): readonly never[] => []
-  services = (): readonly never[] => []
+  services = (): readonly ServiceSummary[] =>
+    [...this.#instances]
+      .filter(([, instances]) => instances.length > 0)
+      .map(([service, instances]) => ({ service, tags: [...new Set(instances.flatMap((each) => each.service.tags))] }))
   instances = (service: string): readonly Instance[] => this.#instances.get(service) ?? []
   hasService = (service: string): boolean => this.instances(service).length > 0
   checksOfService = (): readonly never[] => []
@@ -210,7 +234,8 @@ export class FakeFederation implements Federation {
   datacenters: () => readonly string[] = () => ['eu-1', ...this.list.map((remote) => remote.datacenter)]
   remote = (datacenter: string): FakeRemote | undefined => this.list.find((remote) => remote.datacenter === datacenter)
   remotes = (): readonly FakeRemote[] => this.list
-  peers = (): readonly never[] => []
+  peerList: readonly Peer[] = []
+  peers = (): readonly Peer[] => this.peerList
   roundTripMs = (): undefined => undefined
   coordinateList: readonly GatewayCoordinate[] = []
   coordinates = (): readonly GatewayCoordinate[] => this.coordinateList
