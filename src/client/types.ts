@@ -168,6 +168,8 @@ export interface MeshStatusJson {
   readonly Doubt?: { readonly Score: number; readonly Of: number }
   /** What is wrong with identities, latest first; not told by nodes of 0.1.0. */
   readonly Problems?: readonly MeshProblemJson[]
+  /** What a client node could answer from without a server; null on servers, and not told by nodes of 0.1.0. */
+  readonly Summaries?: { readonly Services: number; readonly AgeMs: number } | null
   readonly Links: readonly MeshLinkJson[]
 }
 

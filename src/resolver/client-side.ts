@@ -65,6 +65,13 @@ export class ClientSide {
     }
   }
 
+  /** How many services the summaries hold, of all DCs, and since when they are not confirmed; undefined before the first time. */
+  summaries(): { readonly services: number; readonly ageMs: number } | undefined {
+    const { confirmedMs, size } = this.#mirror
+    if (confirmedMs === undefined) return undefined
+    return { services: size, ageMs: Math.round(this.#options.clock.nowMs() - confirmedMs) }
+  }
+
   /** This node wrote there. */
   forget(datacenter: string): void {
     this.#live.forget(datacenter)

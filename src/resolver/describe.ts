@@ -21,6 +21,7 @@ export function describeMesh(options: DescribeOptions): MeshStatus {
     doubt: doubtOf(options.federation),
     problems: options.federation.problems.list(),
     links: linksOf(options.federation),
+    summaries: undefined,
   }
 }
 

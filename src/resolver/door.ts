@@ -168,7 +168,7 @@ class Door implements RunningMesh {
   }
 
   async status(): Promise<MeshStatus> {
-    const own = describeMesh(this.#options)
+    const own = { ...describeMesh(this.#options), summaries: this.#client?.summaries() }
     if (this.#options.catalog) return own
     try {
       const server = statusOf(this.datacenter, await this.#callOwn('mesh.status', {}))

@@ -11,6 +11,8 @@ export interface MeshStatus {
   readonly problems: readonly ProblemStatus[]
   /** Connections of this node. */
   readonly links: readonly LinkStatus[]
+  /** On a client node: what it could answer from without a server. */
+  readonly summaries: { readonly services: number; readonly ageMs: number } | undefined
 }
 
 export interface ProblemStatus {

@@ -85,6 +85,7 @@ export function fakeMesh(): FakeMesh {
       doubt: { score: 0, of: 4 },
       problems: [],
       links: [],
+      summaries: undefined,
     }),
     leader: () => '127.0.0.1:8300',
     peers: () => ['127.0.0.1:8300'],

@@ -7,6 +7,7 @@ import { decodeSummary, type Summary } from './summary.ts'
 import {
   datacenterKey,
   decodeIndex,
+  isService,
   type SummariesAnswer,
   type SummariesRequest,
   serviceKey,
@@ -21,10 +22,11 @@ const MAX_BYTES = 32 * 1024 * 1024
 interface Content {
   readonly values: Map<string, Uint8Array>
   bytes: number
+  services: number
   isWhole: boolean
 }
 
-const nothing = (): Content => ({ values: new Map(), bytes: 0, isWhole: true })
+const nothing = (): Content => ({ values: new Map(), bytes: 0, services: 0, isWhole: true })
 
 export class SummaryMirror {
   #content = nothing()
@@ -51,8 +53,9 @@ export class SummaryMirror {
     return this.#confirmedMs
   }
 
+  /** Services of all DCs. */
   get size(): number {
-    return this.#content.values.size
+    return this.#content.services
   }
 
   /**
@@ -96,13 +99,19 @@ export class SummaryMirror {
     for (const run of runs) {
       for (const { key, value } of decodeEntries(run)) {
         changed.push(key)
-        into.bytes -= into.values.get(key)?.length ?? 0
-        into.values.delete(key)
+        const before = into.values.get(key)
+        const counts = Number(isService(key))
+        if (before !== undefined) {
+          into.bytes -= before.length
+          into.services -= counts
+          into.values.delete(key)
+        }
         if (value === undefined) continue
         if (into.values.size >= MAX_ENTRIES || into.bytes + value.length > MAX_BYTES) into.isWhole = false
         else {
           into.values.set(key, value)
           into.bytes += value.length
+          into.services += counts
         }
       }
     }

@@ -70,6 +70,7 @@ export function answerOf(payload: unknown): SummariesAnswer {
 /** A service of a DC, by its part of keys. */
 export const serviceKey = (datacenter: string, part: string): string => `s ${datacenter} ${part}`
 export const servicesPrefix = (datacenter: string): string => `s ${datacenter} `
+export const isService = (key: string): boolean => key.startsWith('s ')
 /** Index of all nodes, services or checks of a DC. */
 export const tableKey = (datacenter: string, table: Table): string => `t ${datacenter} ${table}`
 /** There while everything of the DC is told, so that what is absent is absent. */
