@@ -135,7 +135,7 @@ export class ClientSide {
   #last(key: string | undefined, question: Question, options: AskOptions): Answer<unknown> | undefined {
     const { federation, datacenter, failover, clock } = this.#options
     if (question.kind === 'datacenters') return this.#datacenters()
-    const kept = key === undefined ? this.#kept.find(question, options) : this.#live.last(key)
+    const kept = younger(this.#kept.find(question, options), key === undefined ? undefined : this.#live.last(key))
     const summed = answerFromSummaries(question, options, {
       datacenter,
       mirror: this.#mirror,
@@ -151,6 +151,10 @@ export class ClientSide {
 /** What was asked of another DC by its name is the concern of `LiveAnswers`, or (KV) of nobody: it is never kept. */
 const isOwn = ({ datacenter }: AskOptions, own: string): boolean =>
   datacenter === undefined || datacenter === own || datacenter === 'nearest' || datacenter === '*'
+
+function younger(a: Answer<unknown> | undefined, b: Answer<unknown> | undefined): Answer<unknown> | undefined {
+  return a === undefined || (b !== undefined && b.ageMs < a.ageMs) ? b : a
+}
 
 const waits = ({ index }: AskOptions): boolean => index !== undefined && index > 0
 

@@ -96,7 +96,9 @@ export class LiveAnswers {
   /** What was last known, with its age, as of a server that cannot be reached. */
   last(key: string): Answer<unknown> | undefined {
     const kept = this.#entries.get(key)?.kept
-    return kept && { ...aged(kept, this.#options.clock.nowMs() - kept.receivedMs), knownLeader: false }
+    if (kept === undefined) return undefined
+    const answer = aged(kept, this.#options.clock.nowMs() - kept.receivedMs)
+    return { ...answer, knownLeader: false, source: answer.source === 'catalog' ? 'kept' : answer.source }
   }
 
   /** This node wrote there: what was known or asked before is not to be told any more. */
