@@ -426,6 +426,7 @@ async function startHttp(frame: Frame, mesh: RunningMesh): Promise<{ hostname: s
     port: config.http.port,
     fetch: (request, info) => app.fetch(request, info),
     maxBodyBytes: 2 * 1024 * 1024,
+    large: { path: '/v1/snapshot', maxBodyBytes: 512 * 1024 * 1024 },
     headersTimeoutMs: 10_000,
   })
   parts.push('http', () => {

@@ -111,7 +111,21 @@ export interface Catalog {
   barrier(): Promise<void> | undefined
   /** Rejects with AtollError: 'invalid', 'conflict', 'too-large', 'unavailable', 'overloaded', 'unknown-outcome'. */
   execute(command: Command, options?: ExecuteOptions): Promise<CommandResult>
+  /** Everything as of one revision. Rejects with AtollError. */
+  save(): Promise<Snapshot>
+  /**
+   * Makes the catalog hold what an archive does, under a new generation. Rejects with AtollError 'invalid' when the
+   * archive is damaged or of another DC: then nothing was changed.
+   */
+  restore(archive: Uint8Array): Promise<void>
   close(): Promise<void>
+}
+
+export interface Snapshot {
+  /** Of the state that it holds. */
+  readonly index: number
+  /** The archive, read from the store as it is taken. */
+  readonly bytes: AsyncGenerator<Uint8Array<ArrayBuffer>>
 }
 
 /** Of one `coordinate-batch`: each takes a compare and a put of the transaction. */

@@ -58,6 +58,12 @@ export class Executor {
 
   async execute(command: Command, options: GuardedOptions = {}): Promise<CommandResult> {
     validate(command)
+    if (this.#o.tables.signals.restoring) {
+      throw new AtollError(
+        'unavailable',
+        'a snapshot is being restored; try again in a moment, or restore it once more if that was cut off',
+      )
+    }
     if (this.#inFlight >= this.#maxInFlight) {
       throw new AtollError('overloaded', `${this.#inFlight} commands are under way; try again later`)
     }

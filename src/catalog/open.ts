@@ -2,9 +2,11 @@ import type { Epoch } from '../model/epoch.ts'
 import { AtollError } from '../model/errors.ts'
 import type { Clock, Logger, Random } from '../runtime/ports.ts'
 import { type KeyValue, type Store, StoreError, type Watch } from '../store/store.ts'
-import type { Catalog, Command, CommandResult } from './catalog.ts'
+import { type ArchiveOptions, restoreSnapshot, saveSnapshot } from './archive.ts'
+import type { Catalog, Command, CommandResult, Snapshot } from './catalog.ts'
 import { toAtollError } from './errors.ts'
 import { Executor, type GuardedOptions } from './execute.ts'
+import { pagesOf } from './pages.ts'
 import { SessionLeases } from './session-leases.ts'
 import { Tables } from './tables.ts'
 
@@ -46,7 +48,6 @@ interface Waiter {
   readonly reject: (error: AtollError) => void
 }
 
-const PAGE = 10_000
 const RELOAD_PAUSE_MS = 250
 
 class StoreCatalog implements OpenCatalog {
@@ -60,7 +61,7 @@ class StoreCatalog implements OpenCatalog {
   /** The store failed, rather than was closed. */
   #frozen = false
   #closed = false
-  #idle: (() => void) | undefined
+  #idlers: (() => void)[] = []
   /** The barrier under way, and the one that begins after it, which later callers join. */
   #barrier: Promise<void> | undefined
   #nextBarrier: Promise<void> | undefined
@@ -106,16 +107,12 @@ class StoreCatalog implements OpenCatalog {
 
   /** Every key as of one revision. 'compacted' when that is forgotten between two pages. */
   async #readAll(take: (revision: number, kvs: readonly KeyValue[]) => void): Promise<number> {
-    const { store } = this.#o
-    const first = await store.range('', '', { limit: PAGE })
-    take(first.revision, first.kvs)
-    let page = first
-    while (page.more) {
-      const from = `${page.kvs.at(-1)!.key}\0`
-      page = await store.range(from, '', { limit: PAGE, revision: first.revision })
-      take(first.revision, page.kvs)
+    let read = 0
+    for await (const { revision, kvs } of pagesOf(this.#o.store)) {
+      take(revision, kvs)
+      read = revision
     }
-    return first.revision
+    return read
   }
 
   #follow(since: number): void {
@@ -246,7 +243,37 @@ class StoreCatalog implements OpenCatalog {
       if (lease) this.#sessionLeases.drop(lease)
       return result
     } finally {
-      if (this.#executor.inFlight === 0) this.#idle?.()
+      if (this.#executor.inFlight === 0) for (const wake of this.#idlers.splice(0)) wake()
+    }
+  }
+
+  async save(): Promise<Snapshot> {
+    if (this.#failure) throw this.#failure
+    try {
+      return await saveSnapshot(this.#archive)
+    } catch (error) {
+      throw toAtollError(error)
+    }
+  }
+
+  async restore(archive: Uint8Array): Promise<void> {
+    if (this.#failure) throw this.#failure
+    try {
+      await restoreSnapshot(archive, this.#archive)
+      this.#o.logger.info({ index: this.view.index }, 'a snapshot was restored')
+    } catch (error) {
+      throw toAtollError(error)
+    }
+  }
+
+  get #archive(): ArchiveOptions {
+    const { store, datacenter } = this.#o
+    return {
+      store,
+      datacenter,
+      tables: this.view,
+      idle: () => this.#idle(),
+      raiseGeneration: (generation) => this.raiseGeneration(generation),
     }
   }
 
@@ -260,15 +287,16 @@ class StoreCatalog implements OpenCatalog {
     this.#waiters.clear()
   }
 
+  /** Resolves once no command is under way. */
+  async #idle(): Promise<void> {
+    if (this.#executor.inFlight > 0) await new Promise<void>((resolve) => this.#idlers.push(resolve))
+  }
+
   /** Waits for the commands under way. Idempotent. */
   async close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true
-      if (this.#executor.inFlight > 0) {
-        await new Promise<void>((resolve) => {
-          this.#idle = resolve
-        })
-      }
+      await this.#idle()
       this.#watch?.cancel()
       this.#fail(undefined)
     }

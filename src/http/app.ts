@@ -21,6 +21,7 @@ import { kvRoutes } from './routes/kv.ts'
 import { laterRoutes } from './routes/later.ts'
 import { meshRoutes } from './routes/mesh.ts'
 import { sessionRoutes } from './routes/session.ts'
+import { snapshotRoutes } from './routes/snapshot.ts'
 import { statusRoutes } from './routes/status.ts'
 import { txnRoutes } from './routes/txn.ts'
 import { watchRoutes } from './routes/watch.ts'
@@ -54,6 +55,7 @@ export const routes: readonly Route[] = [
   ...sessionRoutes,
   ...txnRoutes,
   ...eventRoutes,
+  ...snapshotRoutes,
   ...statusRoutes,
   ...coordinateRoutes,
   ...meshRoutes,

@@ -5,6 +5,8 @@ export interface HttpLimits {
   readonly maxHeaders: number
   /** Of any body but a KV value. */
   readonly maxBodyBytes: number
+  /** Of an archive that is restored, as it is sent and unpacked. */
+  readonly maxSnapshotBytes: number
   /** Requests that wait for a change, at once. */
   readonly maxBlockingQueries: number
   /** Event streams (`/v1/watch/`), at once. */
@@ -23,6 +25,7 @@ export const defaultLimits: HttpLimits = {
   maxTargetLength: 16_384,
   maxHeaders: 100,
   maxBodyBytes: 1024 * 1024,
+  maxSnapshotBytes: 512 * 1024 * 1024,
   maxBlockingQueries: 10_000,
   maxWatchers: 1_000,
   maxKeptAnswers: 4_096,

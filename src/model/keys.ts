@@ -22,7 +22,7 @@
  *   t/sessions              raised when a session is deleted
  *   v/<slot>                EventEntry, in a ring of 256
  *   a/...                   reserved: ACLs
- *   sys/...                 the store's own: head, leader, ages (what the leader knows of the past), storage version
+ *   sys/...                 the store's own: head, leader, ages (what the leader knows of the past), restoring, storage version
  *
  * Names match in any case, so keys hold them in lower case; entries keep the spelling.
  */
@@ -62,6 +62,8 @@ export const keys = {
   request: (requestId: string): string => `r/${part(requestId)}`,
   leader: 'sys/leader',
   ages: 'sys/ages',
+  /** A snapshot is being restored: nobody writes. */
+  restoring: 'sys/restoring',
 } as const
 
 /** The first key after all that begin with `prefix`: ranges are half open, [prefix, end). '' is the end of everything. */

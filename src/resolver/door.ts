@@ -1,5 +1,5 @@
 /** The door: routes a question to tables, to a replica or to another node, and answers it. */
-import type { Catalog, Command, CommandResult } from '../catalog/catalog.ts'
+import type { Catalog, Command, CommandResult, Snapshot } from '../catalog/catalog.ts'
 import type { CatalogView } from '../catalog/view.ts'
 import type { Federation } from '../federation/federation.ts'
 import type { CoordinateRow } from '../model/coordinate.ts'
@@ -178,6 +178,29 @@ class Door implements RunningMesh {
       if (isAtollError(error) && error.code === 'unavailable' && this.peers().length === 0) return own
       throw error
     }
+  }
+
+  saveSnapshot(options: CommandOptions): Promise<Snapshot> {
+    return this.#ownCatalog(options).save()
+  }
+
+  restoreSnapshot(archive: Uint8Array, options: CommandOptions): Promise<void> {
+    return this.#ownCatalog(options).restore(archive)
+  }
+
+  #ownCatalog({ datacenter = this.datacenter }: CommandOptions): Catalog {
+    const { catalog, federation } = this.#options
+    if (datacenter !== this.datacenter && catalog && federation.remote(datacenter) === undefined) {
+      throw new AtollError('no-path', `No path to datacenter: "${datacenter}" was never heard of here`, { field: 'dc' })
+    }
+    if (catalog && datacenter === this.datacenter) return catalog
+    throw new AtollError(
+      'unsupported',
+      `snapshots are taken and restored at a server of ${datacenter} itself; ask one`,
+      {
+        field: 'dc',
+      },
+    )
   }
 
   leader(): string {

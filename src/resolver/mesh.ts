@@ -2,7 +2,7 @@
  * The one door for questions and commands, whoever asks (HTTP, DNS, CLI through HTTP, another node by RPC). A question
  * is plain data; the door authorizes, routes (tables, replica, RPC), reads, ranks and filters.
  */
-import type { Command, CommandResult } from '../catalog/catalog.ts'
+import type { Command, CommandResult, Snapshot } from '../catalog/catalog.ts'
 import type { ServiceSummary } from '../catalog/view.ts'
 import type { CoordinateRow } from '../model/coordinate.ts'
 import type { CheckRow, Instance, KvRow, NodeRow, ServiceRow, Status } from '../model/entries.ts'
@@ -190,6 +190,9 @@ export interface Mesh {
   /** Every DC, link and replica, as this node sees them (a client asks its server). */
   status(): Promise<MeshStatus>
   /** host:port of the DC's server that leads, '' when none is known. */
+  /** The whole of this DC's catalog; the node must be a server ('unsupported' otherwise). */
+  saveSnapshot(options: CommandOptions): Promise<Snapshot>
+  restoreSnapshot(archive: Uint8Array, options: CommandOptions): Promise<void>
   leader(): string
   /** host:port of the DC's servers. */
   peers(): readonly string[]

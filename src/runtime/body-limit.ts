@@ -1,7 +1,16 @@
+import type { HttpServerOptions } from './ports.ts'
+
 /** The declared length of a body, or undefined when it is sent in chunks or absent. */
 export function declaredLength(headers: Headers): number | undefined {
   const text = headers.get('content-length')
   return text === null ? undefined : Number(text)
+}
+
+/** The bound for a request to that path (with its query). */
+export function limitOf({ maxBodyBytes, large }: HttpServerOptions, target: string): number {
+  return large !== undefined && (target === large.path || target.startsWith(`${large.path}?`))
+    ? large.maxBodyBytes
+    : maxBodyBytes
 }
 
 /** Reads at most `maxBytes`; undefined when there is more. */

@@ -51,7 +51,8 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
       hostname: options.hostname,
       port: options.port,
       idleTimeout: IDLE_TIMEOUT_S,
-      maxRequestBodySize: options.maxBodyBytes,
+      // Of all paths: the routes bound what they read themselves.
+      maxRequestBodySize: Math.max(options.maxBodyBytes, options.large?.maxBodyBytes ?? 0),
       development: false,
       // Outside of development Bun would share the port with whoever has it.
       reusePort: false,

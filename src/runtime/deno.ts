@@ -1,5 +1,5 @@
 import { AtollError } from '../model/errors.ts'
-import { declaredLength, readBounded, tooLarge } from './body-limit.ts'
+import { declaredLength, limitOf, readBounded, tooLarge } from './body-limit.ts'
 import { systemClock } from './clock.ts'
 import { listenError } from './listen-error.ts'
 import { machine } from './machine.ts'
@@ -50,11 +50,12 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
     const about: HttpRequestInfo = { remoteAddress: info.remoteAddr.hostname ?? '' }
     if (request.method === 'GET' || request.method === 'HEAD') return open.track(options.fetch(request, about))
     const length = declaredLength(request.headers)
+    const maxBytes = limitOf(options, request.url.slice(request.url.indexOf('/', 8)))
     if (length !== undefined) {
-      return length > options.maxBodyBytes ? tooLarge(options.maxBodyBytes) : open.track(options.fetch(request, about))
+      return length > maxBytes ? tooLarge(maxBytes) : open.track(options.fetch(request, about))
     }
     if (request.body === null) return open.track(options.fetch(request, about))
-    return open.track(fetchChunked(request, about, options))
+    return open.track(fetchChunked(request, about, options, maxBytes))
   }
   let server: DenoServer
   try {
@@ -79,9 +80,14 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
 }
 
 /** A chunked body is read whole first, up to the bound. */
-async function fetchChunked(request: Request, about: HttpRequestInfo, options: HttpServerOptions): Promise<Response> {
-  const body = await readBounded(request.body!, options.maxBodyBytes)
-  if (body === undefined) return tooLarge(options.maxBodyBytes)
+async function fetchChunked(
+  request: Request,
+  about: HttpRequestInfo,
+  options: HttpServerOptions,
+  maxBytes: number,
+): Promise<Response> {
+  const body = await readBounded(request.body!, maxBytes)
+  if (body === undefined) return tooLarge(maxBytes)
   const whole = new Request(request.url, { method: request.method, headers: request.headers, body })
   // The constructor normalizes the URL and has a signal of its own.
   Object.defineProperty(whole, 'url', { value: request.url })

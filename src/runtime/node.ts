@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
-import { tooLargeText } from './body-limit.ts'
+import { limitOf, tooLargeText } from './body-limit.ts'
 import { systemClock } from './clock.ts'
 import { listenError } from './listen-error.ts'
 import { machine } from './machine.ts'
@@ -50,8 +50,9 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
   server.on('request', (incoming: IncomingMessage, outgoing: ServerResponse) => {
     if (closing) closeAfter(server, outgoing)
     const { headers } = incoming
-    if (Number(headers['content-length'] ?? 0) > options.maxBodyBytes) refuse(incoming, outgoing, options.maxBodyBytes)
-    else if (headers['transfer-encoding'] !== undefined) collect(incoming, outgoing, options.maxBodyBytes, listener)
+    const maxBytes = limitOf(options, incoming.url ?? '')
+    if (Number(headers['content-length'] ?? 0) > maxBytes) refuse(incoming, outgoing, maxBytes)
+    else if (headers['transfer-encoding'] !== undefined) collect(incoming, outgoing, maxBytes, listener)
     else void listener(incoming, outgoing)
   })
   const { address, port } = await listen(server, options)

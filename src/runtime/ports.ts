@@ -43,6 +43,8 @@ export interface HttpServerOptions {
   readonly fetch: (request: Request, info: HttpRequestInfo) => Response | Promise<Response>
   /** Requests with a larger body get a 413. */
   readonly maxBodyBytes: number
+  /** ... but on this path only beyond so many bytes. */
+  readonly large?: { readonly path: string; readonly maxBodyBytes: number }
   /** A connection that sends no complete request head for so long is closed. */
   readonly headersTimeoutMs: number
 }

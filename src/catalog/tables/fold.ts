@@ -234,6 +234,7 @@ export class Fold {
     for (const [key, { modRevision }] of this.#sessions.delays) found.set(keys.lockDelay(key), modRevision)
     for (const [id, lease] of this.#signals.leases) found.set(`l/${id}`, lease.modRevision)
     for (const [id, outcome] of this.#signals.outcomes) found.set(`r/${id}`, outcome.modRevision)
+    if (this.#signals.restoring) found.set(keys.restoring, 0)
     if (this.#signals.leader) found.set(keys.leader, this.#signals.leader.modRevision)
     return found
   }

@@ -35,6 +35,8 @@ export class Signals {
   readonly leases = new Map<string, NodeLeaseState>()
   readonly outcomes = new Map<string, OutcomeState>()
   leader: LeaderState | undefined
+  /** A snapshot is being restored, here or by another server. */
+  restoring = false
   readonly #listeners = new Set<LeaseListener>()
 
   /** Told of each change of a node's lease, before the tables are whole: it may only take notes. */
@@ -63,14 +65,16 @@ export class Signals {
     this.outcomes.delete(id)
   }
 
-  /** Keys under sys/: all but the leader are the store's. */
+  /** Keys under sys/: most are the store's. */
   putSystem(name: string, kv: Stored): void {
+    if (name === 'restoring') this.restoring = true
     if (name !== 'leader') return
     const { createRevision, modRevision } = kv
     this.leader = { ...decodeLeader(kv.value), createRevision, modRevision }
   }
 
   deleteSystem(name: string): void {
+    if (name === 'restoring') this.restoring = false
     if (name === 'leader') this.leader = undefined
   }
 }

@@ -10,7 +10,6 @@ export interface LaterRoute {
 const PATHS = [
   '/v1/query',
   '/v1/query/',
-  '/v1/snapshot',
   '/v1/operator/',
   '/v1/connect/',
   '/v1/config',

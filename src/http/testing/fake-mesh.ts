@@ -22,6 +22,7 @@ export interface FakeMesh extends Mesh {
   meta: Partial<Answer<unknown>>
   readonly asked: { question: Question; options: AskOptions }[]
   readonly commands: { command: Command; options: CommandOptions }[]
+  readonly restored: Uint8Array[]
   readonly local: { services: LocalServiceDefinition[]; checks: LocalCheckDefinition[]; calls: unknown[][] }
   /** Whether `now()` has an answer. */
   immediate: boolean
@@ -37,6 +38,7 @@ export function fakeMesh(): FakeMesh {
     meta: {},
     asked: [],
     commands: [],
+    restored: [],
     local: { services: [], checks: [], calls: [] },
     immediate: true,
     prepared: 0,
@@ -87,6 +89,15 @@ export function fakeMesh(): FakeMesh {
       links: [],
       summaries: undefined,
     }),
+    saveSnapshot: async () => ({
+      index: 7,
+      bytes: (async function* () {
+        yield new TextEncoder().encode('archive')
+      })(),
+    }),
+    async restoreSnapshot(archive) {
+      mesh.restored.push(archive)
+    },
     leader: () => '127.0.0.1:8300',
     peers: () => ['127.0.0.1:8300'],
   }
