@@ -137,6 +137,24 @@ describe('liveness', () => {
     expect(health(1)).toBe('passing')
   })
 
+  it('gives a silent node more time while its own timers are late, and not for ever', async () => {
+    await open()
+    await join(1)
+    await join(2)
+    await beat([1, 2], 30_000)
+    const silentSinceMs = clock.nowMs()
+    while (health(2) === 'passing') {
+      // Every timer comes 700 ms late.
+      clock.stall(700)
+      await clock.advance(250)
+      await liveness.alive(idOf(1), 'n1', 'boot')
+    }
+    const tookMs = clock.nowMs() - silentSinceMs
+    expect(tookMs).toBeGreaterThan(12_000)
+    expect(tookMs).toBeLessThan(25_000)
+    expect(health(1)).toBe('passing')
+  })
+
   it('renews in the store at most every 2 s', async () => {
     await open()
     await join(1)
