@@ -120,6 +120,7 @@ class OpenFederation implements Federation {
     this.problems = new IdentityWatch({
       ...common,
       onRefused: (message) => {
+        this.#ownPosition?.close()
         this.#publishing?.suspend()
         options.onKeyInUse?.(message)
       },
