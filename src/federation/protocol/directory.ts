@@ -316,29 +316,25 @@ export class Directory {
     // Who hears nobody at all may be deaf itself; and there is no other DC that one could turn to in the meantime.
     const deaf = living.length > 1 && overdue.length === living.length
     const factor = this.#awareness.factor + (deaf ? 1 : 0)
+    const speaking = this.#speaking(nowMs)
     for (const { datacenter, pulse } of overdue) {
-      const witnesses = this.#witnesses(datacenter, nowMs - pulse.silentMs(nowMs)!, nowMs)
-      const confirmations = witnesses.filter((suspects) => suspects).length
+      const heardMs = nowMs - pulse.silentMs(nowMs)!
+      // What was said before this node heard of it is settled.
+      const agrees = ({ suspects, suspectsMs }: Gateway): boolean =>
+        suspectsMs > heardMs && suspects.includes(datacenter)
+      const witnesses = speaking.filter((known) => known.datacenter !== datacenter)
+      const confirmations = witnesses.filter(({ gateways }) => gateways.some(agrees)).length
       pulse.judge(nowMs, { factor, confirmations, enough: Math.min(ENOUGH, witnesses.length) })
     }
   }
 
-  /**
-   * For each DC with a gateway that was heard lately, this one's own too, whether one of them suspects `datacenter`, and said so
-   * after this node heard of it.
-   */
-  #witnesses(datacenter: string, heardMs: number, nowMs: number): boolean[] {
-    const out: boolean[] = []
-    for (const known of this.#datacenters.values()) {
-      if (known.datacenter === datacenter) continue
-      const heard = [...known.gateways.values()].filter(
-        (gateway) => gateway.peerId !== this.#options.self && nowMs - (gateway.heardMs ?? -Infinity) < SAID_FOR_MS,
-      )
-      const agrees = ({ suspects, suspectsMs }: Gateway): boolean =>
-        suspectsMs > heardMs && suspects.includes(datacenter)
-      if (heard.length > 0) out.push(heard.some(agrees))
-    }
-    return out
+  /** DCs, this one's own too, with the gateways that were heard lately: what they say of others counts. */
+  #speaking(nowMs: number): { readonly datacenter: string; readonly gateways: readonly Gateway[] }[] {
+    const isHeard = ({ peerId, heardMs }: Gateway): boolean =>
+      peerId !== this.#options.self && nowMs - (heardMs ?? -Infinity) < SAID_FOR_MS
+    return [...this.#datacenters.values()]
+      .map(({ datacenter, gateways }) => ({ datacenter, gateways: [...gateways.values()].filter(isHeard) }))
+      .filter(({ gateways }) => gateways.length > 0)
   }
 
   /** This node heard nobody while it stalled: that time does not count. */
