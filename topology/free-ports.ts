@@ -1,7 +1,8 @@
 /** Ports: whether those of a plan are free, and free ones for tests. */
 import { createServer } from 'node:net'
 import { LauncherError } from './errors.ts'
-import { HOST, type MeshPlan, type PortField, type PortSource, portsInPlan } from './plan.ts'
+import { HOST, type MeshPlan, type PortField, type PortSource, planMesh, portsInPlan } from './plan.ts'
+import type { Topology } from './schema.ts'
 
 const FLAG: Record<PortField, string> = {
   http: '--http-port',
@@ -59,6 +60,12 @@ export async function freeBlock(size: number): Promise<number> {
     return first
   }
   throw new LauncherError(`found no ${size} free ports in a row between ${FIRST} and ${LAST}`)
+}
+
+/** How many a description takes, whichever they are. */
+export function portsNeeded(topology: Topology): number {
+  const numbered = portSource(Array.from({ length: LAST }, (_, index) => index + 1))
+  return portsInPlan(planMesh(topology, { dataDirectory: '', ports: numbered })).length
 }
 
 /** For `planMesh`: gives out `ports` whatever they are for. */

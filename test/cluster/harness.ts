@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { tailOf } from '../../topology/child-process.ts'
-import { freePorts, portSource } from '../../topology/free-ports.ts'
+import { freePorts, portSource, portsNeeded } from '../../topology/free-ports.ts'
 import { LocalMesh } from '../../topology/local-mesh.ts'
 import { ask, type NodeAnswer, register } from '../../topology/node-api.ts'
 import { multiaddrOf, planMesh } from '../../topology/plan.ts'
@@ -53,9 +53,8 @@ export async function startMesh(input: TopologyInput): Promise<TestMesh> {
   const topology = parseTopology(input, input.name)
   const folder = await mkdtemp(join(tmpdir(), `atoll-${topology.name}-`))
   const dataDirectory = join(folder, 'data')
-  const wanted = planMesh(topology, { dataDirectory })
-  const count = 3 * wanted.nodes.length + wanted.backends.reduce((sum, each) => sum + each.instances.length, 0)
-  const plan = planMesh(topology, { dataDirectory, ports: portSource(await freePorts(count)) })
+  const ports = portSource(await freePorts(portsNeeded(topology)))
+  const plan = planMesh(topology, { dataDirectory, ports })
   const local = new LocalMesh(plan, { logDirectory: join(folder, 'logs') })
   const stop = async (): Promise<void> => {
     await local.stop()
