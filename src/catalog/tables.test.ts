@@ -174,7 +174,7 @@ describe('Tables', () => {
   it('takes exported changes, deletions without a revision of their own too', () => {
     const tables = open(1)
     const base = 2 ** 40
-    tables.resetExported(5, [
+    tables.replaceAll(5, [
       kv(keys.node('n'), codec.encodeNode(nodeEntry('n')), 3),
       kv(keys.service('n', 'web'), codec.encodeService(serviceEntry('n', 'web')), 4),
       kv(keys.failover('web'), codec.encodeFailover('Web'), 5),
@@ -184,7 +184,7 @@ describe('Tables', () => {
     tables.applyExported(9, [{ key: keys.service('n', 'web'), value: null, createRevision: 0, modRevision: 0 }])
     expect(tables.hasService('web')).toBe(false)
     expect(index(tables, { kind: 'service', service: 'web' })).toBe(base + 9)
-    tables.resetExported(2, [kv(keys.node('m'), codec.encodeNode(nodeEntry('m')), 2)], {
+    tables.replaceAll(2, [kv(keys.node('m'), codec.encodeNode(nodeEntry('m')), 2)], {
       generation: 2,
       random: '1'.repeat(16),
     })
@@ -195,7 +195,7 @@ describe('Tables', () => {
   it('finds the deletions that a snapshot of another life tells of', () => {
     const tables = open()
     const mark = kv(keys.tableIndex('services'), codec.MARK, 8)
-    tables.resetExported(9, [kv(keys.node('n'), codec.encodeNode(nodeEntry('n')), 3), mark])
+    tables.replaceAll(9, [kv(keys.node('n'), codec.encodeNode(nodeEntry('n')), 3), mark])
     expect(index(tables, { kind: 'node', node: 'n' })).toBe(8)
     expect(index(tables, { kind: 'services' })).toBe(8)
   })

@@ -24,6 +24,8 @@ export interface TablesOptions {
   readonly onUnreadable?: (key: string, error: unknown) => void
   /** Told of what a waiter threw; all others are called none the less. Default: nobody. */
   readonly onWaiterFailed?: (error: unknown) => void
+  /** All versions are above it. Default 0. */
+  readonly firstVersion?: number
 }
 
 /**
@@ -49,7 +51,7 @@ export class Tables implements CatalogView {
     this.datacenter = options.datacenter
     this.#epoch = options.epoch
     this.#waiters = new Waiters(options.onWaiterFailed)
-    this.registry = new Registry(this.#waiters)
+    this.registry = new Registry(this.#waiters, options.firstVersion)
     this.kvTable = new KvTable(this.#waiters)
     this.sessionTable = new SessionTable(this.#waiters)
     this.eventTable = new EventTable(this.#waiters)
@@ -91,6 +93,24 @@ export class Tables implements CatalogView {
     this.#done(revision)
   }
 
+  /** Entries that were there all along and are only shown now: see Registry.reveal. */
+  reveal(changes: Iterable<Change & { readonly value: Uint8Array }>): void {
+    this.registry.reveal(() => {
+      for (const change of changes) this.#fold.put(change, true)
+    })
+  }
+
+  /** Something changed that these tables do not hold, but that somebody may wait for: called by the next change. */
+  wake(thing: string): void {
+    this.#waiters.wake(thing)
+  }
+
+  /** Other tables take the place of these: whoever waits looks again. */
+  replaced(): void {
+    this.#waiters.wakeAll()
+    this.#waiters.fire()
+  }
+
   /**
    * Makes the tables hold just these entries, as of `revision`. Only what differs gets a new version: the same key with the
    * same mod revision does not, as long as the epoch is the same.
@@ -107,11 +127,6 @@ export class Tables implements CatalogView {
     }
     for (const key of before.keys()) this.#fold.delete(key, revision)
     this.#done(revision)
-  }
-
-  /** As `replaceAll`, for what a DC exports. */
-  resetExported(revision: number, entries: readonly Change[], epoch: Epoch = this.#epoch): void {
-    this.replaceAll(revision, entries, epoch)
   }
 
   #change(change: Change, revision: number, loading = false): void {

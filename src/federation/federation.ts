@@ -18,13 +18,18 @@ export interface ExportedChange {
 
 export type ExportedEntry = ExportedChange & { readonly value: Uint8Array }
 
+/** A change with the value that the key had before; undefined when there was none. */
+export interface AppliedChange extends ExportedChange {
+  readonly former: Uint8Array | undefined
+}
+
 /** Where the publisher of this DC reads what is exported; node.ts connects the store (servers only). */
 export interface ExportSource {
   readonly epoch: Epoch
   /** Revision of the store, exported or not; every exported change up to it has been handed to the subscribers. */
   revision(): number
-  /** Everything exported, at one revision. */
-  snapshot(): Promise<{ readonly revision: number; readonly entries: readonly ExportedEntry[] }>
+  /** Everything exported, at one revision, in parts that are handed over one after the other. Resolves with the revision. */
+  read(onPart: (entries: readonly ExportedEntry[]) => void | Promise<void>): Promise<number>
   /**
    * Exported changes after `sinceRevision`, in order, whole revisions. `onCompacted` when they are gone: take a
    * snapshot, subscribe anew.
@@ -39,12 +44,30 @@ export interface ExportSource {
   ): { cancel(): void }
 }
 
+/** Entries of a replica, to be read in place. */
+export interface ReadableContent {
+  readonly size: number
+  get(key: string): ExportedEntry | undefined
+  /** Those whose key begins with `prefix`, in order of their keys. Values are good until the content changes. */
+  under(prefix: string): Iterable<ExportedEntry>
+}
+
+/** A whole content on its way into the tables, beside what they show. */
+export interface Installation {
+  /** A millisecond of work or so; false when there is nothing left to do. */
+  step(): boolean
+  /** Shows all of it at once. From then on the content changes as `apply` and `repair` say. */
+  commit(): void
+}
+
 /** Where a replica puts what it has verified; node.ts connects the tables. Calls are synchronous and must not throw. */
 export interface ReplicaSink {
   /** In order, nothing skipped. `revision` is where the replica stands afterwards. */
-  apply(revision: number, changes: readonly ExportedChange[]): void
-  /** The whole content anew (snapshot, repair or another epoch). */
-  reset(epoch: Epoch, revision: number, entries: readonly ExportedEntry[]): void
+  apply(revision: number, changes: readonly AppliedChange[]): void
+  /** What was found to differ from the origin, in no order; to be shown at once. */
+  repair(revision: number, changes: readonly AppliedChange[]): void
+  /** The whole content anew (a snapshot, a large repair, another epoch). Nothing is applied until it is committed. */
+  install(epoch: Epoch, revision: number, content: ReadableContent): Installation
 }
 
 /** What is known here of one other DC. One object per DC for as long as it is known. */
@@ -118,7 +141,10 @@ export interface SavedReplica {
   readonly datacenterId: string
   readonly epoch: Epoch
   readonly revision: number
-  readonly entries: readonly ExportedEntry[]
+  /** Of the whole content. */
+  readonly digest: Uint8Array
+  /** In pages (protocol/page.ts), in order, which do not change any more. */
+  readonly pages: readonly Uint8Array[]
   /** The signed head at which it stood. */
   readonly head: Uint8Array | undefined
   /** Its age when it was saved, and the wall clock then. */

@@ -5,23 +5,26 @@
 
 import { compareEpoch, type Epoch } from '../model/epoch.ts'
 import { messageOf } from '../model/errors.ts'
-import type { Clock, Logger } from '../runtime/ports.ts'
+import type { Clock, Logger, Random } from '../runtime/ports.ts'
 import type { ReplicaSink, SavedReplica } from './federation.ts'
 import type { GossipVerdict, Host } from './host.ts'
 import { pace } from './pace.ts'
 import { Allowances, loadOf } from './protocol/allowance.ts'
 import { ProtocolError } from './protocol/codec.ts'
 import { Content } from './protocol/content.ts'
+import { equalBytes } from './protocol/digest.ts'
 import type { Directory, Via } from './protocol/directory.ts'
 import { type Opened, Opener, type Stamp } from './protocol/head.ts'
 import { decodeHeartbeat, isHeartbeat } from './protocol/heartbeat.ts'
 import { MAX_DATACENTERS, MAX_GOSSIP_BYTES } from './protocol/limits.ts'
 import type { BeaconMessage, DeltaMessage, Head, Message } from './protocol/messages.ts'
+import { Page } from './protocol/page.ts'
 import type { Problem } from './protocol/problems.ts'
 import { Reception, type ReceptionEffect } from './protocol/reception.ts'
 import { type Proven, Replica, type ReplicaEffect, type ReplicaOptions } from './protocol/replica.ts'
 import type { WanCoordinates } from './protocol/wan-coordinates.ts'
 import { Remote } from './remotes.ts'
+import { ReplicaWork } from './replica-work.ts'
 import { TailClient } from './tail-client.ts'
 import { Wakeup } from './wakeup.ts'
 
@@ -35,6 +38,9 @@ export interface IntakeOptions {
   readonly silentMs: number
   readonly coordinates: WanCoordinates
   readonly replica?: Omit<ReplicaOptions, 'datacenter'>
+  readonly random: Random
+  /** A DC left, or was silent for so long that it counts as gone. */
+  readonly onForgotten: (datacenter: string) => void
   /** Gateways came, went or moved. */
   readonly onGateways: () => void
   /** Something that `onChange` may be about. */
@@ -54,6 +60,8 @@ interface Entry {
   readonly sink: ReplicaSink | undefined
   readonly tail: TailClient | undefined
   readonly wakeup: Wakeup | undefined
+  /** What takes more than a moment. */
+  readonly work: ReplicaWork | undefined
 }
 
 const IGNORED = { verdict: 'ignore', fresh: false, opened: undefined } as const
@@ -229,7 +237,9 @@ export class Intake {
 
   #add(datacenter: string): Entry {
     const { clock, host, directory, silentMs, sinkFor, replica: replicaOptions, logger, coordinates } = this.#options
-    const replica = sinkFor && new Replica({ ...replicaOptions, datacenter }, clock.nowMs())
+    const { random } = this.#options
+    const replica =
+      sinkFor && new Replica({ random: () => random.float(), ...replicaOptions, datacenter }, clock.nowMs())
     const former = this.#former.get(datacenter)
     if (former && former.head.datacenterId === directory.datacenterId(datacenter)) replica?.succeed(former)
     const allowances = this.#allowances
@@ -253,7 +263,18 @@ export class Intake {
         open: (envelope, hearsay) => this.#openEnd(envelope, hearsay),
         run: (effects) => this.#run(entry, effects),
       })
-    const entry: Entry = { remote, replica, sink, tail, wakeup }
+    const work =
+      replica &&
+      new ReplicaWork({
+        clock,
+        replica,
+        sink: sink!,
+        run: (effects) => this.#run(entry, effects),
+        onInstalled: () => this.#begun(datacenter, replica.epoch),
+        onFailed: (error) =>
+          logger.error({ datacenter, error: messageOf(error) }, 'the tables of a replica refused a content'),
+      })
+    const entry: Entry = { remote, replica, sink, tail, wakeup, work }
     this.#entries.set(datacenter, entry)
     tail?.start()
     this.#options.onMaybeChanged()
@@ -275,8 +296,14 @@ export class Intake {
     for (const effect of effects) {
       switch (effect.type) {
         case 'apply':
-        case 'reset':
-          this.#toSink(entry, effect)
+        case 'repair':
+          this.#toSink(entry, (sink) => sink[effect.type](effect.revision, effect.changes))
+          break
+        case 'merge':
+          entry.work?.merge()
+          break
+        case 'install':
+          entry.work?.install(effect)
           break
         case 'ask':
           entry.tail?.ask()
@@ -291,22 +318,20 @@ export class Intake {
     if (entry.replica) entry.wakeup?.at(entry.replica.wakeAtMs())
   }
 
-  #toSink(entry: Entry, effect: Extract<ReplicaEffect, { type: 'apply' | 'reset' }>): void {
+  #toSink(entry: Entry, put: (sink: ReplicaSink) => void): void {
     try {
-      if (effect.type === 'apply') entry.sink?.apply(effect.revision, effect.changes)
-      else entry.sink?.reset(effect.epoch, effect.revision, effect.entries)
+      if (entry.sink) put(entry.sink)
     } catch (error) {
       const { datacenter } = entry.remote
       this.#options.logger.error({ datacenter, error: messageOf(error) }, 'the tables of a replica refused a change')
     }
-    if (effect.type === 'reset') this.#begun(entry.remote.datacenter, effect.epoch)
   }
 
   /** The whole content is another: of the same history, or of a store that took its place. */
-  #begun(datacenter: string, epoch: Epoch): void {
+  #begun(datacenter: string, epoch: Epoch | undefined): void {
     const former = this.#epochs.get(datacenter)
-    this.#epochs.set(datacenter, epoch)
-    if (former && epoch.generation > former.generation) {
+    if (epoch) this.#epochs.set(datacenter, epoch)
+    if (former && epoch && epoch.generation > former.generation) {
       const message = `${datacenter} goes on from a store that was restored or begun anew: generation ${former.generation} -> ${epoch.generation}`
       this.#options.report({ kind: 'restored', datacenter, node: '', message })
     }
@@ -315,14 +340,18 @@ export class Intake {
 
   /** Takes up replicas that a former run saved; long ones in slices. */
   async restore(saved: readonly SavedReplica[]): Promise<void> {
-    const { clock, directory, host } = this.#options
+    const { clock, directory, host, logger } = this.#options
     const breathe = pace(clock)
     for (const one of saved) {
       if (one.datacenter === host.self.datacenter || !this.#options.sinkFor) continue
       const content = new Content()
-      for (const entry of one.entries) {
-        content.put(entry)
+      for (const page of one.pages) {
+        content.append(Page.parse(page))
         await breathe()
+      }
+      if (!equalBytes(content.root(), one.digest)) {
+        logger.warn({ datacenter: one.datacenter }, 'a saved replica does not give its digest; going on without it')
+        continue
       }
       const nowMs = clock.nowMs()
       directory.pin(one.datacenter, one.datacenterId)
@@ -330,10 +359,9 @@ export class Intake {
       const entry = this.#add(one.datacenter)
       const ageMs = one.ageMs + Math.max(0, clock.wallMs() - one.savedWallMs)
       const proven = this.#provenOf(one)
-      this.#run(
-        entry,
-        entry.replica!.restore({ epoch: one.epoch, revision: one.revision, content, proven, ageMs }, nowMs),
-      )
+      const { epoch, revision } = one
+      this.#run(entry, entry.replica!.restore({ epoch, revision, content, proven, ageMs }, nowMs))
+      await entry.work!.settled()
     }
   }
 
@@ -363,7 +391,9 @@ export class Intake {
     this.#remember(datacenter, entry.replica?.proven)
     entry.tail?.close()
     entry.wakeup?.close()
+    entry.work?.close()
     this.#options.logger.info({ datacenter }, 'datacenter is gone')
+    this.#options.onForgotten(datacenter)
     this.#options.onMaybeChanged()
   }
 
@@ -376,9 +406,10 @@ export class Intake {
 
   close(): void {
     this.#closed = true
-    for (const { tail, wakeup } of this.#entries.values()) {
+    for (const { tail, wakeup, work } of this.#entries.values()) {
       tail?.close()
       wakeup?.close()
+      work?.close()
     }
   }
 }

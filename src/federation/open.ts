@@ -28,7 +28,7 @@ import { isSpeaker } from './protocol/speaker.ts'
 import { TAIL_PROTOCOL } from './protocol/tail.ts'
 import { WanCoordinates } from './protocol/wan-coordinates.ts'
 import { Publishing } from './publishing.ts'
-import { ReplicaFiles } from './replica-files.ts'
+import { ReplicaFiles, type Savable } from './replica-files.ts'
 import { TailServer } from './tail-server.ts'
 import { WayFinder } from './ways.ts'
 
@@ -140,7 +140,9 @@ class OpenFederation implements Federation {
       sinkFor: role === 'server' ? options.sinkFor : undefined,
       replica: limits.replica,
       coordinates: this.#coordinates,
+      random: options.random,
       onGateways: () => this.#onGateways(),
+      onForgotten: (name) => this.#files?.forget(name),
       onMaybeChanged: () => this.#changes.soon(),
       onOwnHead: (head, signer) => this.#ownPosition?.heard(head, signer),
       onOwnEcho: (stamp) => this.#goAbove(this.problems.echo(stamp, this.#publisher.stamp)),
@@ -151,7 +153,12 @@ class OpenFederation implements Federation {
       this.#files = new ReplicaFiles({ ...common, ...options.replicaFiles })
     this.#changes = new Changes(clock, logger, () => this.#intake.remotes(), datacenter)
     const replica = (name: string): Replica | undefined => this.#intake.replica(name)
-    this.#tails = new TailServer({ ...common, publishing: this.#publishing, replica })
+    this.#tails = new TailServer({
+      ...common,
+      name: `${peerId.slice(-8)}.${Math.floor(clock.wallMs())}`,
+      publishing: this.#publishing,
+      replica,
+    })
     const isKnown = (name: string): boolean => this.#intake.remote(name) !== undefined
     const isOf = (peer: Peer): boolean =>
       (directory.datacenterId(peer.datacenter) ?? peer.datacenterId) === peer.datacenterId
@@ -284,16 +291,15 @@ class OpenFederation implements Federation {
     if (isNew) this.#publishing?.hasten()
   }
 
-  #savable(): { datacenter: string; digest: string; save: () => SavedReplica | undefined }[] {
+  #savable(): Savable[] {
     return this.#intake.remotes().map((remote) => {
       const { datacenter, digest } = remote
-      return { datacenter, digest, save: () => remote.saved() }
+      return { datacenter, digest, ageMs: () => remote.ageMs(), save: () => remote.saved() }
     })
   }
 
   #sweep(): void {
     this.#tails.sweep()
-    this.#publishing?.sweep()
     this.#files?.tick(this.#savable())
     this.#publisher.setAddresses(this.#host.addresses.map(withoutPeerId))
     this.#publisher.setHeartbeats(this.#directory.heartbeatsUnderstood(this.#clock.nowMs()))

@@ -1,24 +1,21 @@
 /** The publisher of this DC around its store: loads, subscribes, signs, hands out; and what tails read of it. */
 
-import { compareEpoch, type Epoch } from '../model/epoch.ts'
+import { compareEpoch } from '../model/epoch.ts'
 import { messageOf } from '../model/errors.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
-import type { ExportedChange, ExportedEntry, ExportSource } from './federation.ts'
+import type { ExportedChange, ExportSource } from './federation.ts'
 import { pace } from './pace.ts'
-import { hashEntry, KeyedDigest } from './protocol/digest.ts'
+import { Content } from './protocol/content.ts'
 import { type Signer, seal } from './protocol/head.ts'
 import { encodeHeartbeat } from './protocol/heartbeat.ts'
 import type { KnownMessage } from './protocol/messages.ts'
+import type { Page } from './protocol/page.ts'
 import type { Publisher, PublisherEffect } from './protocol/publisher.ts'
 import { Wakeup } from './wakeup.ts'
 
-/** A whole content with the signed head that speaks of it; shared by all who ask within a few seconds. */
-export interface PreparedSnapshot {
-  /** The same for the same content, read at the same revision. */
-  readonly id: string
-  readonly epoch: Epoch
-  readonly revision: number
-  readonly entries: readonly ExportedEntry[]
+/** Everything exported, as it is at a moment, with the signed head that speaks of it. */
+export interface SealedContent {
+  readonly pages: readonly Page[]
   readonly bucketHashes: Uint8Array
   readonly envelope: Uint8Array
 }
@@ -34,9 +31,6 @@ export interface PublishingOptions {
   readonly onHeartbeat: (heartbeat: Uint8Array) => void
 }
 
-/** Snapshots are used again for so long after they were read, and forgotten when nobody asked for so long. */
-const SNAPSHOT_FRESH_MS = 3000
-const SNAPSHOT_KEPT_MS = 15_000
 const RETRY_MS = 1000
 /** More changes than this are sent as a snapshot. */
 const MAX_CATCH_UP_CHANGES = 20_000
@@ -53,8 +47,6 @@ export class Publishing {
   #life = 0
   #closed = false
   #suspended = false
-  #snapshot: { prepared: PreparedSnapshot; readMs: number; usedMs: number } | undefined
-  #preparing: Promise<PreparedSnapshot> | undefined
 
   constructor(options: PublishingOptions) {
     this.#options = options
@@ -80,7 +72,6 @@ export class Publishing {
     const life = ++this.#life
     this.#subscription?.cancel()
     this.#subscription = undefined
-    this.#snapshot = undefined
     this.#publisher.unload()
     void this.#run(life)
   }
@@ -101,17 +92,19 @@ export class Publishing {
   }
 
   async #loadOnce(life: number): Promise<void> {
-    const { revision, entries } = await this.#source.snapshot()
-    const digest = new KeyedDigest()
+    const content = new Content()
     const breathe = pace(this.#clock)
     let lastExported = 0
-    for (const entry of entries) {
-      digest.set(entry.key, hashEntry(entry))
-      lastExported = Math.max(lastExported, entry.modRevision)
-      await breathe()
-    }
+    const { epoch } = this.#source
+    const revision = await this.#source.read(async (entries) => {
+      for (const entry of entries) {
+        content.put(entry)
+        lastExported = Math.max(lastExported, entry.modRevision)
+        await breathe()
+      }
+    })
     if (life !== this.#life || this.#closed) return
-    this.#publisher.load(this.#source.epoch, revision, lastExported, digest)
+    this.#publisher.load(epoch, revision, lastExported, content)
     this.#subscription = this.#source.subscribe(revision, {
       onRevisions: (batch) => {
         if (life === this.#life) this.#send(this.#publisher.receive(batch, this.#clock.nowMs()))
@@ -219,51 +212,10 @@ export class Publishing {
     })
   }
 
-  /** The whole content at `notBefore` or later. One reading serves all who ask at the same time. */
-  async snapshot(notBefore: number): Promise<PreparedSnapshot> {
-    const nowMs = this.#clock.nowMs()
-    const kept = this.#snapshot
-    if (kept && kept.prepared.revision >= notBefore && nowMs - kept.readMs < SNAPSHOT_FRESH_MS) {
-      kept.usedMs = nowMs
-      return kept.prepared
-    }
-    this.#preparing ??= this.#prepare().finally(() => {
-      this.#preparing = undefined
-    })
-    const prepared = await this.#preparing
-    return prepared.revision >= notBefore || this.#closed ? prepared : this.#prepare()
-  }
-
-  /** One that is still kept, to go on with. */
-  snapshotById(id: string): PreparedSnapshot | undefined {
-    const kept = this.#snapshot
-    if (!kept || kept.prepared.id !== id) return undefined
-    kept.usedMs = this.#clock.nowMs()
-    return kept.prepared
-  }
-
-  async #prepare(): Promise<PreparedSnapshot> {
-    const life = this.#life
-    const { epoch } = this.#source
-    const { revision, entries } = await this.#source.snapshot()
-    const content = new KeyedDigest()
-    const breathe = pace(this.#clock)
-    for (const entry of entries) {
-      content.set(entry.key, hashEntry(entry))
-      await breathe()
-    }
-    const root = content.root()
-    const id = `${epoch.generation}.${epoch.random}.${revision}.${Buffer.from(root).toString('hex', 0, 8)}`
-    const envelope = seal(this.#options.signer, this.#publisher.beaconOf(epoch, revision, root))
-    const prepared = { id, epoch, revision, entries, bucketHashes: content.bucketHashes(), envelope }
-    const nowMs = this.#clock.nowMs()
-    if (life === this.#life) this.#snapshot = { prepared, readMs: nowMs, usedMs: nowMs }
-    return prepared
-  }
-
-  /** Call now and then: lets go of what nobody asks for. */
-  sweep(): void {
-    if (this.#snapshot && this.#clock.nowMs() - this.#snapshot.usedMs > SNAPSHOT_KEPT_MS) this.#snapshot = undefined
+  /** Everything exported, at the publisher's revision. Throws when nothing is loaded. */
+  sealedContent(): SealedContent {
+    const { content } = this.#publisher
+    return { pages: content.pages(), bucketHashes: content.bucketHashes(), envelope: this.sealedBeacon().envelope }
   }
 
   close(): void {
@@ -272,6 +224,5 @@ export class Publishing {
     this.#subscription?.cancel()
     this.#subscription = undefined
     this.#wakeup.close()
-    this.#snapshot = undefined
   }
 }

@@ -83,7 +83,7 @@ export class Remote implements RemoteDatacenter {
   }
   /** How many. */
   get entries(): number {
-    return this.replica?.size ?? 0
+    return this.replica?.content.size ?? 0
   }
   get digest(): string {
     return this.replica?.loaded ? Buffer.from(this.replica.digest()).toString('hex') : ''
@@ -197,7 +197,8 @@ export class Remote implements RemoteDatacenter {
       datacenterId,
       epoch: replica.epoch,
       revision: replica.revision,
-      entries: replica.entries(),
+      digest: replica.digest(),
+      pages: replica.content.pages().map((page) => page.bytes),
       head: replica.proven?.envelope,
       ageMs: this.ageMs(),
       savedWallMs: clock.wallMs(),

@@ -1,44 +1,63 @@
 /**
  * Replicas on disk, one file per DC, so that a node which starts while the WAN is cut still answers. A file is a help,
- * not a truth: it is checked as a whole by its digest, and left aside when anything is wrong with it.
- *
- * Layout: frames, each behind its length (4 bytes, big endian): a header, chunks as on a tail, and the digest.
+ * not a truth: it is checked as a whole, and removed when anything is wrong with it. What a file holds is written anew only when it
+ * changed, and large files seldom; a small file beside them (`ages`) says until when each was known to be current.
  */
 import { messageOf } from '../model/errors.ts'
 import type { Clock, Disk, Logger } from '../runtime/ports.ts'
-import type { ExportedEntry, SavedReplica } from './federation.ts'
-import { pace } from './pace.ts'
-import { chunksOf } from './protocol/answering.ts'
-import { decode, encode, ProtocolError, Reader } from './protocol/codec.ts'
-import { isEntry } from './protocol/content.ts'
-import { BucketDigest, bucketOf, equalBytes, hashEntry } from './protocol/digest.ts'
-import {
-  DIGEST_BYTES,
-  MAX_ENTRIES_PER_FRAME,
-  MAX_ENVELOPE_BYTES,
-  MAX_FRAME_BYTES,
-  MAX_NAME_LENGTH,
-} from './protocol/limits.ts'
-import { changeToPlain, readChanges, readDatacenter, readEpoch } from './protocol/messages.ts'
+import type { SavedReplica } from './federation.ts'
+import { decode, encode, Reader } from './protocol/codec.ts'
+import { DIGEST_BYTES, MAX_DATACENTERS, MAX_NAME_LENGTH } from './protocol/limits.ts'
+import { decodeSavedReplica, encodeSavedReplica } from './saved-replica.ts'
 
 export interface ReplicaFilesOptions {
   readonly disk: Disk
   readonly directory: string
   readonly clock: Clock
   readonly logger: Logger
+  /** Of all files. Default 1 GiB. A replica for which there is no room is not saved. */
+  readonly maxBytes?: number
 }
 
-const TAG = 'atoll/replica'
-const VERSION = 1
+/** One replica that may be worth writing. */
+export interface Savable {
+  readonly datacenter: string
+  /** In hex; '' while there is nothing. */
+  readonly digest: string
+  readonly ageMs: () => number
+  readonly save: () => SavedReplica | undefined
+}
+
+interface Written {
+  readonly digest: string
+  readonly bytes: number
+  readonly nextMs: number
+}
+
+/** Since when, by the wall clock, the content of a file is out of date at most. */
+interface Current {
+  readonly digest: string
+  readonly ageMs: number
+  readonly wallMs: number
+}
+
 const SUFFIX = '.replica'
+const AGES = 'ages'
 /** Between two writes of one DC at least, and more for large ones: this many milliseconds for each megabyte. */
 const MIN_PERIOD_MS = 5000
 const PERIOD_PER_MB_MS = 10_000
-const SMALL_ENTRIES = 10_000
+const AGES_PERIOD_MS = 5000
+const RETRY_MS = 60_000
+const DEFAULT_MAX_BYTES = 1024 ** 3
+/** A DC of which nothing was heard for so long is gone. */
+const MAX_FILE_AGE_MS = 7 * 24 * 3600 * 1000
+const MAX_AGES_BYTES = 1024 * 1024
 
 export class ReplicaFiles {
   readonly #options: ReplicaFilesOptions
-  readonly #written = new Map<string, { digest: string; nextMs: number }>()
+  readonly #written = new Map<string, Written>()
+  readonly #current = new Map<string, Current>()
+  #nextAgesMs = Number.NEGATIVE_INFINITY
   #writing: Promise<void> = Promise.resolve()
   #busy = false
 
@@ -46,145 +65,147 @@ export class ReplicaFiles {
     this.#options = options
   }
 
-  /** What a former run left. Never rejects. */
+  /** What a former run left, the freshest first. Never rejects. */
   async load(): Promise<SavedReplica[]> {
-    const { disk, directory, logger } = this.#options
+    const { disk, directory, clock } = this.#options
+    const names = (await disk.list(directory).catch(() => [])).filter((name) => name.endsWith(SUFFIX))
+    await this.#loadAges()
     const out: SavedReplica[] = []
-    const names = await disk.list(directory).catch(() => [])
-    for (const name of names.filter((one) => one.endsWith(SUFFIX))) {
+    for (const name of names.slice(0, MAX_DATACENTERS)) {
       try {
         const bytes = await disk.read(disk.join(directory, name))
-        if (bytes) out.push(await this.#parse(bytes))
+        if (bytes) out.push(this.#dated(await decodeSavedReplica(bytes, clock), name, bytes.length))
       } catch (error) {
-        logger.warn({ file: name, reason: messageOf(error) }, 'a saved replica cannot be read; going on without it')
+        await this.#discard(name, messageOf(error))
       }
     }
-    return out
+    for (const name of names.slice(MAX_DATACENTERS)) await this.#discard(name, 'there are more files than datacenters')
+    return out.sort((a, b) => b.savedWallMs - b.ageMs - (a.savedWallMs - a.ageMs))
+  }
+
+  /** With the age as it was known last. Throws when nothing was heard of the DC for too long. */
+  #dated(saved: SavedReplica, name: string, bytes: number): SavedReplica {
+    if (saved.datacenter + SUFFIX !== name) throw new Error(`it is of ${saved.datacenter}`)
+    const digest = Buffer.from(saved.digest).toString('hex')
+    const current = this.#current.get(saved.datacenter)
+    const isNewer = current?.digest === digest && current.wallMs - current.ageMs > saved.savedWallMs - saved.ageMs
+    const dated = isNewer ? { ...saved, ageMs: current.ageMs, savedWallMs: current.wallMs } : saved
+    if (this.#options.clock.wallMs() - dated.savedWallMs + dated.ageMs > MAX_FILE_AGE_MS)
+      throw new Error('nothing was heard of the datacenter for a week')
+    this.#written.set(saved.datacenter, { digest, bytes, nextMs: Number.NEGATIVE_INFINITY })
+    return dated
+  }
+
+  async #discard(name: string, reason: string): Promise<void> {
+    const { disk, directory, logger } = this.#options
+    logger.warn({ file: name, reason }, 'a saved replica is of no use and removed; going on without it')
+    await disk.remove(disk.join(directory, name)).catch(() => {})
   }
 
   /** Writes what changed and is due; one at a time. Call every second or so. */
-  tick(datacenters: readonly { datacenter: string; digest: string; save: () => SavedReplica | undefined }[]): void {
+  tick(replicas: readonly Savable[]): void {
+    const { clock } = this.#options
+    this.#note(replicas)
     if (this.#busy) return
-    const nowMs = this.#options.clock.nowMs()
-    const due = datacenters.find(({ datacenter, digest }) => {
+    const nowMs = clock.nowMs()
+    const due = replicas.find(({ datacenter, digest }) => {
       const written = this.#written.get(datacenter)
       return digest !== '' && (!written || (written.digest !== digest && nowMs >= written.nextMs))
     })
-    if (due) this.#write(due.digest, due.save())
+    const saved = due?.save()
+    if (due && saved) this.#run(due.datacenter, () => this.#write(saved, due.digest))
+    else if (nowMs >= this.#nextAgesMs) this.#run(AGES, () => this.#writeAges())
   }
 
-  /** Writes all that changed, also what is not due yet, and the age of what is small. */
-  async flush(datacenters: Parameters<ReplicaFiles['tick']>[0]): Promise<void> {
+  /** Writes all that changed, also what is not due yet, and the ages. */
+  async flush(replicas: readonly Savable[]): Promise<void> {
     await this.#writing
-    for (const { datacenter, digest, save } of datacenters) {
-      const saved = digest === '' ? undefined : save()
-      const same = this.#written.get(datacenter)?.digest === digest
-      if (!saved || (same && saved.entries.length > SMALL_ENTRIES)) continue
-      this.#write(digest, saved)
+    for (const { datacenter, digest, save } of replicas) {
+      if (digest === '' || this.#written.get(datacenter)?.digest === digest) continue
+      const saved = save()
+      if (saved) this.#run(datacenter, () => this.#write(saved, digest))
       await this.#writing
     }
+    this.#note(replicas)
+    this.#run(AGES, () => this.#writeAges())
+    await this.#writing
   }
 
-  #write(digest: string, saved: SavedReplica | undefined): void {
-    if (!saved) return
+  /** The DC left, or is gone for good. */
+  forget(datacenter: string): void {
+    const { disk, directory, logger } = this.#options
+    this.#written.delete(datacenter)
+    this.#current.delete(datacenter)
+    this.#writing = this.#writing
+      .then(() => disk.remove(disk.join(directory, datacenter + SUFFIX)))
+      .catch((error) => logger.warn({ datacenter, reason: messageOf(error) }, 'a saved replica could not be removed'))
+  }
+
+  #note(replicas: readonly Savable[]): void {
+    const wallMs = this.#options.clock.wallMs()
+    for (const { datacenter, digest, ageMs } of replicas)
+      if (digest !== '' && this.#written.get(datacenter)?.digest === digest)
+        this.#current.set(datacenter, { digest, ageMs: Math.round(ageMs()), wallMs })
+  }
+
+  #run(what: string, write: () => Promise<void>): void {
+    const { logger, clock } = this.#options
     this.#busy = true
-    this.#writing = this.#writeOne(saved, digest)
+    this.#writing = write()
       .catch((error) => {
-        const { datacenter } = saved
-        this.#options.logger.warn({ datacenter, reason: messageOf(error) }, 'a replica could not be saved')
-        this.#written.set(datacenter, { digest: '', nextMs: this.#options.clock.nowMs() + 60_000 })
+        logger.warn({ datacenter: what, reason: messageOf(error) }, 'a replica could not be saved')
+        const nextMs = clock.nowMs() + RETRY_MS
+        if (what === AGES) this.#nextAgesMs = nextMs
+        else this.#written.set(what, { digest: '', bytes: this.#written.get(what)?.bytes ?? 0, nextMs })
       })
       .finally(() => {
         this.#busy = false
       })
   }
 
-  async #writeOne(saved: SavedReplica, digest: string): Promise<void> {
-    const { disk, directory, clock } = this.#options
-    const bytes = await encodeSavedReplica(saved, clock)
+  async #write(saved: SavedReplica, digest: string): Promise<void> {
+    const { disk, directory, clock, maxBytes = DEFAULT_MAX_BYTES } = this.#options
+    const { datacenter } = saved
+    let others = 0
+    for (const [name, { bytes }] of this.#written) if (name !== datacenter) others += bytes
+    let bytes = 0
+    async function* counted(): AsyncGenerator<Uint8Array> {
+      for await (const part of encodeSavedReplica(saved, clock)) {
+        bytes += part.length
+        if (others + bytes > maxBytes) throw new Error(`saved replicas may take ${maxBytes} bytes in all`)
+        yield part
+      }
+    }
     await disk.makeDirectory(directory)
-    await disk.writeAtomic(disk.join(directory, saved.datacenter + SUFFIX), bytes)
-    const nextMs = clock.nowMs() + MIN_PERIOD_MS + (bytes.length / 1e6) * PERIOD_PER_MB_MS
-    this.#written.set(saved.datacenter, { digest, nextMs })
+    await disk.writeAtomic(disk.join(directory, datacenter + SUFFIX), counted())
+    const nextMs = clock.nowMs() + MIN_PERIOD_MS + (bytes / 1e6) * PERIOD_PER_MB_MS
+    this.#written.set(datacenter, { digest, bytes, nextMs })
+    this.#current.set(datacenter, { digest, ageMs: saved.ageMs, wallMs: saved.savedWallMs })
   }
 
-  #parse(bytes: Uint8Array): Promise<SavedReplica> {
-    return decodeSavedReplica(bytes, this.#options.clock)
+  async #writeAges(): Promise<void> {
+    const { disk, directory, clock } = this.#options
+    this.#nextAgesMs = clock.nowMs() + AGES_PERIOD_MS
+    if (this.#current.size === 0) return
+    const rows = [...this.#current].map(([name, { digest, ageMs, wallMs }]) => [name, digest, ageMs, wallMs])
+    await disk.writeAtomic(disk.join(directory, AGES), encode([rows]))
   }
-}
 
-export async function encodeSavedReplica(saved: SavedReplica, clock: Clock): Promise<Uint8Array> {
-  const { datacenter, datacenterId, epoch, revision, entries, head, ageMs, savedWallMs } = saved
-  const breathe = pace(clock)
-  const digest = new BucketDigest()
-  const frames: Uint8Array[] = []
-  const place = [datacenter, datacenterId, epoch.generation, epoch.random, revision]
-  frames.push(encode([TAG, VERSION, ...place, Math.round(ageMs), savedWallMs, head ?? null, entries.length]))
-  for (const chunk of chunksOf(entries)) {
-    for (const entry of chunk as readonly ExportedEntry[]) digest.add(bucketOf(entry.key), hashEntry(entry))
-    frames.push(encode([chunk.map(changeToPlain)]))
-    await breathe()
-  }
-  frames.push(encode([digest.root()]))
-  const out = Buffer.alloc(frames.reduce((sum, frame) => sum + 4 + frame.length, 0))
-  let offset = 0
-  for (const frame of frames) {
-    out.writeUInt32BE(frame.length, offset)
-    out.set(frame, offset + 4)
-    offset += 4 + frame.length
-  }
-  return out
-}
-
-/** ProtocolError when the file is cut off, of a later version, or does not give its digest. */
-export async function decodeSavedReplica(bytes: Uint8Array, clock: Clock): Promise<SavedReplica> {
-  const frames = framesOf(bytes)
-  const breathe = pace(clock)
-  const header = readHeader(frames.next().value ?? new Uint8Array())
-  const entries: ExportedEntry[] = []
-  const digest = new BucketDigest()
-  for (const frame of frames) {
-    const reader = new Reader(
-      decode(frame, { maxBytes: MAX_FRAME_BYTES, maxItems: 8 + 5 * MAX_ENTRIES_PER_FRAME }),
-      'file',
-    )
-    if (entries.length === header.count) {
-      if (equalBytes(reader.bytes('digest', DIGEST_BYTES, DIGEST_BYTES), digest.root()))
-        return { ...header.place, entries }
-      throw new ProtocolError('the file does not give its digest')
+  /** Without it, ages are those at the time when the files were written. */
+  async #loadAges(): Promise<void> {
+    const { disk, directory, logger } = this.#options
+    try {
+      const bytes = await disk.read(disk.join(directory, AGES))
+      if (!bytes) return
+      const limits = { maxBytes: MAX_AGES_BYTES, maxItems: 8 + 5 * MAX_DATACENTERS }
+      for (const item of new Reader(decode(bytes, limits), 'ages').list('rows', MAX_DATACENTERS)) {
+        const row = new Reader(item, 'age')
+        const name = row.text('datacenter', MAX_NAME_LENGTH)
+        const digest = row.text('digest', 2 * DIGEST_BYTES)
+        this.#current.set(name, { digest, ageMs: row.amount('ageMs'), wallMs: row.amount('wallMs') })
+      }
+    } catch (error) {
+      logger.warn({ file: AGES, reason: messageOf(error) }, 'the ages of saved replicas cannot be read')
     }
-    for (const change of readChanges(reader, MAX_ENTRIES_PER_FRAME)) {
-      if (!isEntry(change)) throw new ProtocolError('the file holds a deletion')
-      entries.push(change)
-      digest.add(bucketOf(change.key), hashEntry(change))
-    }
-    await breathe()
   }
-  throw new ProtocolError('the file is cut off')
-}
-
-function* framesOf(bytes: Uint8Array): Generator<Uint8Array> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  for (let offset = 0; offset < bytes.length; ) {
-    const length = bytes.length - offset < 4 ? Number.POSITIVE_INFINITY : view.getUint32(offset)
-    if (length > bytes.length - offset - 4) throw new ProtocolError('the file is cut off')
-    yield bytes.subarray(offset + 4, offset + 4 + length)
-    offset += 4 + length
-  }
-}
-
-function readHeader(frame: Uint8Array): { place: Omit<SavedReplica, 'entries'>; count: number } {
-  const reader = new Reader(decode(frame, { maxBytes: MAX_FRAME_BYTES, maxItems: 64 }), 'file')
-  if (reader.text('tag', TAG.length) !== TAG) throw new ProtocolError('this is no replica')
-  const version = reader.integer('version')
-  if (version !== VERSION) throw new ProtocolError(`version ${version}; this node reads ${VERSION}`)
-  const datacenter = readDatacenter(reader)
-  const datacenterId = reader.text('datacenterId', MAX_NAME_LENGTH)
-  const epoch = readEpoch(reader)
-  const revision = reader.integer('revision')
-  const ageMs = reader.amount('ageMs')
-  const savedWallMs = reader.amount('savedWallMs')
-  const head = reader.optionalBytes('head', 1, MAX_ENVELOPE_BYTES) ?? undefined
-  const place = { datacenter, datacenterId, epoch, revision, ageMs, savedWallMs, head }
-  return { place, count: reader.integer('entries') }
 }

@@ -175,6 +175,7 @@ export class TailClient {
         run(replica.begin(frame, nowMs))
         break
       case 'chunk':
+      case 'page':
         run(replica.chunk(frame, nowMs))
         break
       case 'end':

@@ -3,18 +3,22 @@
 import { AtollError, messageOf } from '../model/errors.ts'
 import { type Rate, TokenBucket } from '../model/token-bucket.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
-import type { ExportedChange } from './federation.ts'
 import type { FrameStream } from './host.ts'
+import { type Outgoing, Outgoings } from './outgoing.ts'
 import { pace } from './pace.ts'
-import { answerOwn, answerReplica, chunksOf, differing } from './protocol/answering.ts'
+import { Places } from './places.ts'
+import { answerOwn, answerReplica, bucketsToSend, chunksOf } from './protocol/answering.ts'
+import { CAPABILITY } from './protocol/limits.ts'
 import type { Replica } from './protocol/replica.ts'
-import { type AskFrame, decodeFrame, encodeFrame, type TransferKind } from './protocol/tail.ts'
-import type { Publishing } from './publishing.ts'
+import { type AskFrame, decodeFrame, encodeFrame } from './protocol/tail.ts'
+import type { Publishing, SealedContent } from './publishing.ts'
 
 export interface TailServerOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly datacenter: string
+  /** Of this life of this node. */
+  readonly name: string
   /** Undefined on a node that has no store. */
   readonly publishing: Publishing | undefined
   readonly replica: (datacenter: string) => Replica | undefined
@@ -31,15 +35,27 @@ const MAX_QUEUED = 4096
 /** A reader that takes nothing for so long is gone. */
 const SEND_TIMEOUT_MS = 15_000
 const FIRST_ASK_MS = 10_000
+/** Large transfers at once; who asks for another goes elsewhere, or comes again. */
+const MAX_TRANSFERS = 8
+/** What is larger takes one of their places. */
+const SMALL_BYTES = 1024 * 1024
+/** A reader that is slower than this gives up its place. */
+const TRANSFER_MS = 15_000
+const MIN_BYTES_PER_SECOND = 256 * 1024
+/** Longer than changes are gathered. */
+const CATCH_UP_MS = 30
 
 export class TailServer {
   readonly #options: TailServerOptions
   readonly #sessions = new Set<Session>()
   /** By peer id; what it has asked for is remembered when it has gone. */
   readonly #readers = new Map<string, { sessions: number; readonly asks: TokenBucket }>()
+  readonly #outgoings: Outgoings
+  readonly #places = new Places(MAX_TRANSFERS)
 
   constructor(options: TailServerOptions) {
     this.#options = options
+    this.#outgoings = new Outgoings(options.clock, options.name)
   }
 
   accept(stream: FrameStream): void {
@@ -52,7 +68,7 @@ export class TailServer {
     }
     reader.sessions++
     this.#readers.set(peerId, reader)
-    const session = new Session(stream, this.#options, reader.asks, () => {
+    const session = new Session(stream, this.#options, this.#outgoings, this.#places, reader.asks, () => {
       this.#sessions.delete(session)
       reader.sessions--
     })
@@ -69,6 +85,7 @@ export class TailServer {
 
   /** Call every second or so. */
   sweep(): void {
+    this.#outgoings.sweep()
     for (const session of this.#sessions) session.sweep()
     const nowMs = this.#options.clock.nowMs()
     for (const [peerId, { sessions, asks }] of this.#readers)
@@ -84,6 +101,8 @@ class Session {
   readonly #stream: FrameStream
   readonly #options: TailServerOptions
   readonly #asks: TokenBucket
+  readonly #outgoings: Outgoings
+  readonly #places: Places
   readonly #onClose: () => void
   /** The newest request that was not answered yet. */
   #ask: AskFrame | undefined
@@ -95,10 +114,19 @@ class Session {
   #waitingSinceMs: number | undefined
   #over = false
 
-  constructor(stream: FrameStream, options: TailServerOptions, asks: TokenBucket, onClose: () => void) {
+  constructor(
+    stream: FrameStream,
+    options: TailServerOptions,
+    outgoings: Outgoings,
+    places: Places,
+    asks: TokenBucket,
+    onClose: () => void,
+  ) {
     this.#stream = stream
     this.#asks = asks
     this.#options = options
+    this.#outgoings = outgoings
+    this.#places = places
     this.#onClose = onClose
     this.#waitingSinceMs = options.clock.nowMs() + FIRST_ASK_MS - SEND_TIMEOUT_MS
   }
@@ -199,74 +227,76 @@ class Session {
     const { publisher, source, speaks } = publishing
     const own = { speaks, publishedRevision: publisher.revision, storeRevision: source.revision() }
     const answer = answerOwn(ask, { ...own, epoch: publisher.epoch })
-    switch (answer.type) {
-      case 'refuse':
-        return this.#refuse(ask, answer.reason)
-      case 'changes':
-        if (await this.#answerChanges(ask, publishing)) return
-        return this.#answerSnapshot(ask, publishing, ask.since)
-      case 'buckets': {
-        const { entries, bucketHashes, envelope } = await publishing.snapshot(ask.since)
-        return this.#transferBuckets(ask, entries, bucketHashes, envelope)
+    if (answer.type === 'refuse') return this.#refuse(ask, answer.reason)
+    const kept = this.#outgoings.byId(ask.resumeId)
+    if (kept) return this.#transfer(ask, kept)
+    if (answer.type === 'changes') {
+      const { lastExported, envelope } = publishing.sealedBeacon()
+      const changes = ask.since >= lastExported ? [] : await publishing.changes(ask.since, lastExported)
+      if (changes) {
+        const chunks = [...chunksOf(changes)]
+        return this.#transfer(ask, this.#outgoings.keep({ kind: 'changes', envelope, from: ask.since, chunks }))
       }
-      case 'snapshot':
-        return this.#answerSnapshot(ask, publishing, answer.notBefore)
     }
-  }
-
-  async #answerSnapshot(ask: AskFrame, publishing: Publishing, notBefore: number): Promise<void> {
-    const resumed = publishing.snapshotById(ask.resumeId)
-    const { id, entries, envelope } = resumed ?? (await publishing.snapshot(notBefore))
-    await this.#transfer(ask, 'snapshot', entries, envelope, { id, firstFrame: resumed ? ask.resumeFrame : 0 })
-  }
-
-  /** False when the history that is needed is gone. */
-  async #answerChanges(ask: AskFrame, publishing: Publishing): Promise<boolean> {
-    const { lastExported, envelope } = publishing.sealedBeacon()
-    const changes = ask.since >= lastExported ? [] : await publishing.changes(ask.since, lastExported)
-    if (!changes) return false
-    await this.#transfer(ask, 'changes', changes, envelope, { from: ask.since })
-    return true
+    if (answer.notBefore > publisher.revision) {
+      // Another gateway of this DC was quicker.
+      await this.#options.clock.sleep(CATCH_UP_MS)
+      if (!publishing.speaks || answer.notBefore > publisher.revision)
+        return this.#refuse(ask, 'not yet as far as the one who asks')
+    }
+    await this.#answerContent(ask, answer.type === 'buckets', publishing.sealedContent())
   }
 
   async #answerReplica(ask: AskFrame): Promise<void> {
     const replica = this.#options.replica(ask.datacenter)
     const answer = answerReplica(ask, replica?.loaded ? replica.proven : undefined)
     if (answer.type === 'refuse') return this.#refuse(ask, answer.reason)
-    const { envelope } = replica!.proven!
-    const entries = replica!.entries()
-    if (answer.type === 'buckets') await this.#transferBuckets(ask, entries, replica!.bucketHashes(), envelope)
-    else await this.#transfer(ask, 'snapshot', entries, envelope, {})
+    const kept = this.#outgoings.byId(ask.resumeId)
+    if (kept) return this.#transfer(ask, kept)
+    const { content, proven } = replica!
+    const sealed = { pages: content.pages(), bucketHashes: content.bucketHashes(), envelope: proven!.envelope }
+    await this.#answerContent(ask, answer.type === 'buckets', sealed)
   }
 
-  #transferBuckets(
-    ask: AskFrame,
-    entries: readonly ExportedChange[],
-    bucketHashes: Uint8Array,
-    envelope: Uint8Array,
-  ): Promise<void> {
-    const { entries: sent, bitmap } = differing(ask, bucketHashes, entries)
-    return this.#transfer(ask, 'buckets', sent, envelope, { bitmap })
+  /** The buckets that differ; everything where that would be most of it, or was asked for. */
+  async #answerContent(ask: AskFrame, repairs: boolean, sealed: SealedContent): Promise<void> {
+    const { pages, bucketHashes, envelope } = sealed
+    const buckets = repairs ? bucketsToSend(ask, bucketHashes) : undefined
+    const outgoing = buckets
+      ? await this.#outgoings.buckets(pages, buckets, envelope)
+      : this.#outgoings.keep({ kind: 'snapshot', envelope, pages })
+    await this.#transfer(ask, outgoing)
+  }
+
+  async #transfer(ask: AskFrame, outgoing: Outgoing): Promise<void> {
+    const release = outgoing.bytes <= SMALL_BYTES ? () => {} : this.#places.take()
+    if (!release) return this.#refuse(ask, 'busy with other transfers')
+    try {
+      await this.#sendAll(ask, outgoing)
+    } finally {
+      release()
+    }
   }
 
   /** Gives up in the middle when the reader asks anew. */
-  async #transfer(
-    ask: AskFrame,
-    kind: TransferKind,
-    entries: readonly ExportedChange[],
-    envelope: Uint8Array,
-    details: { id?: string; firstFrame?: number; from?: number; bitmap?: Uint8Array },
-  ): Promise<void> {
-    const { id = '', firstFrame = 0, from = 0, bitmap = null } = details
+  async #sendAll(ask: AskFrame, outgoing: Outgoing): Promise<void> {
     const { attempt } = ask
+    const { id, kind, from, bitmap, envelope, pages, chunks } = outgoing
+    const packed = ((ask.capabilities ?? 0) & CAPABILITY.pages) !== 0
+    const frames = pages.length + chunks.length
+    const firstFrame = ask.resumeId === id ? Math.min(ask.resumeFrame, frames) : 0
     const breathe = pace(this.#options.clock)
+    const endMs = this.#options.clock.nowMs() + TRANSFER_MS + (outgoing.bytes / MIN_BYTES_PER_SECOND) * 1000
     await this.#send(encodeFrame({ type: 'begin', attempt, kind, id, firstFrame, from, bitmap }))
-    let frames = 0
-    for (const changes of chunksOf(entries)) {
+    for (let index = firstFrame; index < frames; index++) {
       if (this.#ask) return
-      const index = frames++
-      if (index < firstFrame) continue
-      await this.#send(encodeFrame({ type: 'chunk', attempt, index, changes }))
+      if (this.#options.clock.nowMs() > endMs) throw new AtollError('timeout', 'the reader takes too long')
+      const page = pages[index]
+      await this.#send(
+        page
+          ? this.#outgoings.pageFrame(attempt, index, page, packed)
+          : encodeFrame({ type: 'chunk', attempt, index, changes: chunks[index]! }),
+      )
       await breathe()
     }
     await this.#send(encodeFrame({ type: 'end', attempt, frames, envelope }))

@@ -33,16 +33,15 @@ export function exportSourceOf(store: Store): ExportSource {
       for (const { position } of open) least = Math.min(least, position)
       return least
     },
-    async snapshot() {
-      const entries: ExportedEntry[] = []
+    async read(onPart) {
       let from: string = FROM
       let revision: number | undefined
       for (;;) {
         const page = await store.range(from, TO, { limit: PAGE, ...(revision !== undefined && { revision }) })
         revision ??= page.revision
-        for (const kv of page.kvs) entries.push(entryOf(kv))
+        await onPart(page.kvs.map(entryOf))
         const last = page.kvs.at(-1)
-        if (!page.more || last === undefined) return { revision, entries }
+        if (!page.more || last === undefined) return revision
         from = `${last.key}\0`
       }
     },

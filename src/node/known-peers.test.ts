@@ -15,7 +15,7 @@ function setUp() {
     async writeAtomic(path, data) {
       if (seen.full) throw new Error('no space left')
       seen.writes++
-      files.set(path, data)
+      files.set(path, data as Uint8Array)
     },
     list: async () => [],
     remove: async () => {},

@@ -1,11 +1,11 @@
 /** Tables of the other datacenters, fed by the federation. */
-import { Tables } from '../catalog/tables.ts'
+import { ReplicaTables } from '../catalog/replica-tables.ts'
 import type { CatalogView } from '../catalog/view.ts'
 import type { ReplicaSink } from '../federation/federation.ts'
 import type { Logger } from '../runtime/ports.ts'
 
 export class Replicas {
-  readonly #tables = new Map<string, Tables>()
+  readonly #tables = new Map<string, ReplicaTables>()
   readonly #logger: Logger
 
   constructor(logger: Logger) {
@@ -20,15 +20,15 @@ export class Replicas {
   sinkFor(datacenter: string): ReplicaSink {
     const tables = this.#tables.get(datacenter) ?? this.#open(datacenter)
     return {
-      apply: (revision, changes) => tables.applyExported(revision, changes),
-      reset: (epoch, revision, entries) => tables.resetExported(revision, entries, epoch),
+      apply: (revision, changes) => tables.apply(revision, changes),
+      repair: (revision, changes) => tables.apply(revision, changes),
+      install: (epoch, revision, content) => tables.install(epoch, revision, content),
     }
   }
 
-  #open(datacenter: string): Tables {
-    const tables = new Tables({
+  #open(datacenter: string): ReplicaTables {
+    const tables = new ReplicaTables({
       datacenter,
-      epoch: { generation: 0, random: '' },
       onUnreadable: (key, error) =>
         this.#logger.error({ datacenter, key, error }, 'an entry of a replica cannot be read'),
     })

@@ -54,10 +54,11 @@ export const systemDisk: Disk = {
   join,
 }
 
-async function writeSynced(path: string, data: Uint8Array, mode = 0o666): Promise<void> {
+async function writeSynced(path: string, data: Uint8Array | AsyncIterable<Uint8Array>, mode = 0o666): Promise<void> {
   const file = await open(path, 'wx', mode)
   try {
-    await file.writeFile(data)
+    if (data instanceof Uint8Array) await file.writeFile(data)
+    else for await (const part of data) await file.appendFile(part)
     await file.sync()
   } finally {
     await file.close()

@@ -161,8 +161,8 @@ export interface Disk {
   makeDirectory(path: string): Promise<void>
   /** undefined when there is no such file. */
   read(path: string): Promise<Uint8Array | undefined>
-  /** Whole or not at all: temporary file, fsync, rename, fsync of the folder. */
-  writeAtomic(path: string, data: Uint8Array, options?: { mode?: number }): Promise<void>
+  /** Whole or not at all: temporary file, fsync, rename, fsync of the folder. Parts are written as they come. */
+  writeAtomic(path: string, data: Uint8Array | AsyncIterable<Uint8Array>, options?: { mode?: number }): Promise<void>
   list(path: string): Promise<string[]>
   /** No error when it is not there. */
   remove(path: string): Promise<void>

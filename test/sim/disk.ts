@@ -10,7 +10,7 @@ export function saveFollower({ node }: Life, { replica, datacenter }: Follower, 
   if (!epoch || (former?.revision === revision && former.epoch.random === epoch.random)) return false
   node.disk.replicas.set(datacenter, {
     state: { epoch, revision, proven, ageMs: replica.ageMs(nowMs) },
-    entries: replica.entries(),
+    entries: replica.content.entries(),
     wallMs: nowMs + node.wallOffsetMs,
   })
   return true

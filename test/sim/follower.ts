@@ -12,6 +12,10 @@ const NEVER = Number.POSITIVE_INFINITY
 /** As in production: a peer that says nothing for so long is not asked. */
 export const SILENT_MS = 2000
 const OPEN_TIMEOUT_MS = 5000
+/** A content is installed within so long. */
+const MAX_WORK_MS = 60
+
+type Taken = Extract<ReplicaEffect, { type: 'apply' | 'repair' | 'install' }>
 
 export class Follower {
   readonly replica: Replica
@@ -26,6 +30,9 @@ export class Follower {
   /** Something of a transfer came, and not its end. */
   #inTransfer = false
   #pauseUntilMs: number
+  /** What takes the place of the present content next; and when that is done, or the next step of a merge. */
+  #installing: Extract<ReplicaEffect, { type: 'install' }> | undefined
+  #workAtMs = NEVER
   /** A fresh head was heard in this life. */
   headHeard = false
   /** When `turn` has something to do. */
@@ -44,9 +51,10 @@ export class Follower {
     const { replica } = this
     const epoch = replica.epoch
     if (message.type === 'delta' && epoch && message.from > replica.revision) this.#node.hit('replica: held a delta')
+    if (message.type === 'delta' && replica.busy) this.#node.hit('replica: held a delta while busy')
     if (fresh) this.headHeard = true
     const effects = replica.hear(message, envelope, fresh, nowMs)
-    if (!epoch && replica.epoch) this.#node.hit('replica: begins empty')
+    if (!epoch && replica.busy) this.#node.hit('replica: begins empty')
     this.run(effects, nowMs)
   }
 
@@ -56,9 +64,16 @@ export class Follower {
       this.#node.hit(`replica: ${effect.type}`)
       switch (effect.type) {
         case 'apply':
-        case 'reset':
+        case 'repair':
           this.#take(effect)
           taken = true
+          break
+        case 'install':
+          this.#installing = effect
+          this.#workAtMs = nowMs + MAX_WORK_MS * this.#node.world.random.float()
+          break
+        case 'merge':
+          this.#workAtMs = nowMs + MAX_WORK_MS * this.#node.world.random.float()
           break
         case 'ask':
           this.#ask(nowMs)
@@ -74,10 +89,31 @@ export class Follower {
     this.#schedule()
   }
 
-  #take(effect: Extract<ReplicaEffect, { type: 'apply' | 'reset' }>): void {
+  /** A step of what the replica has to do, or its end: other things happen in between. */
+  #work(nowMs: number): void {
+    const { replica } = this
+    const installing = this.#installing
+    this.#workAtMs = NEVER
+    if (replica.merging) {
+      const { repairs, deltas } = replica.counters
+      this.run(replica.step(nowMs), nowMs)
+      if (replica.counters.repairs > repairs) this.#node.hit('transfer: buckets committed')
+      if (replica.counters.deltas > deltas) this.#node.hit('transfer: changes committed')
+      if (replica.merging) this.#workAtMs = nowMs + 1
+    } else if (installing) {
+      this.#installing = undefined
+      this.#take(installing)
+      const effects = replica.installed(nowMs)
+      this.run(effects, nowMs)
+      if (!effects.some(({ type }) => type === 'apply')) this.sink.checkAgainst(replica)
+    }
+    this.#schedule()
+  }
+
+  #take(effect: Taken): void {
     const { sink } = this
     const { trace } = this.#node.world
-    if (effect.type === 'reset' && sink.epoch && sink.epoch.generation < effect.epoch.generation)
+    if (effect.type === 'install' && sink.epoch && sink.epoch.generation < effect.epoch.generation)
       this.#node.hit('replica: newer epoch')
     if (trace.verbose) this.#say(`${effect.type} to ${effect.revision}`)
     sink.take(effect)
@@ -91,10 +127,11 @@ export class Follower {
 
   #schedule(): void {
     const wakeMs = this.replica.wakeAtMs()
-    this.dueMs = Math.min(wakeMs, this.#stream ? this.#openAtMs : this.#pauseUntilMs)
+    this.dueMs = Math.min(wakeMs, this.#workAtMs, this.#stream ? this.#openAtMs : this.#pauseUntilMs)
   }
 
   turn(nowMs: number): void {
+    if (nowMs >= this.#workAtMs) this.#work(nowMs)
     if (this.#stream && nowMs >= this.#openAtMs) this.#opened(nowMs)
     else if (!this.#stream && nowMs >= this.#pauseUntilMs) this.#open(nowMs)
     if (nowMs >= this.replica.wakeAtMs()) this.run(this.replica.tick(nowMs), nowMs)

@@ -55,9 +55,10 @@ export class CheckedSink {
     this.#digests = digests
   }
 
-  take(effect: Extract<ReplicaEffect, { type: 'apply' | 'reset' }>): void {
+  take(effect: Extract<ReplicaEffect, { type: 'apply' | 'repair' | 'install' }>): void {
     if (effect.type === 'apply') this.#apply(effect.revision, effect.changes)
-    else this.#reset(effect.epoch, effect.revision, effect.entries)
+    else if (effect.type === 'repair') this.#repair(effect.revision, effect.changes)
+    else this.#install(effect.epoch, effect.revision, effect.content.entries())
     const { epoch } = this
     if (!epoch) throw new Violation('order', 'changes before a content that they change')
     if (!this.#truth.was(epoch, this.revision, this.fingerprint))
@@ -86,6 +87,14 @@ export class CheckedSink {
     this.revision = revision
   }
 
+  /** What differed, in no order: all of it at once. */
+  #repair(revision: number, changes: readonly ExportedChange[]): void {
+    if (revision < this.revision) throw new Violation('back', `revision ${revision} after ${this.revision}`)
+    if (this.#truth.isForked(this.epoch!)) this.#deleted.clear()
+    for (const change of changes) this.#change(change)
+    this.revision = revision
+  }
+
   #change(change: ExportedChange): void {
     const former = this.#entries.get(change.key)
     if (former) this.fingerprint = minus(this.fingerprint, fingerprintOf(former))
@@ -101,7 +110,7 @@ export class CheckedSink {
     this.fingerprint = plus(this.fingerprint, fingerprintOf(entry))
   }
 
-  #reset(epoch: Epoch, revision: number, entries: readonly ExportedEntry[]): void {
+  #install(epoch: Epoch, revision: number, entries: readonly ExportedEntry[]): void {
     const order = this.epoch ? compareEpoch(epoch, this.epoch) : 'newer'
     if (order === 'older' || order === 'conflict')
       throw new Violation('epoch', `${epochName(epoch)} after ${epochName(this.epoch!)}`)

@@ -1,6 +1,6 @@
 /** A gateway's publisher around the DC's store, as `src/federation/publishing.ts` does it, in virtual time. */
 import type { ExportedEntry } from '../../src/federation/federation.ts'
-import { hashEntry, KeyedDigest } from '../../src/federation/protocol/digest.ts'
+import { Content } from '../../src/federation/protocol/content.ts'
 import type { Opened } from '../../src/federation/protocol/head.ts'
 import type { KnownMessage } from '../../src/federation/protocol/messages.ts'
 import { Publisher, type PublisherEffect } from '../../src/federation/protocol/publisher.ts'
@@ -19,7 +19,6 @@ export interface PreparedSnapshot {
 
 const NEVER = Number.POSITIVE_INFINITY
 /** As in production. */
-const SNAPSHOT_FRESH_MS = 3000
 const SNAPSHOT_KEPT_MS = 15_000
 
 export class SimPublishing {
@@ -33,7 +32,7 @@ export class SimPublishing {
   #subscription = 0
   #subscriptions = 0
   #suspended = false
-  #snapshot: { readonly prepared: PreparedSnapshot; readonly readMs: number; usedMs: number } | undefined
+  #snapshot: { readonly prepared: PreparedSnapshot; usedMs: number } | undefined
 
   constructor(node: SimNode, boot: number) {
     const { datacenter, datacenterId } = node.identity
@@ -66,13 +65,13 @@ export class SimPublishing {
   #loaded(nowMs: number): void {
     const { revision, entries } = this.#loading!
     this.#loading = undefined
-    const digest = new KeyedDigest()
+    const content = new Content()
     let lastExported = 0
     for (const entry of entries) {
-      digest.set(entry.key, this.#hashOf(entry))
+      content.put(entry)
       lastExported = Math.max(lastExported, entry.modRevision)
     }
-    this.publisher.load(this.epoch, revision, lastExported, digest)
+    this.publisher.load(this.epoch, revision, lastExported, content)
     this.position = revision
     this.#subscription = ++this.#subscriptions
     this.#node.hit('publisher: loaded anew')
@@ -82,13 +81,6 @@ export class SimPublishing {
       return
     }
     for (const missed of this.#store.history) if (missed.revision > revision) this.#node.watch(missed)
-  }
-
-  #hashOf(entry: ExportedEntry): Uint8Array {
-    const { hashes } = this.#node.world
-    const known = hashes.get(entry) ?? hashEntry(entry)
-    hashes.set(entry, known)
-    return known
   }
 
   get subscription(): number {
@@ -173,21 +165,14 @@ export class SimPublishing {
     return kept.prepared
   }
 
-  snapshot(notBefore: number, nowMs: number): PreparedSnapshot {
-    const kept = this.#snapshot
-    if (kept && kept.prepared.revision >= notBefore && nowMs - kept.readMs < SNAPSHOT_FRESH_MS) {
-      kept.usedMs = nowMs
-      return kept.prepared
-    }
-    const { revision } = this.#store
-    const entries = [...this.#store.entries.values()]
-    const digest = new KeyedDigest()
-    for (const entry of entries) digest.set(entry.key, this.#hashOf(entry))
-    const root = digest.root()
-    const opened = this.seal(this.publisher.beaconOf(this.epoch, revision, root))
+  /** As of what was published last. */
+  snapshot(nowMs: number): PreparedSnapshot {
+    const { content, revision } = this.publisher
+    const opened = this.seal(this.publisher.beacon())
+    const root = content.root()
     const id = `${this.epoch.random}.${revision}.${root[0]}.${root[1]}`
-    const prepared = { id, revision, entries, bucketHashes: digest.bucketHashes(), opened }
-    this.#snapshot = { prepared, readMs: nowMs, usedMs: nowMs }
+    const prepared = { id, revision, entries: content.entries(), bucketHashes: content.bucketHashes(), opened }
+    this.#snapshot = { prepared, usedMs: nowMs }
     return prepared
   }
 }

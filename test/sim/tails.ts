@@ -1,7 +1,8 @@
 /** Streams on which replicas are fed, and the side that serves them: as `src/federation/tail-server.ts`, in virtual time. */
-import type { ExportedChange } from '../../src/federation/federation.ts'
-import { answerOwn, answerReplica, chunksOf, differing } from '../../src/federation/protocol/answering.ts'
-import type { AskFrame, TransferKind } from '../../src/federation/protocol/tail.ts'
+import type { ExportedChange, ExportedEntry } from '../../src/federation/federation.ts'
+import { answerOwn, answerReplica, bucketsToSend, chunksOf } from '../../src/federation/protocol/answering.ts'
+import { bucketOf } from '../../src/federation/protocol/digest.ts'
+import { type AskFrame, bucketsToBitmap, type TransferKind } from '../../src/federation/protocol/tail.ts'
 import type { SimNode } from './node.ts'
 import type { RealFrame } from './wire.ts'
 
@@ -116,27 +117,30 @@ export class Session {
         const found = publishing.changes(ask.since)
         if (!found) {
           this.#node.hit('answer: history is gone')
-          return this.#snapshot(ask, ask.since, nowMs)
+          return this.#content(ask, answer.notBefore, nowMs)
         }
         this.#node.hit('answer: changes')
         return framesOf(ask, 'changes', found.changes, found.opened.bytes, { from: ask.since })
       }
-      case 'buckets': {
-        this.#node.hit('answer: buckets')
-        const { entries, bucketHashes, opened } = publishing.snapshot(ask.since, nowMs)
-        const { entries: sent, bitmap } = differing(ask, bucketHashes, entries)
-        return framesOf(ask, 'buckets', sent, opened.bytes, { bitmap })
-      }
+      case 'buckets':
+        return this.#content(ask, answer.notBefore, nowMs, true)
       case 'snapshot':
-        return this.#snapshot(ask, answer.notBefore, nowMs)
+        return this.#content(ask, answer.notBefore, nowMs)
     }
   }
 
-  #snapshot(ask: AskFrame, notBefore: number, nowMs: number): RealFrame[] {
+  #content(ask: AskFrame, notBefore: number, nowMs: number, repairs = false): RealFrame[] {
     const { publishing } = this.#node.life!
+    if (notBefore > publishing.publisher.revision)
+      return this.#refuse(ask, 'not yet as far as the one who asks', 'answer: refuse')
     const resumed = publishing.snapshotById(ask.resumeId, nowMs)
+    const { id, entries, bucketHashes, opened } = resumed ?? publishing.snapshot(nowMs)
+    const buckets = repairs ? bucketsToSend(ask, bucketHashes) : undefined
+    if (buckets) {
+      this.#node.hit('answer: buckets')
+      return framesOf(ask, 'buckets', within(entries, buckets), opened.bytes, { bitmap: bucketsToBitmap(buckets) })
+    }
     this.#node.hit(resumed ? 'answer: snapshot resumed' : 'answer: snapshot')
-    const { id, entries, opened } = resumed ?? publishing.snapshot(notBefore, nowMs)
     return framesOf(ask, 'snapshot', entries, opened.bytes, { id, firstFrame: resumed ? ask.resumeFrame : 0 })
   }
 
@@ -145,13 +149,14 @@ export class Session {
     const answer = answerReplica(ask, replica?.loaded ? replica.proven : undefined)
     if (answer.type === 'refuse') return this.#refuse(ask, answer.reason, 'answer: third party refuse')
     const { envelope } = replica!.proven!
-    if (answer.type === 'snapshot') {
+    const { content } = replica!
+    const buckets = answer.type === 'buckets' ? bucketsToSend(ask, content.bucketHashes()) : undefined
+    if (!buckets) {
       this.#node.hit('answer: third party snapshot')
-      return framesOf(ask, 'snapshot', replica!.entries(), envelope, {})
+      return framesOf(ask, 'snapshot', content.entries(), envelope, {})
     }
     this.#node.hit('answer: third party buckets')
-    const { entries, bitmap } = differing(ask, replica!.bucketHashes(), replica!.entries())
-    return framesOf(ask, 'buckets', entries, envelope, { bitmap })
+    return framesOf(ask, 'buckets', within(content.entries(), buckets), envelope, { bitmap: bucketsToBitmap(buckets) })
   }
 
   #refuse({ attempt }: AskFrame, reason: string, name: 'answer: refuse' | 'answer: third party refuse'): RealFrame[] {
@@ -159,6 +164,9 @@ export class Session {
     return [{ type: 'refuse', attempt, reason }]
   }
 }
+
+const within = (entries: readonly ExportedEntry[], buckets: ReadonlySet<number>): readonly ExportedEntry[] =>
+  entries.filter(({ key }) => buckets.has(bucketOf(key)))
 
 function framesOf(
   { attempt }: AskFrame,

@@ -3,7 +3,6 @@
  * (it takes all that has arrived, and does what is due), or one thing that the world does: a fault, the end of one, a
  * write, a call. The same seed gives the same run, on every runtime.
  */
-import type { ExportedEntry } from '../../src/federation/federation.ts'
 import type { Opened } from '../../src/federation/protocol/head.ts'
 import type { Heartbeat } from '../../src/federation/protocol/heartbeat.ts'
 import type { ReplicaOptions } from '../../src/federation/protocol/replica.ts'
@@ -102,7 +101,6 @@ export class World {
   readonly withHeartbeats: boolean
   /** Production's values, but for how long a rival stays visible: a minute would be most of a run. */
   readonly replicaOptions: Omit<ReplicaOptions, 'datacenter'> = { quarantineMs: 6000 }
-  readonly hashes = new WeakMap<ExportedEntry, Uint8Array>()
   readonly heldStreams = new Set<Stream>()
   readonly faults: Faults
   nowMs = 0

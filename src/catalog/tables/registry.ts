@@ -36,14 +36,34 @@ export class Registry {
   readonly #dirtyServices = new Set<ServiceState>()
   readonly #listeners = new Set<(services: readonly string[]) => void>()
   /** Counts changes; versions are taken from it. */
-  #tick = 0
+  #tick: number
+  /** What is put was there all along, and is only shown now: the wholes do not change. */
+  #revealing = false
 
   #nodeRows: readonly NodeRow[] | undefined
   #summaries: readonly ServiceSummary[] | undefined
   #checkRows = new Map<Status | 'any', readonly CheckRow[]>()
 
-  constructor(waiters: Waiters) {
+  /** `firstVersion`: all versions are above it. */
+  constructor(waiters: Waiters, firstVersion = 0) {
     this.#waiters = waiters
+    this.#tick = firstVersion
+  }
+
+  /** No version is above it. */
+  get lastVersion(): number {
+    return this.#tick
+  }
+
+  /** Runs `put`, whose entries are no changes: nobody who reads lists of everything is told. */
+  reveal(put: () => void): void {
+    this.#revealing = true
+    try {
+      put()
+      this.flush()
+    } finally {
+      this.#revealing = false
+    }
   }
 
   // ---- changes
@@ -195,6 +215,22 @@ export class Registry {
 
   raiseWhole(name: WholeName, index: number): void {
     if (this.#wholes.get(name).index < index) this.#touch(name, index)
+  }
+
+  /** Something of it changed that is not held here. */
+  touchWhole(name: WholeName, index: number): void {
+    this.#touch(name, index)
+  }
+
+  /** A node may have lost parts up to the index. */
+  raiseNode(part: string, index: number): void {
+    const node = this.nodeStates.get(part)
+    if (node && node.index < index) this.#touchNode(node, index)
+  }
+
+  /** A node that was never held here is gone. */
+  buryNode(part: string, index: number): void {
+    if (!this.nodeStates.has(part)) this.#graves.bury(part, index)
   }
 
   /** Deletions up to the index happened that are not known: what is absent, and what may have lost a part, falls back on it. */
@@ -378,6 +414,7 @@ export class Registry {
   }
 
   #touch(name: WholeName, index: number): void {
+    if (this.#revealing) return
     this.#wholes.touch(name, index)
   }
 

@@ -46,6 +46,10 @@ export class Waiters {
     this.#forget(thing)
   }
 
+  wakeAll(): void {
+    for (const thing of [...this.#byThing.keys()]) this.wake(thing)
+  }
+
   wakePrefixesOf(key: string): void {
     for (const length of [...this.#prefixLengths.keys()]) {
       if (length <= key.length) this.wake(prefixThing(key.slice(0, length)))

@@ -1,18 +1,18 @@
 /** What a tail's request is answered with, and how the answer is cut into frames. */
 import { compareEpoch, type Epoch } from '../../model/epoch.ts'
 import type { ExportedChange } from '../federation.ts'
-import { bucketOf, differingBuckets } from './digest.ts'
-import { MAX_ENTRIES_PER_FRAME, TARGET_FRAME_BYTES } from './limits.ts'
+import { differingBuckets } from './digest.ts'
+import { BUCKETS, MAX_ENTRIES_PER_FRAME, TARGET_FRAME_BYTES } from './limits.ts'
 import { sizeOfChange } from './messages.ts'
 import type { Proven } from './replica.ts'
-import { type AskFrame, bucketsToBitmap } from './tail.ts'
+import type { AskFrame } from './tail.ts'
 
 export type Answer =
   | { readonly type: 'refuse'; readonly reason: string }
   /** What changed since; where that is gone, a snapshot that is not older than what the reader has. */
-  | { readonly type: 'changes' }
+  | { readonly type: 'changes'; readonly notBefore: number }
   /** The buckets that differ, of a content that is not older than what the reader has. */
-  | { readonly type: 'buckets' }
+  | { readonly type: 'buckets'; readonly notBefore: number }
   | { readonly type: 'snapshot'; readonly notBefore: number }
 
 /** What a gateway has of its own DC. */
@@ -32,8 +32,8 @@ export function answerOwn(ask: AskFrame, own: OwnContent): Answer {
   const same = compareEpoch(ask.epoch, own.epoch) === 'same'
   if (same && ask.since > own.publishedRevision && ask.since > own.storeRevision)
     return { type: 'refuse', reason: `at revision ${own.storeRevision}, behind the one who asks` }
-  if (same && ask.mode === 'since') return { type: 'changes' }
-  if (same && ask.mode === 'repair') return { type: 'buckets' }
+  if (same && ask.mode === 'since') return { type: 'changes', notBefore: ask.since }
+  if (same && ask.mode === 'repair') return { type: 'buckets', notBefore: ask.since }
   return { type: 'snapshot', notBefore: same ? ask.since : 0 }
 }
 
@@ -44,17 +44,15 @@ export function answerReplica(ask: AskFrame, proven: Proven | undefined): Answer
   const order = compareEpoch(epoch, ask.epoch)
   if (order === 'older' || (order === 'same' && revision < ask.since))
     return { type: 'refuse', reason: `the replica here is at revision ${revision}` }
-  return order === 'same' && ask.mode === 'repair' ? { type: 'buckets' } : { type: 'snapshot', notBefore: 0 }
+  return order === 'same' && ask.mode === 'repair'
+    ? { type: 'buckets', notBefore: 0 }
+    : { type: 'snapshot', notBefore: 0 }
 }
 
-/** The entries of those buckets in which `hashes` and the ones asked with differ, and which they are. */
-export function differing(
-  ask: AskFrame,
-  hashes: Uint8Array,
-  entries: readonly ExportedChange[],
-): { readonly entries: readonly ExportedChange[]; readonly bitmap: Uint8Array } {
+/** Those in which `hashes` and the ones asked with differ; undefined when these are so many that a snapshot takes less. */
+export function bucketsToSend(ask: AskFrame, hashes: Uint8Array): ReadonlySet<number> | undefined {
   const buckets = differingBuckets(hashes, ask.buckets!)
-  return { entries: entries.filter((entry) => buckets.has(bucketOf(entry.key))), bitmap: bucketsToBitmap(buckets) }
+  return buckets.size <= BUCKETS / 2 ? buckets : undefined
 }
 
 /** Parts of about `targetBytes`; the same for the same list. */

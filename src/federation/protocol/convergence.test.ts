@@ -3,8 +3,9 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Epoch } from '../../model/epoch.ts'
 import type { ExportedChange, ExportedEntry } from '../federation.ts'
+import { settle } from '../testing/settle.ts'
 import { Content } from './content.ts'
-import { bucketOf, differingBuckets, hashEntry, KeyedDigest } from './digest.ts'
+import { bucketOf, differingBuckets } from './digest.ts'
 import type { BeaconMessage, DeltaMessage } from './messages.ts'
 import { Publisher } from './publisher.ts'
 import { Replica, type ReplicaEffect } from './replica.ts'
@@ -78,13 +79,9 @@ class Origin {
     this.publisher.start(now)
   }
   load(): void {
-    const digest = new KeyedDigest()
-    let lastExported = 0
-    for (const entry of this.truth.entries.values()) {
-      digest.set(entry.key, hashEntry(entry))
-      lastExported = Math.max(lastExported, entry.modRevision)
-    }
-    this.publisher.load(this.truth.epoch, this.truth.revision, lastExported, digest)
+    const content = this.#content()
+    const revisions = [...this.truth.entries.values()].map(({ modRevision }) => modRevision)
+    this.publisher.load(this.truth.epoch, this.truth.revision, Math.max(0, ...revisions), content)
     this.#told = this.truth.revision
   }
   /** What is published up to now. */
@@ -109,17 +106,17 @@ class Origin {
         .flatMap((entry) => entry.changes)
       return this.#frames(attempt, 'changes', changes, head, ask.since, null)
     }
-    const whole = publisher.beaconOf(truth.epoch, truth.revision, this.#digest().root())
-    const all = [...truth.entries.values()]
-    if (!same || ask.mode !== 'repair') return this.#frames(attempt, 'snapshot', all, whole, 0, null)
-    const buckets = differingBuckets(this.#digest().bucketHashes(), ask.buckets!)
+    const { content } = publisher
+    const all = content.entries()
+    if (!same || ask.mode !== 'repair') return this.#frames(attempt, 'snapshot', all, head, 0, null)
+    const buckets = differingBuckets(content.bucketHashes(), ask.buckets!)
     const some = all.filter(({ key }) => buckets.has(bucketOf(key)))
-    return this.#frames(attempt, 'buckets', some, whole, 0, bucketsToBitmap(buckets))
+    return this.#frames(attempt, 'buckets', some, head, 0, bucketsToBitmap(buckets))
   }
-  #digest(): KeyedDigest {
-    const digest = new KeyedDigest()
-    for (const entry of this.truth.entries.values()) digest.set(entry.key, hashEntry(entry))
-    return digest
+  #content(): Content {
+    const content = new Content()
+    for (const entry of this.truth.entries.values()) content.put(entry)
+    return content
   }
   #frames(
     attempt: number,
@@ -152,31 +149,32 @@ class Follower {
     this.replica = new Replica({ datacenter: 'eu-1' }, now)
   }
 
-  run(effects: readonly ReplicaEffect[]): void {
-    for (const effect of effects) {
+  run(effects: readonly ReplicaEffect[], now: number): void {
+    settle(this.replica, effects, now, (effect) => {
       if (effect.type === 'ask') this.asks++
-      if (effect.type === 'apply') {
+      if (effect.type === 'apply' || effect.type === 'repair') {
         expect(effect.revision).toBeGreaterThan(this.revision - (effect.changes.length === 0 ? 1 : 0))
         for (const change of effect.changes) {
+          expect(change.former).toEqual(this.entries.get(change.key)?.value)
           if (change.value === null) this.entries.delete(change.key)
           else this.entries.set(change.key, change as ExportedEntry)
         }
         this.revision = effect.revision
-      } else if (effect.type === 'reset') {
+      } else if (effect.type === 'install') {
         const before = this.epoch
         if (before && before.generation === effect.epoch.generation)
           expect(effect.revision).toBeGreaterThanOrEqual(this.revision)
-        this.entries = new Map(effect.entries.map((entry) => [entry.key, entry]))
+        this.entries = new Map(effect.content.entries().map((entry) => [entry.key, entry]))
         this.epoch = effect.epoch
         this.revision = effect.revision
       } else {
-        continue
+        return
       }
       // Always a state that the origin was in, at just that revision: so no deleted instance comes back.
       expect(describeEntries(this.entries.values())).toBe(
         this.truth.states.get(`${this.epoch!.generation} ${this.revision}`),
       )
-    }
+    })
   }
 
   /** As a node that was started anew with what it had saved. */
@@ -190,9 +188,9 @@ class Follower {
       return
     }
     const content = new Content()
-    for (const entry of replica.entries()) content.put(entry)
+    for (const entry of replica.content.entries()) content.put(entry)
     const { epoch, revision, proven } = replica
-    this.run(this.replica.restore({ epoch, revision, content, proven, ageMs: 0 }, now))
+    this.run(this.replica.restore({ epoch, revision, content, proven, ageMs: 0 }, now), now)
   }
 }
 
@@ -262,7 +260,7 @@ class World {
       case 'wait':
         this.now += action.ms
         this.wire.push(...origin.tick(this.now))
-        follower.run(follower.replica.tick(this.now))
+        follower.run(follower.replica.tick(this.now), this.now)
         break
       case 'deliver':
         this.#deliver(action.pick, action.copies)
@@ -294,7 +292,7 @@ class World {
     const index = pick % this.wire.length
     const message = this.wire[index]!
     if (copies === 1) this.wire.splice(index, 1)
-    this.follower.run(this.follower.replica.hear(message, new Uint8Array(1), true, this.now))
+    this.follower.run(this.follower.replica.hear(message, new Uint8Array(1), true, this.now), this.now)
   }
 
   /** An exchange that may break off after some frames. */
@@ -302,9 +300,9 @@ class World {
     const { replica } = this.follower
     const answer = this.origin.answer(replica.beginAttempt(this.now))
     for (const frame of answer.slice(0, frames)) {
-      if ('end' in frame) this.follower.run(replica.end(frame.end, frame.message, true, this.now))
-      else if (frame.type === 'begin') this.follower.run(replica.begin(frame, this.now))
-      else this.follower.run(replica.chunk(frame, this.now))
+      if ('end' in frame) this.follower.run(replica.end(frame.end, frame.message, true, this.now), this.now)
+      else if (frame.type === 'begin') this.follower.run(replica.begin(frame, this.now), this.now)
+      else this.follower.run(replica.chunk(frame, this.now), this.now)
     }
     if (frames < answer.length) replica.streamLost(this.now)
   }
@@ -317,7 +315,7 @@ class World {
       const before = this.follower.asks
       while (this.wire.length > 0) this.#deliver(0, 1)
       this.now += 200
-      this.follower.run(this.follower.replica.tick(this.now))
+      this.follower.run(this.follower.replica.tick(this.now), this.now)
       if (this.follower.asks > before) this.ask(1000)
     }
   }

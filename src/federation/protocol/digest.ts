@@ -5,43 +5,19 @@
  * Bellare and Micciancio, "A new paradigm for collision-free hashing: incrementality at reduced cost" (1997).
  */
 import { hash } from 'node:crypto'
+import type { ExportedEntry } from '../federation.ts'
 import { BUCKET_HASH_BYTES, BUCKETS, DIGEST_BYTES } from './limits.ts'
+import { packRecord } from './page.ts'
 
 const LANES = DIGEST_BYTES / 4
 const FANOUT = 32
 const GROUP_LANES = FANOUT * LANES
 
-/** What the digest is over; a deletion is the absence of its entry. */
-export interface Hashed {
-  readonly key: string
-  readonly createRevision: number
-  readonly modRevision: number
-  readonly value: Uint8Array
-}
-
-let scratch = Buffer.alloc(16 * 1024)
-
 /** SHA-256 over lengths, revisions, key and value: 32 bytes of their own. */
-export function hashEntry(entry: Hashed): Uint8Array {
-  const worst = 20 + entry.key.length * 3 + entry.value.length
-  if (worst > scratch.length) {
-    // A single huge entry must not hold memory for good.
-    if (worst > 256 * 1024) return hashInto(Buffer.alloc(worst), entry)
-    scratch = Buffer.alloc(worst * 2)
-  }
-  return hashInto(scratch, entry)
-}
+export const hashEntry = (entry: ExportedEntry): Uint8Array => hashBytes(packRecord(entry).subarray(4))
 
-function hashInto(buffer: Buffer, { key, createRevision, modRevision, value }: Hashed): Uint8Array {
-  const keyBytes = buffer.write(key, 20, 'utf8')
-  buffer.writeUInt32LE(keyBytes, 0)
-  buffer.writeUInt32LE(createRevision >>> 0, 4)
-  buffer.writeUInt32LE(Math.floor(createRevision / 2 ** 32), 8)
-  buffer.writeUInt32LE(modRevision >>> 0, 12)
-  buffer.writeUInt32LE(Math.floor(modRevision / 2 ** 32), 16)
-  buffer.set(value, 20 + keyBytes)
-  return hash('sha256', buffer.subarray(0, 20 + keyBytes + value.length), 'buffer')
-}
+/** SHA-256: 32 bytes of their own. */
+export const hashBytes = (bytes: Uint8Array): Uint8Array => hash('sha256', bytes, 'buffer')
 
 /** Bucket of a key: the low ten bits of its FNV-1a hash over UTF-16 code units. */
 export function bucketOf(key: string): number {
@@ -53,6 +29,17 @@ export function bucketOf(key: string): number {
 /** Bytes of the sums of one group of buckets, below one node of the tree. */
 const GROUP_BYTES = FANOUT * DIGEST_BYTES
 const EMPTY_GROUP_HASH = hash('sha256', new Uint8Array(GROUP_BYTES), 'buffer')
+
+/** As `bucketOf`, of the key's UTF-8 bytes. */
+export function bucketOfBytes(bytes: Buffer, from: number, to: number): number {
+  let state = 0x811c9dc5
+  for (let i = from; i < to; i++) {
+    const byte = bytes[i]!
+    if (byte >= 0x80) return bucketOf(bytes.toString('utf8', from, to))
+    state = Math.imul(state ^ byte, 0x01000193)
+  }
+  return (state ^ (state >>> 16)) & (BUCKETS - 1)
+}
 
 /** The sums and the tree above them. Knows no keys. Takes memory only for groups of buckets in which something is. */
 export class BucketDigest {
@@ -110,17 +97,14 @@ export class BucketDigest {
     return out
   }
 
-  /** A copy with the listed buckets emptied. */
-  without(buckets: ReadonlySet<number>): BucketDigest {
+  copy(): BucketDigest {
     const copy = new BucketDigest()
     this.#sums.forEach((sums, group) => {
       copy.#sums[group] = sums?.slice()
-      if (sums) copy.#dirty |= 1 << group
     })
-    for (const bucket of buckets) {
-      const base = (bucket % FANOUT) * LANES
-      copy.#sums[Math.floor(bucket / FANOUT)]?.fill(0, base, base + LANES)
-    }
+    copy.#groups = this.#groups?.slice()
+    copy.#dirty = this.#dirty
+    copy.#root = this.#root
     return copy
   }
 }
@@ -154,75 +138,6 @@ function littleEndian(lanes: Uint32Array): Uint8Array {
     view.setUint32(i * 4, lane, true)
   })
   return out
-}
-
-/** Room for the first keys' hashes; it doubles when it is full. */
-const FIRST_SLOTS = 32
-
-/** A digest that remembers each key's hash, so that a change needs only what is new. */
-export class KeyedDigest {
-  readonly #buckets = new BucketDigest()
-  /** Where a key's hash lies in `#hashes`. */
-  readonly #slots = new Map<string, number>()
-  readonly #free: number[] = []
-  #hashes = new Uint8Array(FIRST_SLOTS * DIGEST_BYTES)
-
-  get size(): number {
-    return this.#slots.size
-  }
-
-  has(key: string): boolean {
-    return this.#slots.has(key)
-  }
-
-  /** A copy of the hash of a key's entry. */
-  hashOf(key: string): Uint8Array | undefined {
-    const slot = this.#slots.get(key)
-    return slot === undefined ? undefined : this.#at(slot).slice()
-  }
-
-  #at(slot: number): Uint8Array {
-    return this.#hashes.subarray(slot * DIGEST_BYTES, (slot + 1) * DIGEST_BYTES)
-  }
-
-  set(key: string, entryHash: Uint8Array): void {
-    const bucket = bucketOf(key)
-    let slot = this.#slots.get(key)
-    if (slot === undefined) {
-      slot = this.#free.pop() ?? this.#slots.size
-      if ((slot + 1) * DIGEST_BYTES > this.#hashes.length) {
-        const grown = new Uint8Array(this.#hashes.length * 2)
-        grown.set(this.#hashes)
-        this.#hashes = grown
-      }
-      this.#slots.set(key, slot)
-    } else {
-      this.#buckets.subtract(bucket, this.#at(slot))
-    }
-    this.#hashes.set(entryHash, slot * DIGEST_BYTES)
-    this.#buckets.add(bucket, entryHash)
-  }
-
-  delete(key: string): void {
-    const slot = this.#slots.get(key)
-    if (slot === undefined) return
-    this.#buckets.subtract(bucketOf(key), this.#at(slot))
-    this.#slots.delete(key)
-    this.#free.push(slot)
-  }
-
-  root(): Uint8Array {
-    return this.#buckets.root()
-  }
-
-  bucketHashes(): Uint8Array {
-    return this.#buckets.bucketHashes()
-  }
-
-  /** The sums alone, without the listed buckets: where a repair begins. */
-  without(buckets: ReadonlySet<number>): BucketDigest {
-    return this.#buckets.without(buckets)
-  }
 }
 
 export const EMPTY_DIGEST: Uint8Array = new BucketDigest().root()

@@ -11,8 +11,10 @@ export const CAPABILITY = {
   thirdParty: 2,
   /** Goes on with an interrupted snapshot. */
   resume: 4,
+  /** Takes transfers as deflated pages. */
+  pages: 8,
 } as const
-export const CAPABILITIES = CAPABILITY.buckets | CAPABILITY.thirdParty | CAPABILITY.resume
+export const CAPABILITIES = CAPABILITY.buckets | CAPABILITY.thirdParty | CAPABILITY.resume | CAPABILITY.pages
 
 /** Bytes of an exported key and value; the store's own limits. */
 export const MAX_KEY_BYTES = 4096

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { beacon, delta, digestAfter, head, put } from '../testing/heads.ts'
 import { decode, encode, isProtocolError, ProtocolError } from './codec.ts'
 import { decodeHello, encodeHello } from './hello.ts'
+import { CAPABILITIES } from './limits.ts'
 import { decodeMessage, encodeMessage, type KnownMessage } from './messages.ts'
 import { type AskFrame, bitmapToBuckets, bucketsToBitmap, decodeFrame, encodeFrame, type TailFrame } from './tail.ts'
 
@@ -26,6 +27,7 @@ const messages: KnownMessage[] = [
 ]
 const ask: AskFrame = {
   type: 'ask',
+  capabilities: CAPABILITIES,
   attempt: 1,
   datacenter: 'eu-1',
   epoch: at7.epoch,

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { del, digestAfter, EPOCH, put } from '../testing/heads.ts'
-import { hashEntry, KeyedDigest } from './digest.ts'
+import { Content } from './content.ts'
 import { Publisher, type PublisherEffect } from './publisher.ts'
 
 const open = (revision = 10): Publisher => {
   const publisher = new Publisher({ datacenter: 'eu-1', datacenterId: 'id-eu-1', boot: 5 })
-  publisher.load(EPOCH, revision, revision, new KeyedDigest())
+  publisher.load(EPOCH, revision, revision, new Content())
   publisher.start(0)
   publisher.tick(0, revision)
   return publisher
@@ -21,7 +21,7 @@ describe('publisher', () => {
     const publisher = new Publisher({ datacenter: 'eu-1', datacenterId: 'id', boot: 1 })
     expect(publisher.receive([write(1)], 0)).toEqual([])
     expect(publisher.tick(0, 1)).toEqual([])
-    publisher.load(EPOCH, 0, 0, new KeyedDigest())
+    publisher.load(EPOCH, 0, 0, new Content())
     expect(publisher.receive([write(1)], 5)).toEqual([])
     publisher.start(10)
     expect(publisher.wakeAtMs()).toBe(10)
@@ -118,12 +118,12 @@ describe('publisher', () => {
   it('begins a new epoch with a beacon', () => {
     const publisher = open()
     publisher.receive([write(11)], 100)
-    const digest = new KeyedDigest()
+    const content = new Content()
     const entry = { key: 'z', value: new Uint8Array(1), createRevision: 2, modRevision: 2 }
-    digest.set('z', hashEntry(entry))
+    content.put(entry)
     publisher.unload()
     expect(publisher.wakeAtMs()).toBe(Number.POSITIVE_INFINITY)
-    publisher.load({ generation: 1, random: 'bb' }, 3, 2, digest)
+    publisher.load({ generation: 1, random: 'bb' }, 3, 2, content)
     const [effect] = publisher.tick(101, 3)
     expect(effect!.message).toMatchObject({
       type: 'beacon',
@@ -172,7 +172,7 @@ describe('publisher with heartbeats', () => {
     const heartbeats = { peerId: 'p1', seed: new Uint8Array(32) }
     const publisher = new Publisher({ datacenter: 'eu-1', datacenterId: 'id-eu-1', boot: 5, heartbeats })
     publisher.setHeartbeats(true)
-    publisher.load(EPOCH, 10, 10, new KeyedDigest())
+    publisher.load(EPOCH, 10, 10, new Content())
     publisher.start(0)
     return publisher
   }
@@ -210,7 +210,7 @@ describe('publisher with heartbeats', () => {
     expect(types(publisher, 9000, 3, 12)).toEqual(['beacon', 'beacon', 'heartbeat'])
     publisher.setAddresses(['/ip4/10.0.0.1/tcp/8300'])
     expect(types(publisher, 12_000, 1, 12)).toEqual(['heartbeat'])
-    publisher.load({ ...EPOCH, generation: 1 }, 12, 12, new KeyedDigest())
+    publisher.load({ ...EPOCH, generation: 1 }, 12, 12, new Content())
     expect(types(publisher, 13_000, 3, 12)).toEqual(['beacon', 'beacon', 'heartbeat'])
   })
 

@@ -6,7 +6,7 @@
 import type { Coordinate } from '../../model/coordinate.ts'
 import type { Epoch } from '../../model/epoch.ts'
 import type { ExportedChange } from '../federation.ts'
-import { hashEntry, KeyedDigest } from './digest.ts'
+import { Content, isEntry } from './content.ts'
 import { isNewer, type Stamp } from './head.ts'
 import { chainSeed, type Heartbeat, HeartbeatChain, heartbeatRef, MAX_HEARTBEATS } from './heartbeat.ts'
 import { MAX_CHANGES_PER_DELTA, MAX_GOSSIP_DELTA_BYTES, MAX_LIVE_DELTA_BYTES, MAX_SUSPECTS } from './limits.ts'
@@ -47,7 +47,7 @@ export interface PublisherOptions {
 }
 
 /** Changes folded in one go: a few milliseconds. */
-const CHANGES_PER_FLUSH = 2000
+const CHANGES_PER_FLUSH = 500
 /** Whom a gateway reaches seldom changes: told again for those who are new. A little less than idle beacons are apart. */
 const REACH_EVERY_MS = 9500
 /** A pause of this length makes the next change a first one again, with the shortest gathering after it. */
@@ -68,7 +68,7 @@ export class Publisher {
   #reach: Uint8Array | undefined
   #reachToldMs = Number.NEGATIVE_INFINITY
   #epoch: Epoch | undefined
-  #digest = new KeyedDigest()
+  #content = new Content()
   #revision = 0
   #lastExported = 0
   #pending: ExportedRevision[] = []
@@ -107,8 +107,9 @@ export class Publisher {
   get started(): boolean {
     return this.#nextBeaconMs !== Number.POSITIVE_INFINITY
   }
-  get bucketHashes(): Uint8Array {
-    return this.#digest.bucketHashes()
+  /** Everything exported, at `revision`. To be read only. */
+  get content(): Content {
+    return this.#content
   }
 
   setAddresses(addresses: readonly string[]): void {
@@ -165,9 +166,9 @@ export class Publisher {
    * Starts over with the whole content at `revision`; `lastExported` is the highest modify revision in it. (Should a
    * deletion have come after that, replicas see it by the digest, and repair.) Nothing is told before `start`.
    */
-  load(epoch: Epoch, revision: number, lastExported: number, digest: KeyedDigest): void {
+  load(epoch: Epoch, revision: number, lastExported: number, content: Content): void {
     this.#epoch = epoch
-    this.#digest = digest
+    this.#content = content
     this.#revision = revision
     this.#lastExported = lastExported
     this.#pending = []
@@ -232,7 +233,7 @@ export class Publisher {
         return { type: 'heartbeat', message: chain.message, heartbeat }
       }
     }
-    const message = this.#anchored(this.beacon())
+    const message = this.#anchored(this.#toldToAll())
     this.#told++
     this.#heartbeatsSince = 0
     return { type: 'beacon', message }
@@ -257,14 +258,12 @@ export class Publisher {
   beacon(): BeaconMessage {
     const { datacenter, datacenterId } = this.#options
     const [addresses, suspects] = [this.#addresses, this.#suspects]
-    return { type: 'beacon', datacenter, datacenterId, head: this.#cut(), addresses, suspects, ...this.#dueReach() }
+    return { type: 'beacon', datacenter, datacenterId, head: this.#cut(), addresses, suspects }
   }
 
-  /** A beacon for a content read at `revision`, whose digest was worked out from it. */
-  beaconOf(epoch: Epoch, revision: number, digest: Uint8Array): BeaconMessage {
-    const { datacenter, datacenterId } = this.#options
-    const head = { datacenter, datacenterId, epoch, revision, lastExported: revision, digest, ...this.#stamp() }
-    return { type: 'beacon', datacenter, datacenterId, head, addresses: this.#addresses, suspects: this.#suspects }
+  /** With whom this gateway reaches, when that is due: in what is told to everybody alone. */
+  #toldToAll(): BeaconMessage {
+    return { ...this.beacon(), ...this.#dueReach() }
   }
 
   /** Where this gateway can be dialled, for when there is no head yet. */
@@ -302,7 +301,7 @@ export class Publisher {
       epoch: this.#epoch,
       revision: this.#revision,
       lastExported: this.#lastExported,
-      digest: this.#digest.root(),
+      digest: this.#content.root(),
       ...this.#stamp(),
     }
   }
@@ -342,9 +341,9 @@ export class Publisher {
   }
 
   #fold(changes: readonly ExportedChange[], revision: number): void {
-    for (const { key, value, createRevision, modRevision } of changes) {
-      if (value === null) this.#digest.delete(key)
-      else this.#digest.set(key, hashEntry({ key, value, createRevision, modRevision }))
+    for (const change of changes) {
+      if (isEntry(change)) this.#content.put(change)
+      else this.#content.delete(change.key)
     }
     this.#revision = Math.max(this.#revision, revision)
     this.#lastExported = revision
@@ -358,7 +357,7 @@ export class Publisher {
       effects.push({ type: 'delta', message, gossip })
     }
     if (bytes > MAX_GOSSIP_DELTA_BYTES || changes.length > MAX_CHANGES_PER_DELTA)
-      effects.push({ type: 'beacon', message: this.beacon() })
+      effects.push({ type: 'beacon', message: this.#toldToAll() })
   }
 
   #pace(nowMs: number): void {

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { ExportedChange } from '../federation.ts'
 import { beacon, del, delta, digestAfter, EPOCH, head, put } from '../testing/heads.ts'
+import { settle } from '../testing/settle.ts'
 import { bucketOf, EMPTY_DIGEST } from './digest.ts'
 import type { BeaconMessage, DeltaMessage, Head } from './messages.ts'
 import { Replica, type ReplicaEffect } from './replica.ts'
@@ -20,7 +21,7 @@ const d2 = delta(1, at2, [b2])
 const d3 = delta(2, at3, [a3])
 
 const hear = (message: BeaconMessage | DeltaMessage, fresh = true): ReplicaEffect[] =>
-  replica.hear(message, envelope, fresh, now)
+  settle(replica, replica.hear(message, envelope, fresh, now), now)
 const types = (effects: readonly ReplicaEffect[]): string[] => effects.map(({ type }) => type)
 
 /** A whole transfer in answer to a new request. */
@@ -32,7 +33,7 @@ function transfer(kind: TransferKind, changes: readonly ExportedChange[], of: He
     replica.chunk({ type: 'chunk', attempt, index, changes: [change] }, now),
   )
   const end = { type: 'end' as const, attempt, frames: changes.length, envelope }
-  return [...refused, ...replica.end(end, beacon(of), !thirdParty, now)]
+  return [...refused, ...settle(replica, replica.end(end, beacon(of), !thirdParty, now), now)]
 }
 
 beforeEach(() => {
@@ -51,9 +52,9 @@ describe('a replica', () => {
   })
 
   it('applies what fits, only what lies above it, and nothing twice', () => {
-    expect(hear(d1)).toEqual([{ type: 'apply', revision: 1, changes: [a1] }])
+    expect(hear(d1)).toMatchObject([{ type: 'apply', revision: 1, changes: [a1] }])
     expect(hear(d1)).toEqual([])
-    expect(hear(delta(0, at3, [b2, a3]))).toEqual([{ type: 'apply', revision: 3, changes: [b2, a3] }])
+    expect(hear(delta(0, at3, [b2, a3]))).toMatchObject([{ type: 'apply', revision: 3, changes: [b2, a3] }])
     expect(hear(d2)).toEqual([])
   })
 
@@ -98,7 +99,7 @@ describe('a replica', () => {
     // While in doubt nothing is applied.
     expect(hear(d2)).toEqual([])
     expect(replica.beginAttempt(now)).toMatchObject({ mode: 'repair', since: 1, buckets: expect.any(Uint8Array) })
-    expect(types(transfer('buckets', [b2], at2))).toEqual(['reset'])
+    expect(types(transfer('buckets', [b2], at2))).toEqual(['merge', 'repair'])
     expect(replica).toMatchObject({ revision: 2, counters: { repairs: 1 } })
     expect(types(hear(d3))).toEqual(['apply'])
   })
@@ -115,20 +116,20 @@ describe('a replica', () => {
     expect(replica.need()).toBe('repair')
     now = replica.wakeAtMs()
     expect(types(replica.tick(now))).toEqual(['ask'])
-    expect(types(transfer('buckets', [put('b', 'forged', 2)], at3))).toEqual(['rejected'])
+    expect(types(transfer('buckets', [put('b', 'forged', 2)], at3))).toEqual(['merge', 'rejected'])
     expect(replica.need()).toBe('snapshot')
     expect(types(transfer('snapshot', [a3, put('c', 'forged', 2)], at3))).toEqual(['rejected'])
     expect(replica.revision).toBe(1)
-    expect(types(transfer('snapshot', [a3, b2], at3))).toEqual(['reset'])
+    expect(types(transfer('snapshot', [a3, b2], at3))).toEqual(['install'])
     expect(replica).toMatchObject({ revision: 3, counters: { snapshots: 1, rejected: 3 } })
   })
 
   it('catches up by changes, in order', () => {
     hear(d1)
     hear(beacon(at3))
-    expect(transfer('changes', [b2, a3], at3, 1)).toEqual([{ type: 'apply', revision: 3, changes: [b2, a3] }])
+    expect(transfer('changes', [b2, a3], at3, 1)).toMatchObject([{ type: 'apply', revision: 3, changes: [b2, a3] }])
     hear(beacon(head(4, digestAfter(a3))))
-    expect(transfer('changes', [del('b', 4)], head(4, digestAfter(a3)), 2)).toEqual([
+    expect(transfer('changes', [del('b', 4)], head(4, digestAfter(a3)), 2)).toMatchObject([
       { type: 'apply', revision: 4, changes: [del('b', 4)] },
     ])
   })
@@ -140,7 +141,7 @@ describe('a replica', () => {
     replica.chunk({ type: 'chunk', attempt, index: 0, changes: [b2, a3] }, now)
     expect(types(hear(d2))).toEqual(['apply'])
     const end = { type: 'end' as const, attempt, frames: 1, envelope }
-    expect(replica.end(end, beacon(at3), true, now)).toEqual([{ type: 'apply', revision: 3, changes: [a3] }])
+    expect(replica.end(end, beacon(at3), true, now)).toMatchObject([{ type: 'apply', revision: 3, changes: [a3] }])
   })
 })
 
@@ -158,7 +159,7 @@ describe('a transfer', () => {
     const { attempt } = replica.beginAttempt(now)
     begin(attempt)
     expect(types(end(attempt, 0))).toEqual(['rejected'])
-    expect(replica.size).toBe(1)
+    expect(replica.content.size).toBe(1)
     const second = replica.beginAttempt(now).attempt
     begin(second)
     replica.chunk({ type: 'chunk', attempt: second, index: 0, changes: [a3] }, now)
@@ -195,7 +196,7 @@ describe('a transfer', () => {
     replica.chunk({ type: 'chunk', attempt: again.attempt, index: 1, changes: [b2] }, now)
     const newer = head(9, at3.digest, { epoch: { generation: 1, random: 'b' } })
     const done = replica.end({ type: 'end', attempt: again.attempt, frames: 2, envelope }, beacon(newer), true, now)
-    expect(done).toMatchObject([{ type: 'reset', revision: 9, epoch: { generation: 1 } }])
+    expect(done).toMatchObject([{ type: 'install', revision: 9, epoch: { generation: 1 } }])
   })
 
   it('that stops is given up, and asked for again later', () => {
@@ -211,7 +212,7 @@ describe('a transfer', () => {
   })
 
   it('never goes back in the same history', () => {
-    expect(types(transfer('snapshot', [a3, b2], at3))).toEqual(['reset'])
+    expect(types(transfer('snapshot', [a3, b2], at3))).toEqual(['install'])
     expect(transfer('snapshot', [a1], at1)).toEqual([])
     expect(replica.revision).toBe(3)
   })
@@ -219,7 +220,7 @@ describe('a transfer', () => {
   it('from a third party may be a snapshot or buckets, and proves no life', () => {
     now = 5000
     expect(replica.beginAttempt(now, true).mode).toBe('repair')
-    expect(types(transfer('buckets', [a3, b2], at3, 0, true))).toEqual(['reset'])
+    expect(types(transfer('buckets', [a3, b2], at3, 0, true))).toEqual(['merge', 'repair'])
     expect(replica.revision).toBe(3)
     expect(replica.ageMs(now)).toBe(5000)
   })
@@ -243,7 +244,7 @@ describe('epochs', () => {
     expect(types(hear(delta(1, head(2, EMPTY_DIGEST, { epoch: newer }), [])))).toEqual(['ask'])
     expect(replica).toMatchObject({ size: 1, epoch: EPOCH })
     expect(replica.beginAttempt(now)).toMatchObject({ mode: 'snapshot' })
-    expect(types(transfer('snapshot', [], head(2, EMPTY_DIGEST, { epoch: newer })))).toEqual(['reset'])
+    expect(types(transfer('snapshot', [], head(2, EMPTY_DIGEST, { epoch: newer })))).toEqual(['install'])
     expect(replica).toMatchObject({ size: 0, epoch: newer, revision: 2 })
   })
 
@@ -312,9 +313,9 @@ describe('a replica of a datacenter that was forgotten and is back', () => {
 
   it('takes nothing of its epoch that is older than what was answered before', () => {
     expect(types(hear(beacon(head(0, EMPTY_DIGEST))))).toEqual(['ask'])
-    expect(types(transfer('snapshot', [a1], at1))).not.toContain('reset')
+    expect(types(transfer('snapshot', [a1], at1))).not.toContain('install')
     expect(replica.loaded).toBe(false)
-    expect(types(transfer('snapshot', [a3, b2], at3))).toContain('reset')
+    expect(types(transfer('snapshot', [a3, b2], at3))).toContain('install')
     expect(replica.revision).toBe(3)
   })
   it('knows its last head, so that a store which was lost meanwhile is told of it', () => {
@@ -324,6 +325,6 @@ describe('a replica of a datacenter that was forgotten and is back', () => {
   })
   it('begins empty in a newer epoch', () => {
     const epoch = { generation: 1, random: 'x' }
-    expect(types(hear(beacon(head(0, EMPTY_DIGEST, { epoch }))))).toEqual(['reset'])
+    expect(types(hear(beacon(head(0, EMPTY_DIGEST, { epoch }))))).toEqual(['install'])
   })
 })

@@ -1,61 +1,39 @@
 /**
  * The replica of one other DC: (signed message or frame, now) in, what to apply and what to ask for out. It commits only what gives
- * a signed head's digest, so at every moment it holds a prefix of that DC's history, whatever was lost, doubled or
- * disordered on the way.
+ * a signed head's digest: always a prefix of that DC's history, whatever was lost, doubled or disordered on the way.
+ *
+ * What is too much for one go becomes the next content beside the present one: it is merged in steps (`merging`, `step`),
+ * then handed over to be installed (effect 'install', until `installed`). Meanwhile the replica stands where it stood, and
+ * deltas are held.
  */
 import { compareEpoch, type Epoch } from '../../model/epoch.ts'
-import type { ExportedChange, ExportedEntry } from '../federation.ts'
+import type { AppliedChange } from '../federation.ts'
 import { isProtocolError } from './codec.ts'
 import { Content } from './content.ts'
 import { EMPTY_DIGEST, equalBytes } from './digest.ts'
+import { Freshness } from './freshness.ts'
 import { HeldDeltas } from './held.ts'
+import { CAPABILITIES } from './limits.ts'
+import { above, MAX_CHANGES_AT_ONCE, mergeBuckets, mergeChanges } from './merge.ts'
 import type { BeaconMessage, DeltaMessage, Head } from './messages.ts'
-import type { AskFrame, AskMode, BeginFrame, ChunkFrame, EndFrame } from './tail.ts'
+import { Newest, type Proven } from './newest.ts'
+import {
+  type Attempt,
+  type Merging,
+  type Next,
+  nextOf,
+  type ReplicaEffect,
+  type ReplicaOptions,
+  type SavedState,
+} from './replica-state.ts'
+import type { AskFrame, AskMode, BeginFrame, ChunkFrame, EndFrame, PageFrame, TransferKind } from './tail.ts'
 import { Transfer } from './transfer.ts'
 
-export type ReplicaEffect =
-  | { readonly type: 'apply'; readonly revision: number; readonly changes: readonly ExportedChange[] }
-  | {
-      readonly type: 'reset'
-      readonly epoch: Epoch
-      readonly revision: number
-      readonly entries: readonly ExportedEntry[]
-    }
-  /** Something is missing: send `beginAttempt()`'s frame to one who has it. */
-  | { readonly type: 'ask' }
-  /** The stream of the running attempt is of no use any more: drop it. */
-  | { readonly type: 'abandon'; readonly reason: string }
-  /** Something was not taken; for logs. */
-  | { readonly type: 'rejected'; readonly reason: string }
+export type { Proven } from './newest.ts'
+export type { ReplicaEffect, ReplicaOptions, SavedState } from './replica-state.ts'
 
-export interface ReplicaOptions {
-  readonly datacenter: string
-  /** A gap may be mere disorder: how long to wait before asking. Default 150. */
-  readonly gapHoldMs?: number
-  /** An attempt that brings nothing for so long has failed. Default 5,000. */
-  readonly attemptTimeoutMs?: number
-  /** How long a rival claim to the DC's name or epoch stays visible after it was last heard. Default 60,000. */
-  readonly quarantineMs?: number
-}
-
-/** Between two heads of a DC that lives, give or take what timers and networks do. */
-const USUAL_SILENCE_MS = 1200
 const FIRST_BACKOFF_MS = 200
 const MAX_BACKOFF_MS = 5000
-
-/** The last signed head whose content the replica holds exactly, and the message it came in. */
-export interface Proven {
-  readonly head: Head
-  readonly envelope: Uint8Array
-}
-
-export interface SavedState {
-  readonly epoch: Epoch
-  readonly revision: number
-  readonly content: Content
-  readonly proven: Proven | undefined
-  readonly ageMs: number
-}
 
 export class Replica {
   readonly datacenter: string
@@ -65,17 +43,11 @@ export class Replica {
   /** Of the content; undefined until something complete was received. */
   #epoch: Epoch | undefined
   #revision = 0
-  /** The highest head heard, of the newest epoch heard. */
-  #top: Head | undefined
-  #topEnvelope: Uint8Array | undefined
+  readonly #newest: Newest
   #proven: Proven | undefined
   /** When the replica last stood at a head that was fresh; before that, when it began (less a restored age). */
   #stoodMs: number
-  /** When something fresh was heard last, and what it is at least as new as. */
-  #freshMs: number | undefined
-  #freshAsOfMs: number
-  #conflictMs = Number.NEGATIVE_INFINITY
-  #epochConflict = false
+  readonly #freshness: Freshness
   readonly #held = new HeldDeltas()
   /** Where a former replica of this DC stood here, before the DC was forgotten. */
   #floor: Head | undefined
@@ -83,17 +55,20 @@ export class Replica {
   #suspect: 'repair' | 'snapshot' | undefined
   #behindMs: number | undefined
   #attempt = 0
-  #running: { mode: AskMode; progressMs: number; transfer: Transfer | undefined } | undefined
-  /** A snapshot that was cut off, to be gone on with. */
-  #partial: Transfer | undefined
+  #running: Attempt | undefined
+  /** A transfer that was cut off, to be gone on with. */
+  #partial: { readonly mode: AskMode; readonly transfer: Transfer } | undefined
+  #merging: Merging | undefined
+  #installing: Next | undefined
   #notBeforeMs = Number.NEGATIVE_INFINITY
   #backoffMs = 0
 
   constructor(options: ReplicaOptions, nowMs: number) {
     this.datacenter = options.datacenter
-    this.#options = { gapHoldMs: 150, attemptTimeoutMs: 5000, quarantineMs: 60_000, ...options }
+    this.#options = { gapHoldMs: 150, attemptTimeoutMs: 5000, quarantineMs: 60_000, random: () => 0.5, ...options }
+    this.#newest = new Newest(this.#options.quarantineMs)
     this.#stoodMs = nowMs
-    this.#freshAsOfMs = nowMs
+    this.#freshness = new Freshness(nowMs)
   }
 
   get loaded(): boolean {
@@ -110,51 +85,53 @@ export class Replica {
   }
   /** Highest signed head heard, with the message it came in. */
   get top(): Proven | undefined {
-    return this.#top && { head: this.#top, envelope: this.#topEnvelope! }
+    return this.#newest.top
   }
+  get #top(): Head | undefined {
+    return this.#newest.top?.head
+  }
+  /** The last signed head whose content the replica holds exactly. */
   get proven(): Proven | undefined {
     return this.#proven
-  }
-  get size(): number {
-    return this.#content.size
   }
   digest(): Uint8Array {
     return this.#content.root()
   }
-  bucketHashes(): Uint8Array {
-    return this.#content.bucketHashes()
+  /** To be read only. */
+  get content(): Content {
+    return this.#content
   }
-  entries(): ExportedEntry[] {
-    return this.#content.entries()
+  /** A transfer is being worked out: call `step`. */
+  get merging(): boolean {
+    return this.#merging !== undefined
+  }
+  /** Merging, or a new content is being put in place of the present one. */
+  get busy(): boolean {
+    return this.merging || this.#installing !== undefined
   }
   ageMs(nowMs: number): number {
     return Math.max(0, nowMs - this.#stoodMs)
   }
   /** Another store speaks in the epoch that counts, with another random part; until a newer epoch settles it. */
   get hasRival(): boolean {
-    return this.#epochConflict
+    return this.#newest.hasRival
   }
   isQuarantined(nowMs: number): boolean {
-    return nowMs - this.#conflictMs < this.#options.quarantineMs
+    return this.#newest.isQuarantined(nowMs)
   }
 
   /** Takes up what a former run saved. */
   restore(saved: SavedState, nowMs: number): ReplicaEffect[] {
-    this.#content = saved.content
-    this.#epoch = saved.epoch
-    this.#revision = saved.revision
-    this.#proven = saved.proven
-    this.#top = saved.proven?.head
-    this.#topEnvelope = saved.proven?.envelope
-    this.#stoodMs = nowMs - saved.ageMs
-    return [{ type: 'reset', epoch: saved.epoch, revision: saved.revision, entries: this.entries() }]
+    const { content, epoch, revision, proven, ageMs } = saved
+    this.#newest.set(proven)
+    this.#stoodMs = nowMs - ageMs
+    return this.#install({ content, epoch, revision, proven, stoodMs: undefined })
   }
 
   /** The DC was forgotten here, and is back: of the same epoch nothing is taken that is older than what was answered before. */
   succeed(former: Proven): void {
     this.#floor = former.head
-    this.#top = former.head
-    this.#topEnvelope = former.envelope
+    this.#newest.set(former)
   }
 
   #isBelowFloor(head: Head): boolean {
@@ -164,17 +141,22 @@ export class Replica {
 
   /** Another DC claims this name. */
   conflict(nowMs: number): void {
-    this.#conflictMs = nowMs
+    this.#newest.conflict(nowMs)
   }
 
   /** `fresh`: strictly newer than all that its gateway said before (the directory knows). */
   hear(message: BeaconMessage | DeltaMessage, envelope: Uint8Array, fresh: boolean, nowMs: number): ReplicaEffect[] {
-    if (!this.#accepts(message.head, envelope, nowMs)) return []
-    if (fresh) this.#heardFresh(nowMs)
+    if (!this.#newest.accepts(message.head, envelope, this.#epoch, nowMs)) return []
+    if (fresh) this.#freshness.heard(nowMs)
+    if (this.busy) {
+      if (message.type === 'delta') this.#held.hold(message, envelope)
+      return []
+    }
     const effects: ReplicaEffect[] = []
     if (this.#follows(message.head.epoch)) {
       if (message.type === 'delta') this.#delta(message, envelope, effects)
       this.#releaseHeld(effects)
+      if (this.busy) return effects
       this.#stand(message.head, envelope, fresh, effects)
     } else if (!this.loaded && !this.#isBelowFloor(message.head) && equalBytes(message.head.digest, EMPTY_DIGEST)) {
       this.#commitEmpty(message.head, envelope, fresh, effects)
@@ -185,47 +167,13 @@ export class Replica {
     return effects
   }
 
-  /**
-   * What comes after a silence may be as old as that: its gateway was stopped, or it was held up on its way. So its age is what the
-   * silence was longer than it should be, until the next one shows that news flows.
-   */
-  #heardFresh(nowMs: number): void {
-    const silentMs = nowMs - (this.#freshMs ?? nowMs)
-    this.#freshAsOfMs = nowMs - Math.max(0, silentMs - USUAL_SILENCE_MS)
-    this.#freshMs = nowMs
-  }
-
-  /** Whether the head is of the epoch that counts, or a newer one, which then counts. */
-  #accepts(head: Head, envelope: Uint8Array, nowMs: number): boolean {
-    const current = this.#top?.epoch ?? this.#epoch
-    const order = current ? compareEpoch(head.epoch, current) : 'newer'
-    if (order === 'older') return false
-    if (order === 'conflict') {
-      this.#conflictMs = nowMs
-      this.#epochConflict = true
-      return false
-    }
-    if (order === 'newer' && this.#epochConflict) {
-      this.#epochConflict = false
-      this.#conflictMs = Number.NEGATIVE_INFINITY
-    }
-    if (order === 'newer' || !this.#top || head.revision > this.#top.revision) {
-      this.#top = head
-      this.#topEnvelope = envelope
-    }
-    return true
-  }
-
   #follows(epoch: Epoch): boolean {
     return this.#epoch !== undefined && compareEpoch(epoch, this.#epoch) === 'same'
   }
 
   /** Nothing exported yet is a content like any other: verified by its digest. */
   #commitEmpty(head: Head, envelope: Uint8Array, fresh: boolean, effects: ReplicaEffect[]): void {
-    this.#content = new Content()
-    this.#committed(head, envelope, fresh)
-    effects.push({ type: 'reset', epoch: head.epoch, revision: this.#revision, entries: [] })
-    this.#releaseHeld(effects)
+    effects.push(...this.#install(nextOf(new Content(), head, envelope, this.#standsMs(head, fresh))))
   }
 
   #delta(message: DeltaMessage, envelope: Uint8Array, effects: ReplicaEffect[]): void {
@@ -233,8 +181,14 @@ export class Replica {
     if (head.revision <= this.#revision) return
     if (from > this.#revision) this.#held.hold(message, envelope)
     if (from > this.#revision || this.#suspect) return
-    const changes = above(message.changes, this.#revision)
-    if (!this.#content.tryChanges(changes, head.digest)) {
+    const fresh = above(message.changes, this.#revision)
+    if (fresh.length > MAX_CHANGES_AT_ONCE) {
+      const work = mergeChanges(this.#content, fresh, head.digest)
+      effects.push(...this.#merge({ work, kind: 'changes', mode: 'since', head, envelope, stoodMs: undefined }))
+      return
+    }
+    const changes = this.#content.tryChanges(fresh, head.digest)
+    if (!changes) {
       this.counters.rejected++
       this.#suspect = 'repair'
       effects.push({ type: 'rejected', reason: `the delta ${from}..${head.revision} does not give its digest` })
@@ -248,7 +202,7 @@ export class Replica {
 
   /** Applies what was held and now fits; forgets what is behind. */
   #releaseHeld(effects: ReplicaEffect[]): void {
-    while (!this.#suspect && this.#epoch) {
+    while (!this.#suspect && this.#epoch && !this.busy) {
       const next = this.#held.next(this.#epoch, this.#revision)
       if (!next) break
       this.#delta(next.message, next.envelope, effects)
@@ -272,7 +226,7 @@ export class Replica {
       this.#revision = head.revision
       effects.push({ type: 'apply', revision: head.revision, changes: [] })
     }
-    if (fresh && head.revision >= this.headRevision) this.#stoodMs = Math.max(this.#stoodMs, this.#freshAsOfMs)
+    this.#stoodMs = Math.max(this.#stoodMs, this.#standsMs(head, fresh) ?? this.#stoodMs)
   }
 
   /** What is missing now, if anything. */
@@ -294,6 +248,7 @@ export class Replica {
   }
 
   wakeAtMs(): number {
+    if (this.busy) return Number.POSITIVE_INFINITY
     if (this.#running) return this.#running.progressMs + this.#options.attemptTimeoutMs
     if (!this.need()) return Number.POSITIVE_INFINITY
     return this.#dueMs()
@@ -311,7 +266,7 @@ export class Replica {
       return []
     }
     this.#behindMs ??= nowMs
-    if (this.#running || nowMs < this.#dueMs()) return []
+    if (this.#running || this.busy || nowMs < this.#dueMs()) return []
     // Whoever should ask may have nobody to ask: remind again later.
     this.#notBeforeMs = nowMs + 1000
     return [{ type: 'ask' }]
@@ -324,7 +279,9 @@ export class Replica {
     if (!this.#epoch) mode = 'snapshot'
     this.#keepPartial()
     this.#attempt++
-    this.#running = { mode, progressMs: nowMs, transfer: undefined }
+    const partial = this.#partial?.mode === mode ? this.#partial.transfer : undefined
+    const base = partial?.base ?? this.#content.clone()
+    this.#running = { mode, base, progressMs: nowMs, transfer: undefined }
     return {
       type: 'ask',
       attempt: this.#attempt,
@@ -332,9 +289,10 @@ export class Replica {
       epoch: this.#epoch ?? { generation: 0, random: '' },
       since: this.#revision,
       mode,
-      buckets: mode === 'repair' ? this.#content.bucketHashes() : null,
-      resumeId: mode === 'snapshot' ? (this.#partial?.id ?? '') : '',
-      resumeFrame: mode === 'snapshot' ? (this.#partial?.frames ?? 0) : 0,
+      buckets: mode === 'repair' ? base.bucketHashes() : null,
+      resumeId: partial?.id ?? '',
+      resumeFrame: partial?.frames ?? 0,
+      capabilities: CAPABILITIES,
     }
   }
 
@@ -347,15 +305,15 @@ export class Replica {
     const running = this.#running
     if (!running || frame.attempt !== this.#attempt) return []
     running.progressMs = nowMs
-    const partial = this.#partial
-    if (frame.firstFrame === 0) running.transfer = new Transfer(frame)
+    const partial = this.#partial?.transfer
+    if (frame.firstFrame === 0) running.transfer = new Transfer(frame, running.base)
     else if (partial && partial.id === frame.id && partial.frames === frame.firstFrame) running.transfer = partial
     else return this.#refuse(`a transfer that begins at frame ${frame.firstFrame}`, nowMs)
     this.#partial = undefined
     return []
   }
 
-  chunk(frame: ChunkFrame, nowMs: number): ReplicaEffect[] {
+  chunk(frame: ChunkFrame | PageFrame, nowMs: number): ReplicaEffect[] {
     const running = this.#running
     if (!running || frame.attempt !== this.#attempt) return []
     running.progressMs = nowMs
@@ -380,15 +338,14 @@ export class Replica {
       return this.#refuse('an end before all chunks', nowMs)
     }
     const { head } = message
-    if (!this.#accepts(head, frame.envelope, nowMs)) {
+    if (!this.#newest.accepts(head, frame.envelope, this.#epoch, nowMs)) {
       running.transfer = undefined
       return this.#refuse('a head of an epoch that does not count', nowMs)
     }
-    if (fresh) this.#heardFresh(nowMs)
-    const effects = this.#commit(transfer, head, frame.envelope, fresh)
-    if (!effects) return this.#mismatch(running.mode, transfer, nowMs)
+    if (fresh) this.#freshness.heard(nowMs)
     this.#running = undefined
-    this.#releaseHeld(effects)
+    if (this.busy) return []
+    const effects = this.#take(running.mode, transfer, head, frame.envelope, fresh, nowMs)
     effects.push(...this.#demand(nowMs))
     return effects
   }
@@ -398,7 +355,7 @@ export class Replica {
     if (this.awaits(attempt)) this.#fail(nowMs)
   }
 
-  /** The stream of the running attempt broke; what came of a snapshot is kept. */
+  /** The stream of the running attempt broke; what came of a transfer is kept. */
   streamLost(nowMs: number): void {
     if (!this.#running) return
     this.#keepPartial()
@@ -406,60 +363,123 @@ export class Replica {
   }
 
   #keepPartial(): void {
-    const transfer = this.#running?.transfer
-    if (transfer?.kind === 'snapshot' && transfer.frames > 0) this.#partial = transfer
-    if (this.#running) this.#running.transfer = undefined
+    const running = this.#running
+    if (!running) return
+    const { mode, transfer } = running
+    if (transfer && transfer.frames > 0 && transfer.id !== '') this.#partial = { mode, transfer }
+    running.transfer = undefined
   }
 
-  #commit(transfer: Transfer, head: Head, envelope: Uint8Array, fresh: boolean): ReplicaEffect[] | undefined {
+  /** A whole transfer: at once when it is little, in steps otherwise. */
+  #take(
+    mode: AskMode,
+    transfer: Transfer,
+    head: Head,
+    envelope: Uint8Array,
+    fresh: boolean,
+    nowMs: number,
+  ): ReplicaEffect[] {
     const same = this.#follows(head.epoch)
     // What is older than the content, of the same history, has nothing to say.
     if ((same && head.revision < this.#revision) || this.#isBelowFloor(head)) return []
-    switch (transfer.kind) {
-      case 'changes':
-        return same ? this.#commitChanges(transfer, head, envelope, fresh) : undefined
-      case 'buckets':
-        if (!same || !this.#content.tryBuckets(transfer.buckets, transfer.content, head.digest)) return undefined
-        this.counters.repairs++
-        break
-      case 'snapshot':
-        if (!equalBytes(transfer.content.root(), head.digest)) return undefined
-        this.#content = transfer.content
-        this.counters.snapshots++
+    const stoodMs = this.#standsMs(head, fresh)
+    if (transfer.kind === 'snapshot') {
+      if (!equalBytes(transfer.content.root(), head.digest)) return this.#mismatch(mode, transfer.kind, nowMs)
+      this.counters.snapshots++
+      return this.#install(nextOf(transfer.content, head, envelope, stoodMs))
     }
-    this.#committed(head, envelope, fresh)
-    return [{ type: 'reset', epoch: head.epoch, revision: this.#revision, entries: this.entries() }]
+    const fits = transfer.kind === 'buckets' || this.#fits(transfer, head)
+    if (!same || !fits) return this.#mismatch(mode, transfer.kind, nowMs)
+    const changes = transfer.kind === 'changes' ? above(transfer.changes, this.#revision) : []
+    if (transfer.kind === 'changes' && changes.length <= MAX_CHANGES_AT_ONCE) {
+      const applied = this.#content.tryChanges(changes, head.digest)
+      if (!applied) return this.#mismatch(mode, transfer.kind, nowMs)
+      return this.#adopt(nextOf(this.#content, head, envelope, stoodMs), applied, 'apply')
+    }
+    const work =
+      transfer.kind === 'changes'
+        ? mergeChanges(this.#content, changes, head.digest)
+        : mergeBuckets(transfer, head.revision, head.digest)
+    return this.#merge({ work, kind: transfer.kind, mode, head, envelope, stoodMs })
   }
 
-  #commitChanges(transfer: Transfer, head: Head, envelope: Uint8Array, fresh: boolean): ReplicaEffect[] | undefined {
-    if (transfer.from > this.#revision || (transfer.changes.at(-1)?.modRevision ?? 0) > head.revision) return undefined
-    const changes = above(transfer.changes, this.#revision)
-    const hashes = transfer.hashes.slice(transfer.changes.length - changes.length)
-    if (!this.#content.tryChanges(changes, head.digest, hashes)) return undefined
-    if (changes.length > 0) this.counters.deltas++
-    this.#committed(head, envelope, fresh)
-    return [{ type: 'apply', revision: this.#revision, changes }]
+  #merge(merging: Merging): ReplicaEffect[] {
+    this.#merging = merging
+    return [{ type: 'merge' }]
   }
 
-  #committed(head: Head, envelope: Uint8Array, fresh: boolean): void {
-    this.#epoch = head.epoch
-    this.#revision = head.revision
-    this.#proven = { head, envelope }
+  #fits(transfer: Transfer, head: Head): boolean {
+    return transfer.from <= this.#revision && (transfer.changes.at(-1)?.modRevision ?? 0) <= head.revision
+  }
+
+  /** A step of what `merging` says is to be done. */
+  step(nowMs: number): ReplicaEffect[] {
+    const merging = this.#merging
+    const result = merging?.work.next()
+    if (!merging || !result?.done) return []
+    this.#merging = undefined
+    const { kind, mode, head, envelope, stoodMs } = merging
+    const merged = result.value
+    if (!merged) return [...this.#mismatch(mode, kind, nowMs), ...this.#demand(nowMs)]
+    const next = nextOf(merged.content, head, envelope, stoodMs)
+    if (kind === 'changes') this.counters.deltas++
+    else this.counters.repairs++
+    if (!merged.changes) return this.#install(next)
+    return [...this.#adopt(next, merged.changes, 'repair'), ...this.#demand(nowMs)]
+  }
+
+  #standsMs(head: Head, fresh: boolean): number | undefined {
+    return fresh && head.revision >= this.headRevision ? this.#freshness.asOfMs : undefined
+  }
+
+  #install(next: Next): ReplicaEffect[] {
+    this.#installing = next
+    const { epoch, revision, content } = next
+    return [{ type: 'install', epoch, revision, content }]
+  }
+
+  /** What the effect 'install' asked for is done. */
+  installed(nowMs: number): ReplicaEffect[] {
+    const next = this.#installing
+    if (!next) return []
+    this.#installing = undefined
+    const effects: ReplicaEffect[] = []
+    this.#content = next.content
+    this.#stepOnto(next)
+    this.#releaseHeld(effects)
+    effects.push(...this.#demand(nowMs))
+    return effects
+  }
+
+  /** The present content becomes the next one at once. */
+  #adopt(next: Next, changes: readonly AppliedChange[], type: 'apply' | 'repair'): ReplicaEffect[] {
+    if (type === 'apply' && changes.length > 0) this.counters.deltas++
+    if (next.content !== this.#content) this.#content.become(next.content)
+    this.#stepOnto(next)
+    const effects: ReplicaEffect[] = [{ type, revision: next.revision, changes }]
+    this.#releaseHeld(effects)
+    return effects
+  }
+
+  #stepOnto({ epoch, revision, proven, stoodMs }: Next): void {
+    this.#epoch = epoch
+    this.#revision = revision
+    this.#proven = proven
     this.#suspect = undefined
     this.#partial = undefined
     this.#backoffMs = 0
     this.#notBeforeMs = Number.NEGATIVE_INFINITY
     this.#behindMs = undefined
-    if (fresh && head.revision >= this.headRevision) this.#stoodMs = Math.max(this.#stoodMs, this.#freshAsOfMs)
+    if (stoodMs !== undefined) this.#stoodMs = Math.max(this.#stoodMs, stoodMs)
   }
 
   /** A whole transfer that does not add up: ask for more next time. */
-  #mismatch(mode: AskMode, transfer: Transfer, nowMs: number): ReplicaEffect[] {
+  #mismatch(mode: AskMode, kind: TransferKind, nowMs: number): ReplicaEffect[] {
     this.counters.rejected++
     if (this.#running) this.#running.transfer = undefined
     this.#suspect = mode === 'since' ? 'repair' : 'snapshot'
     this.#fail(nowMs)
-    return [{ type: 'rejected', reason: `a transfer (${transfer.kind}) does not give its head's digest` }]
+    return [{ type: 'rejected', reason: `a transfer (${kind}) does not give its head's digest` }]
   }
 
   #refuse(reason: string, nowMs: number): ReplicaEffect[] {
@@ -474,12 +494,6 @@ export class Replica {
   #fail(nowMs: number): void {
     this.#running = undefined
     this.#backoffMs = Math.min(MAX_BACKOFF_MS, this.#backoffMs * 2 || FIRST_BACKOFF_MS)
-    this.#notBeforeMs = nowMs + this.#backoffMs
+    this.#notBeforeMs = nowMs + this.#backoffMs * (0.5 + this.#options.random())
   }
-}
-
-/** Those above `revision`; changes rise. */
-function above(changes: readonly ExportedChange[], revision: number): readonly ExportedChange[] {
-  const first = changes.findIndex((change) => change.modRevision > revision)
-  return first === 0 ? changes : first < 0 ? [] : changes.slice(first)
 }

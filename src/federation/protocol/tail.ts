@@ -37,9 +37,11 @@ export interface AskFrame {
   readonly mode: AskMode
   /** Hashes of the replica's buckets, with mode 'repair'. */
   readonly buckets: Uint8Array | null
-  /** An interrupted snapshot to go on with, and the first frame that is missing; '' for none. */
+  /** An interrupted transfer to go on with, and the first frame that is missing; '' for none. */
   readonly resumeId: string
   readonly resumeFrame: number
+  /** Bits of what the reader can do, out of the frame's head. */
+  readonly capabilities?: number
 }
 
 export type TransferKind = 'changes' | 'buckets' | 'snapshot'
@@ -50,7 +52,7 @@ export interface BeginFrame {
   readonly kind: TransferKind
   /** What `resumeId` refers to. */
   readonly id: string
-  /** Index of the first chunk that follows; above 0 when a snapshot is resumed. */
+  /** Index of the first chunk that follows; above 0 when a transfer is resumed. */
   readonly firstFrame: number
   /** Of 'changes': everything exported after this revision. */
   readonly from: number
@@ -63,6 +65,14 @@ export interface ChunkFrame {
   readonly attempt: number
   readonly index: number
   readonly changes: readonly ExportedChange[]
+}
+
+/** In place of a chunk of 'buckets' and 'snapshot', for readers that can take it: a page (page.ts), raw deflate. */
+export interface PageFrame {
+  readonly type: 'page'
+  readonly attempt: number
+  readonly index: number
+  readonly deflated: Uint8Array
 }
 
 /** Only with this frame a transfer is complete; the signed head says what it must add up to. */
@@ -86,9 +96,17 @@ export interface RefuseFrame {
   readonly reason: string
 }
 
-export type TailFrame = AskFrame | BeginFrame | ChunkFrame | EndFrame | LiveFrame | RefuseFrame | { type: 'unknown' }
+export type TailFrame =
+  | AskFrame
+  | BeginFrame
+  | ChunkFrame
+  | PageFrame
+  | EndFrame
+  | LiveFrame
+  | RefuseFrame
+  | { type: 'unknown' }
 
-const KIND = { ask: 1, begin: 2, chunk: 3, end: 4, live: 5, refuse: 6 } as const
+const KIND = { ask: 1, begin: 2, chunk: 3, end: 4, live: 5, refuse: 6, page: 7 } as const
 const MODES: readonly AskMode[] = ['since', 'repair', 'snapshot']
 const TRANSFERS: readonly TransferKind[] = ['changes', 'buckets', 'snapshot']
 const BITMAP_BYTES = BUCKETS / 8
@@ -121,6 +139,8 @@ export function encodeFrame(frame: Exclude<TailFrame, { type: 'unknown' }>): Uin
       ])
     case 'chunk':
       return encode([...start, frame.attempt, frame.index, frame.changes.map(changeToPlain)])
+    case 'page':
+      return encode([...start, frame.attempt, frame.index, frame.deflated])
     case 'end':
       return encode([...start, frame.attempt, frame.frames, frame.envelope])
     case 'live':
@@ -137,10 +157,10 @@ export function decodeFrame(bytes: Uint8Array): TailFrame {
     'frame',
   )
   reader.integer('version')
-  reader.integer('capabilities')
+  const capabilities = reader.integer('capabilities')
   switch (reader.integer('kind')) {
     case KIND.ask:
-      return readAsk(reader)
+      return { ...readAsk(reader), capabilities }
     case KIND.begin:
       return readBegin(reader)
     case KIND.chunk:
@@ -149,6 +169,13 @@ export function decodeFrame(bytes: Uint8Array): TailFrame {
         attempt: reader.integer('attempt'),
         index: reader.integer('index', MAX_REPLICA_ENTRIES),
         changes: readChanges(reader, MAX_ENTRIES_PER_FRAME),
+      }
+    case KIND.page:
+      return {
+        type: 'page',
+        attempt: reader.integer('attempt'),
+        index: reader.integer('index', MAX_REPLICA_ENTRIES),
+        deflated: reader.bytes('deflated', 1, MAX_FRAME_BYTES),
       }
     case KIND.end:
       return {

@@ -1,11 +1,24 @@
 /** A store in memory that exports, and a sink that checks what it is given. */
 import type { Epoch } from '../../model/epoch.ts'
-import type { ExportedChange, ExportedEntry, ExportSource, ReplicaSink } from '../federation.ts'
+import { compareKeys } from '../../model/keys.ts'
+import type {
+  ExportedChange,
+  ExportedEntry,
+  ExportSource,
+  Installation,
+  ReadableContent,
+  ReplicaSink,
+} from '../federation.ts'
 
 interface Revision {
   readonly revision: number
   readonly changes: readonly ExportedChange[]
 }
+/** Entries handed over in one go. */
+const PART = 2000
+/** Entries taken over in one step of an installation. */
+const STEP = 500
+
 type Handler = Parameters<ExportSource['subscribe']>[1]
 
 export class MemorySource implements ExportSource {
@@ -15,7 +28,7 @@ export class MemorySource implements ExportSource {
   readonly #history: Revision[] = []
   readonly #entries = new Map<string, ExportedEntry>()
   readonly #subscribers = new Set<Handler>()
-  readonly counters = { snapshots: 0, subscriptions: 0 }
+  readonly counters = { reads: 0, subscriptions: 0 }
 
   constructor(epoch: Epoch = { generation: 0, random: '0000000000000000' }) {
     this.epoch = epoch
@@ -73,9 +86,12 @@ export class MemorySource implements ExportSource {
     return copy
   }
 
-  async snapshot(): Promise<{ revision: number; entries: ExportedEntry[] }> {
-    this.counters.snapshots++
-    return { revision: this.#revision, entries: [...this.#entries.values()] }
+  async read(onPart: (entries: readonly ExportedEntry[]) => void | Promise<void>): Promise<number> {
+    this.counters.reads++
+    const revision = this.#revision
+    const entries = [...this.#entries.values()].sort((a, b) => compareKeys(a.key, b.key))
+    for (let i = 0; i < entries.length; i += PART) await onPart(entries.slice(i, i + PART))
+    return revision
   }
 
   subscribe(sinceRevision: number, handler: Handler): { cancel(): void } {
@@ -101,7 +117,7 @@ export class MemorySink implements ReplicaSink {
   epoch: Epoch | undefined
   revision = 0
   readonly entries = new Map<string, ExportedEntry>()
-  readonly counters = { applies: 0, resets: 0 }
+  readonly counters = { applies: 0, repairs: 0, repaired: 0, resets: 0 }
   onChange: () => void = () => {}
 
   apply(revision: number, changes: readonly ExportedChange[]): void {
@@ -117,13 +133,40 @@ export class MemorySink implements ReplicaSink {
     this.onChange()
   }
 
-  reset(epoch: Epoch, revision: number, entries: readonly ExportedEntry[]): void {
-    this.epoch = epoch
+  repair(revision: number, changes: readonly ExportedChange[]): void {
+    for (const change of changes) {
+      if (change.value === null) this.entries.delete(change.key)
+      else this.entries.set(change.key, change as ExportedEntry)
+    }
+    this.counters.repairs++
+    this.counters.repaired += changes.length
     this.revision = revision
-    this.entries.clear()
-    for (const entry of entries) this.entries.set(entry.key, entry)
-    this.counters.resets++
     this.onChange()
+  }
+
+  install(epoch: Epoch, revision: number, content: ReadableContent): Installation {
+    const source = content.under('')[Symbol.iterator]()
+    const entries = new Map<string, ExportedEntry>()
+    return {
+      step: () => {
+        for (let i = 0; i < STEP; i++) {
+          const next = source.next()
+          if (next.done) return false
+          const { key, value, createRevision, modRevision } = next.value
+          entries.set(key, { key, value: value.slice(), createRevision, modRevision })
+        }
+        return true
+      },
+      commit: () => {
+        if (entries.size !== content.size) throw new Error('the content changed while it was installed')
+        this.epoch = epoch
+        this.revision = revision
+        this.entries.clear()
+        for (const entry of entries.values()) this.entries.set(entry.key, entry)
+        this.counters.resets++
+        this.onChange()
+      },
+    }
   }
 }
 
