@@ -35,6 +35,7 @@ export class ReplicaTables implements CatalogView {
   readonly datacenter: string
   readonly #options: ReplicaTablesOptions
   #shown: ShownContent
+  readonly #listeners = new Set<(services: readonly string[]) => void>()
 
   constructor(options: ReplicaTablesOptions) {
     this.datacenter = options.datacenter
@@ -51,6 +52,7 @@ export class ReplicaTables implements CatalogView {
       step: () => !work.next().done,
       commit: () => {
         this.#shown = next
+        this.#tell([...new Set([...former.cards.parts(), ...next.cards.parts()])])
         former.replaced()
       },
     }
@@ -62,7 +64,8 @@ export class ReplicaTables implements CatalogView {
   }
 
   #open(epoch: Epoch, revision: number, content: PackedContent, firstVersion: number): ShownContent {
-    return new ShownContent({ ...this.#options, epoch, revision, content, firstVersion })
+    const onServices = (services: readonly string[]): void => this.#tell(services)
+    return new ShownContent({ ...this.#options, epoch, revision, content, firstVersion, onServices })
   }
 
   /** Nodes that are decoded. */
@@ -137,6 +140,14 @@ export class ReplicaTables implements CatalogView {
   }
   kvKeys(prefix: string, separator: string): readonly string[] {
     return this.#shown.tables.kvKeys(prefix, separator)
+  }
+
+  onServices(listener: (services: readonly string[]) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+  #tell(services: readonly string[]): void {
+    if (services.length > 0) for (const listener of this.#listeners) listener(services)
   }
 
   topic(ref: TopicRef): Topic {

@@ -39,12 +39,16 @@ export interface ShownContentOptions {
   readonly revision: number
   readonly content: PackedContent
   readonly firstVersion: number
+  /** Told of services that an answer about may differ of. */
+  readonly onServices: (services: readonly string[]) => void
   readonly onUnreadable?: (key: string, error: unknown) => void
 }
 
 /** Entries looked at, and nodes decoded, in one step. */
 const STEP_ENTRIES = 256
 const STEP_NODES = 16
+/** Nodes decoded before anybody asks, since they were in use; the rest when somebody does. */
+const MAX_TAKEN_UP = 5000
 
 const WHOLE_OF = { 'e/n/': 'nodes', 'e/s/': 'services', 'e/c/': 'checks' } as const
 type Family = keyof typeof WHOLE_OF
@@ -59,6 +63,7 @@ export class ShownContent {
   readonly #warmNodes = new Set<string>()
   readonly #content: PackedContent
   readonly #revision: number
+  readonly #onServices: (services: readonly string[]) => void
   readonly #onUnreadable: (key: string, error: unknown) => void
   #nodeRows: { readonly version: number; readonly rows: readonly NodeRow[] } | undefined
   readonly #checkRows = new Map<Status | 'any', readonly CheckRow[]>()
@@ -71,6 +76,8 @@ export class ShownContent {
     this.#revision = options.revision
     this.#onUnreadable = onUnreadable
     this.tables = new Tables({ datacenter, epoch, firstVersion, onUnreadable })
+    this.#onServices = options.onServices
+    this.tables.onServices(this.#onServices)
   }
 
   get warmNodes(): number {
@@ -101,7 +108,10 @@ export class ShownContent {
     }
     this.tables.registry.touchWhole('coordinates', 1)
     yield
-    for (const part of services) yield* this.#takeUpService(part, former)
+    for (const part of services) {
+      if (this.#warmNodes.size >= MAX_TAKEN_UP) break
+      yield* this.#takeUpService(part, former)
+    }
     this.tables.applyExported(this.#revision, [])
   }
 
@@ -263,7 +273,20 @@ export class ShownContent {
     if (prefix === 'e/n/' && value === null) this.tables.registry.buryNode(part, index)
     this.tables.wake(nodeThing(part))
     for (const service of services) this.tables.wake(serviceThing(service))
+    this.#onServices(prefix === 'e/s/' ? services : this.#servicesOn(part))
     return this.#warmNodes.has(part)
+  }
+
+  /** Those on a node, of which nobody asked. */
+  #servicesOn(part: string): string[] {
+    return [...this.#content.under(`e/s/${part}/`)].flatMap(({ key, value }) => {
+      try {
+        return servicePartOf(value)
+      } catch (error) {
+        this.#onUnreadable(key, error)
+        return []
+      }
+    })
   }
 
   /** Services that the change is about. */
@@ -290,6 +313,7 @@ export class ShownContent {
     const part = key.slice(4)
     if (this.warmServices.has(part)) return true
     this.tables.wake(serviceThing(part))
+    this.#onServices([part])
     return false
   }
 }

@@ -268,7 +268,7 @@ export class Registry {
     for (const node of this.#dirtyNodes) this.#settleNode(node)
     for (const entry of this.#dirtyEntries) this.#settleEntry(entry)
     for (const service of this.#dirtyServices) this.#settleService(service)
-    this.#tellServices()
+    if (!this.#revealing) this.#tellServices()
     this.#dirtyNodes.clear()
     this.#dirtyEntries.clear()
     this.#dirtyServices.clear()
@@ -317,7 +317,7 @@ export class Registry {
     if (!service.instances) {
       const instances: Instance[] = []
       for (const entry of service.entries) {
-        entry.instance ??= instanceOf(entry)
+        entry.instance ??= states.instanceOf(entry)
         if (entry.instance) instances.push(entry.instance)
       }
       service.instances = instances
@@ -497,12 +497,3 @@ export class Registry {
 }
 
 const NO_ROWS: readonly never[] = Object.freeze([])
-
-function instanceOf(entry: EntryState): Instance | undefined {
-  const { node, row, status } = entry
-  if (!node.row) return undefined
-  const ofNode = states.settled(node, '').rows
-  const own = states.settled(node, entry.part).rows
-  const checks = own.length === 0 ? ofNode : ofNode.length === 0 ? own : [...ofNode, ...own]
-  return { node: node.row, service: row, checks, status }
-}

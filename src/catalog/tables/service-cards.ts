@@ -40,6 +40,9 @@ export class ServiceCards {
     this.#summaries = undefined
   }
 
+  parts(): Iterable<string> {
+    return this.#cards.keys()
+  }
   has(part: string): boolean {
     return this.#cards.has(part)
   }

@@ -151,3 +151,13 @@ export function summaryOf(service: ServiceState): ServiceSummary {
   for (const { row } of service.entries) for (const tag of row.tags) tags.add(tag)
   return { service: service.entries[0]!.row.service, tags: [...tags] }
 }
+
+/** Undefined while its node is not there. */
+export function instanceOf(entry: EntryState): Instance | undefined {
+  const { node, row, status } = entry
+  if (!node.row) return undefined
+  const ofNode = settled(node, '').rows
+  const own = settled(node, entry.part).rows
+  const checks = own.length === 0 ? ofNode : ofNode.length === 0 ? own : [...ofNode, ...own]
+  return { node: node.row, service: row, checks, status }
+}

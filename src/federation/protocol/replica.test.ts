@@ -165,7 +165,7 @@ describe('a transfer', () => {
     replica.chunk({ type: 'chunk', attempt: second, index: 0, changes: [a3] }, now)
     expect(types(end(second, 2))).toEqual(['rejected', 'abandon'])
     replica.streamLost(now)
-    expect(replica).toMatchObject({ size: 1, revision: 1 })
+    expect(replica).toMatchObject({ content: { size: 1 }, revision: 1 })
   })
 
   it('skips no chunk', () => {
@@ -242,16 +242,16 @@ describe('epochs', () => {
 
   it('that are newer call for a snapshot, and leave the content until it is there', () => {
     expect(types(hear(delta(1, head(2, EMPTY_DIGEST, { epoch: newer }), [])))).toEqual(['ask'])
-    expect(replica).toMatchObject({ size: 1, epoch: EPOCH })
+    expect(replica).toMatchObject({ content: { size: 1 }, epoch: EPOCH })
     expect(replica.beginAttempt(now)).toMatchObject({ mode: 'snapshot' })
     expect(types(transfer('snapshot', [], head(2, EMPTY_DIGEST, { epoch: newer })))).toEqual(['install'])
-    expect(replica).toMatchObject({ size: 0, epoch: newer, revision: 2 })
+    expect(replica).toMatchObject({ content: { size: 0 }, epoch: newer, revision: 2 })
   })
 
   it('of the same generation are held off, visibly for a minute, or until a newer one', () => {
     const rival = { generation: 0, random: 'rival' }
     expect(hear(beacon(head(50, EMPTY_DIGEST, { epoch: rival })))).toEqual([])
-    expect(replica).toMatchObject({ size: 1, headRevision: 1 })
+    expect(replica).toMatchObject({ content: { size: 1 }, headRevision: 1 })
     expect(replica.isQuarantined(59_999)).toBe(true)
     expect(replica.isQuarantined(60_000)).toBe(false)
     expect(types(hear(d2))).toEqual(['apply'])

@@ -28,6 +28,7 @@ export interface SummaryServerOptions {
 const GATHER_MS = 100
 /** Services summed up in one go: a few milliseconds. */
 const SLICE = 250
+const SLICE_MS = 5
 /** Clients answered in one go. */
 const WAKE_SLICE = 50
 /** Of a service with more instances the whole is summed up only so often: a millisecond for each. */
@@ -225,9 +226,15 @@ export class SummaryServer {
 
   #cutOne(feed: SummaryFeed, { view, dirty }: Followed, max: number): number {
     const parts = [...dirty].slice(0, max)
+    const { clock } = this.#options
+    const beganMs = clock.nowMs()
+    let done = 0
     const { datacenter } = view
     const changes: [string, Uint8Array | undefined][] = []
     for (const part of parts) {
+      // Of a replica, instances that nobody asked for are decoded only now.
+      if (clock.nowMs() - beganMs > SLICE_MS) break
+      done++
       dirty.delete(part)
       const summary = this.#summaryOf(view, part)
       const encoded = summary && encodeSummary(summary)
@@ -237,7 +244,7 @@ export class SummaryServer {
     const toldKey = wire.datacenterKey(datacenter)
     if (dirty.size === 0 && !feed.has(toldKey)) changes.push([toldKey, new Uint8Array()])
     feed.change(changes)
-    return parts.length
+    return done < parts.length ? max : done
   }
 
   /** Only of the own DC: what clients ask of others they hold from replicas. */
