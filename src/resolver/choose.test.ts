@@ -93,6 +93,24 @@ describe('which datacenter answers', () => {
     m.routes.close()
   })
 
+  it('prefers what is reached directly to what calls reach through a third, and that to what nothing reaches', () => {
+    const m = mesh()
+    m.usView.set('web', [instance('web', 'b')])
+    m.apView.set('web', [instance('web', 'c')])
+    m.us.via = 'ap-1'
+    m.routes.refresh()
+    expect(to(m)).toBe('ap-1')
+    m.ap.connected = false
+    m.routes.refresh()
+    expect(to(m)).toBe('us-1')
+    m.ap.connected = true
+    m.ap.via = 'us-1'
+    m.routes.refresh()
+    // Both alike: the nearer.
+    expect(to(m)).toBe('us-1')
+    m.routes.close()
+  })
+
   it('needs a wan address, or a flat network', () => {
     for (const [flatNetwork, expected] of [
       [false, 'eu-1'],

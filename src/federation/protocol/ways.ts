@@ -94,9 +94,11 @@ export class Ways {
     }
     for (const datacenter of this.#destinations.keys())
       if (!byDatacenter.has(datacenter)) this.#destinations.delete(datacenter)
+    const covered = new Set<string>()
+    for (const each of view.neighbours) if (!each.relayed && answers(view, each)) covered.add(each.datacenter)
     for (const [datacenter, gateways] of byDatacenter) {
       const destination = this.#destination(datacenter)
-      if (this.#isCovered(view, datacenter)) this.#covered(destination, view, datacenter, nowMs, effects)
+      if (covered.has(datacenter)) this.#covered(destination, view, datacenter, nowMs, effects)
       else this.#uncovered(destination, view, gateways, nowMs, effects)
     }
     return effects
@@ -131,10 +133,6 @@ export class Ways {
       this.#destinations.set(datacenter, destination)
     }
     return destination
-  }
-
-  #isCovered(view: WaysView, datacenter: string): boolean {
-    return view.neighbours.some((each) => each.datacenter === datacenter && !each.relayed && answers(view, each))
   }
 
   #covered(destination: Destination, view: WaysView, datacenter: string, nowMs: number, effects: WaysEffect[]): void {

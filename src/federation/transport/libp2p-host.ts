@@ -153,7 +153,8 @@ export class Libp2pHost implements Host {
   }
 
   async dialVia(peerId: string, relayPeerId: string, options: CallOptions): Promise<Peer> {
-    if (this.#closing !== undefined || this.#relay === undefined) throw closed()
+    if (this.#closing !== undefined) throw closed()
+    if (this.#relay === undefined) throw new AtollError('unsupported', 'only servers connect through others')
     const relay = this.#links.get(relayPeerId)
     if (relay === undefined || relay.via !== undefined || peerId === relayPeerId) throw notConnected(relayPeerId)
     const current = this.#links.get(peerId)

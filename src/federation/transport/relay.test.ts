@@ -201,7 +201,7 @@ describe('a relay refuses', () => {
     await expect(a.dialVia(idOf(stranger), idOf(relay), CALL)).rejects.toMatchObject({ code: 'unavailable' })
     await expect(a.dialVia(idOf(a), idOf(relay), CALL)).rejects.toMatchObject({ code: 'forbidden' })
     await expect(a.dialVia(idOf(client), idOf(relay), CALL)).rejects.toMatchObject({ code: 'forbidden' })
-    await expect(client.dialVia(idOf(a), idOf(relay), CALL)).rejects.toMatchObject({ code: 'unavailable' })
+    await expect(client.dialVia(idOf(a), idOf(relay), CALL)).rejects.toMatchObject({ code: 'unsupported' })
   })
 
   it('more than it may pass on, for one peer and in all', async () => {
