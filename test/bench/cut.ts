@@ -61,7 +61,7 @@ export async function cut(seconds: number): Promise<Row[]> {
   try {
     await settled(mesh)
     const bridge = await bridged(mesh)
-    await eventually('whole again', async () => (await seen(mesh)).reachable, 20_000)
+    await eventually('whole again', async () => (await seen(mesh)).way === 'direct', 20_000)
     const until = { over: false }
     const sampling = ASKED.map(([node, about]) => sample(mesh, node, about, until))
     await sleep(CALM_MS)
