@@ -4,7 +4,7 @@
  */
 
 import type { Coordinate, CoordinateRow } from '../model/coordinate.ts'
-import type { CheckEntry, NodeEntry, ServiceEntry, Status } from '../model/entries.ts'
+import type { CheckEntry, KvRow, NodeEntry, ServiceEntry, Status } from '../model/entries.ts'
 import type { EventEntry } from '../model/event.ts'
 import type { SessionEntry } from '../model/session.ts'
 import type { AgentSync } from '../model/sync.ts'
@@ -74,6 +74,14 @@ export type Command =
       readonly flags: bigint
       readonly session: string
     }
+  /** A new key: the prefix and a number above all before it. With a session ('' for none) it is held by that. */
+  | {
+      readonly kind: 'kv-sequence'
+      readonly prefix: string
+      readonly value: Uint8Array
+      readonly flags: bigint
+      readonly session: string
+    }
   | { readonly kind: 'session-create'; readonly session: Omit<SessionEntry, 'ending'> }
   /** Nothing when there is none. Leader duties use it too. */
   | { readonly kind: 'session-destroy'; readonly session: string }
@@ -93,6 +101,8 @@ export interface CommandResult {
   readonly applied: boolean
   /** A complete agent-sync had more to remove than one transaction takes: some is left, the agent sends it again. */
   readonly more?: boolean
+  /** Of a `kv-sequence`: the key that was made. */
+  readonly key?: string
   /** Of a `txn`; undefined only when it was applied before under the same request id: then that answer is lost. */
   readonly txn?: TxnAnswer
 }
@@ -111,6 +121,8 @@ export interface Catalog {
   barrier(): Promise<void> | undefined
   /** Rejects with AtollError: 'invalid', 'conflict', 'too-large', 'unavailable', 'overloaded', 'unknown-outcome'. */
   execute(command: Command, options?: ExecuteOptions): Promise<CommandResult>
+  /** What happened to the keys with a prefix after an index; waits for something. Rejects with AtollError. */
+  kvChanges(prefix: string, options: KvChangesOptions): Promise<KvChanges>
   /** Everything as of one revision. Rejects with AtollError. */
   save(): Promise<Snapshot>
   /**
@@ -119,6 +131,28 @@ export interface Catalog {
    */
   restore(archive: Uint8Array): Promise<void>
   close(): Promise<void>
+}
+
+export interface KvChange {
+  readonly key: string
+  readonly index: number
+  /** undefined: deleted. */
+  readonly row: KvRow | undefined
+}
+
+export interface KvChanges {
+  /** Everything up to here was told: where to go on. */
+  readonly index: number
+  /** History after the index that was asked for is gone: read the keys anew, at this index or later. */
+  readonly compacted: boolean
+  readonly changes: readonly KvChange[]
+}
+
+export interface KvChangesOptions {
+  /** Now unless given. */
+  readonly since?: number
+  readonly waitMs: number
+  readonly signal?: AbortSignal
 }
 
 export interface Snapshot {

@@ -126,7 +126,7 @@ describe('codec', () => {
     expect(codec.decodeNodeLease(codec.encodeNodeLease({ node: 'n', bootId: 'b' }))).toEqual({ node: 'n', bootId: 'b' })
     const leader = { serverId: 's', address: 'h:1', bootId: 'b' }
     expect(codec.decodeLeader(codec.encodeLeader(leader))).toEqual(leader)
-    expect(codec.decodeOutcome(codec.encodeOutcome(true))).toBe(true)
+    expect(codec.decodeOutcome(codec.encodeOutcome(true, 'k'))).toEqual({ applied: true, key: 'k' })
     expect(codec.decodeBulkDeletion(codec.encodeBulkDeletion([['web', 0]]))).toEqual([['web', 0]])
     const ages = { elapsedMs: 5, samples: [[1, 2 ** 40]] as const }
     expect(codec.decodeAges(codec.encodeAges(ages))).toEqual(ages)

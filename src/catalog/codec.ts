@@ -276,6 +276,9 @@ export function decodeEvent(bytes: Uint8Array, createIndex: number, modifyIndex:
   }
 }
 
+export const encodeSequence = (last: number): Uint8Array => pack(last)
+export const decodeSequence = (bytes: Uint8Array): number => number(unpack(bytes)[1])
+
 /** How long nobody may acquire the key, in ms. */
 export const encodeLockDelay = (delayMs: number): Uint8Array => pack(delayMs)
 export const decodeLockDelay = (bytes: Uint8Array): number => number(unpack(bytes)[1])
@@ -332,8 +335,12 @@ export function decodeLeader(bytes: Uint8Array): LeaderRecord {
 }
 
 /** Outcome of a command that came with a request id. */
-export const encodeOutcome = (applied: boolean): Uint8Array => pack(applied)
-export const decodeOutcome = (bytes: Uint8Array): boolean => flag(unpack(bytes)[1])
+export const encodeOutcome = (applied: boolean, key = ''): Uint8Array => pack(applied, key)
+/** `key`: the one that was made, '' where none was. */
+export function decodeOutcome(bytes: Uint8Array): { readonly applied: boolean; readonly key: string } {
+  const f = unpack(bytes)
+  return { applied: flag(f[1]), key: text(f[2]) }
+}
 
 /** How far the leader's observed time had come at which revisions. */
 export interface ObservedAges {

@@ -152,7 +152,9 @@ export class Executor {
     if (requestId === undefined) return undefined
     const { tables } = this.#o
     const outcome = tables.signals.outcomes.get(keyPart(requestId))
-    return outcome && { index: tables.indexOf(outcome.modRevision), applied: outcome.applied }
+    if (!outcome) return undefined
+    const { applied, key, modRevision } = outcome
+    return { index: tables.indexOf(modRevision), applied, ...(key !== '' && { key }) }
   }
 
   #commit(plan: Plan, { requestId, guard = [] }: GuardedOptions): Promise<TxnResult> {
@@ -165,7 +167,7 @@ export class Executor {
     const key = keys.request(requestId)
     return this.#o.store.txn({
       if: [...compares, { key, target: 'create', op: '=', to: 0 }],
-      then: [...plan.then, { put: key, value: codec.encodeOutcome(plan.applied) }],
+      then: [...plan.then, { put: key, value: codec.encodeOutcome(plan.applied, plan.key) }],
       else: others,
     })
   }

@@ -3,7 +3,8 @@ import { AtollError } from '../model/errors.ts'
 import type { Clock, Logger, Random } from '../runtime/ports.ts'
 import { type KeyValue, type Store, StoreError, type Watch } from '../store/store.ts'
 import { type ArchiveOptions, restoreSnapshot, saveSnapshot } from './archive.ts'
-import type { Catalog, Command, CommandResult, Snapshot } from './catalog.ts'
+import type { Catalog, Command, CommandResult, KvChanges, KvChangesOptions, Snapshot } from './catalog.ts'
+import { kvChanges } from './changes.ts'
 import { toAtollError } from './errors.ts'
 import { Executor, type GuardedOptions } from './execute.ts'
 import { pagesOf } from './pages.ts'
@@ -244,6 +245,16 @@ class StoreCatalog implements OpenCatalog {
       return result
     } finally {
       if (this.#executor.inFlight === 0) for (const wake of this.#idlers.splice(0)) wake()
+    }
+  }
+
+  async kvChanges(prefix: string, options: KvChangesOptions): Promise<KvChanges> {
+    if (this.#failure) throw this.#failure
+    const { store, clock } = this.#o
+    try {
+      return await kvChanges(prefix, options, { store, tables: this.view, clock })
+    } catch (error) {
+      throw toAtollError(error)
     }
   }
 

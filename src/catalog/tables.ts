@@ -6,7 +6,7 @@ import { keyPart } from '../model/keys.ts'
 import type { SessionRow } from '../model/session.ts'
 import type { KeyValue, RevisionEvents } from '../store/store.ts'
 import { EventTable } from './tables/event-table.ts'
-import { type Change, Fold } from './tables/fold.ts'
+import { type Change, Fold, type Sequences } from './tables/fold.ts'
 import { KvTable } from './tables/kv-table.ts'
 import { Registry } from './tables/registry.ts'
 import { SessionTable } from './tables/session-table.ts'
@@ -41,6 +41,8 @@ export class Tables implements CatalogView {
   readonly kvTable: KvTable
   readonly sessionTable: SessionTable
   readonly eventTable: EventTable
+  /** Counters of sequential keys, by prefix. */
+  readonly sequences: Sequences = new Map()
   /** What no reader sees: leases, outcomes, the leader. */
   readonly signals = new Signals()
   readonly #fold: Fold
@@ -60,6 +62,7 @@ export class Tables implements CatalogView {
       this.kvTable,
       this.sessionTable,
       this.eventTable,
+      this.sequences,
       this.signals,
       (revision) => this.indexOf(revision),
       options.onUnreadable ?? (() => {}),

@@ -18,6 +18,7 @@ import { coordinateRoutes } from './routes/coordinate.ts'
 import { eventRoutes } from './routes/event.ts'
 import { healthRoutes } from './routes/health.ts'
 import { kvRoutes } from './routes/kv.ts'
+import { kvChangeRoutes } from './routes/kv-changes.ts'
 import { laterRoutes } from './routes/later.ts'
 import { meshRoutes } from './routes/mesh.ts'
 import { sessionRoutes } from './routes/session.ts'
@@ -60,6 +61,7 @@ export const routes: readonly Route[] = [
   ...coordinateRoutes,
   ...meshRoutes,
   ...watchRoutes,
+  ...kvChangeRoutes,
 ]
 
 export function createApp(options: AppOptions): App {

@@ -11,6 +11,7 @@
  *   e/f/<service>           FailoverRecord
  *   o/<node>/<check>        a check's notes and output: never leave the DC, and change often
  *   k/<key>                 KvEntry; the key verbatim
+ *   q/<prefix>              the last number of sequential keys under it
  *   t/kv                    raised when a KV key is deleted
  *   x/<node>/<segment>      Coordinate
  *   l/<node id>             bound to a lease: the node is alive
@@ -56,6 +57,7 @@ export const keys = {
   sessionLease: (id: string): string => `u/r/${id}`,
   sessionHold: (id: string): string => `u/h/${id}`,
   lockDelay: (key: string): string => `u/d/${key}`,
+  sequence: (prefix: string): string => `q/${prefix}`,
   event: (slot: string): string => `v/${slot}`,
   sessionIndex: 't/sessions',
   lease: (nodeId: string): string => `l/${part(nodeId)}`,

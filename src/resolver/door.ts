@@ -1,5 +1,5 @@
 /** The door: routes a question to tables, to a replica or to another node, and answers it. */
-import type { Catalog, Command, CommandResult, Snapshot } from '../catalog/catalog.ts'
+import type { Catalog, Command, CommandResult } from '../catalog/catalog.ts'
 import type { CatalogView } from '../catalog/view.ts'
 import type { Federation } from '../federation/federation.ts'
 import type { CoordinateRow } from '../model/coordinate.ts'
@@ -14,6 +14,7 @@ import { AnswerCounters } from './counters.ts'
 import { describeMesh } from './describe.ts'
 import { explain } from './explain.ts'
 import { Forwarder } from './forward.ts'
+import { Home } from './home.ts'
 import {
   type Answer,
   type AnswerValue,
@@ -93,6 +94,7 @@ class Door implements RunningMesh {
   readonly #cells: CellCache
   readonly #counters: AnswerCounters
   readonly #forward: Forwarder
+  readonly home: Home
   /** On a client node. */
   readonly #client: ClientSide | undefined
   readonly #summaries: SummaryServer | undefined
@@ -120,6 +122,7 @@ class Door implements RunningMesh {
         flatNetwork: options.flatNetwork,
       })
     this.#forward = new Forwarder({ federation, clock, random, datacenter })
+    this.home = new Home({ federation, catalog: options.catalog, datacenter })
     if (options.catalog === undefined) {
       const ask = (question: Question, asked: AskOptions) => this.#askElsewhere(datacenter, question, asked)
       this.#client = new ClientSide({ ...options, ask })
@@ -178,29 +181,6 @@ class Door implements RunningMesh {
       if (isAtollError(error) && error.code === 'unavailable' && this.peers().length === 0) return own
       throw error
     }
-  }
-
-  saveSnapshot(options: CommandOptions): Promise<Snapshot> {
-    return this.#ownCatalog(options).save()
-  }
-
-  restoreSnapshot(archive: Uint8Array, options: CommandOptions): Promise<void> {
-    return this.#ownCatalog(options).restore(archive)
-  }
-
-  #ownCatalog({ datacenter = this.datacenter }: CommandOptions): Catalog {
-    const { catalog, federation } = this.#options
-    if (datacenter !== this.datacenter && catalog && federation.remote(datacenter) === undefined) {
-      throw new AtollError('no-path', `No path to datacenter: "${datacenter}" was never heard of here`, { field: 'dc' })
-    }
-    if (catalog && datacenter === this.datacenter) return catalog
-    throw new AtollError(
-      'unsupported',
-      `snapshots are taken and restored at a server of ${datacenter} itself; ask one`,
-      {
-        field: 'dc',
-      },
-    )
   }
 
   leader(): string {

@@ -30,7 +30,7 @@ const MAX_HOPS = 2
 export const MAX_WAITING = 3_000
 
 /** What a server's door answers to other nodes. */
-export const SERVED = ['mesh.ask', 'mesh.execute', 'mesh.explain', 'mesh.status', SUMMARIES] as const
+export const SERVED = ['mesh.ask', 'mesh.execute', 'mesh.explain', 'mesh.status', 'mesh.kv-changes', SUMMARIES] as const
 
 export interface ForwardOptions {
   readonly federation: Federation

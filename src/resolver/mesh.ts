@@ -2,7 +2,7 @@
  * The one door for questions and commands, whoever asks (HTTP, DNS, CLI through HTTP, another node by RPC). A question
  * is plain data; the door authorizes, routes (tables, replica, RPC), reads, ranks and filters.
  */
-import type { Command, CommandResult, Snapshot } from '../catalog/catalog.ts'
+import type { Command, CommandResult, KvChanges, KvChangesOptions, Snapshot } from '../catalog/catalog.ts'
 import type { ServiceSummary } from '../catalog/view.ts'
 import type { CoordinateRow } from '../model/coordinate.ts'
 import type { CheckRow, Instance, KvRow, NodeRow, ServiceRow, Status } from '../model/entries.ts'
@@ -146,6 +146,17 @@ export interface CommandOptions {
   readonly signal?: AbortSignal
 }
 
+export type FollowOptions = CommandOptions & KvChangesOptions
+
+/** What only the servers of a DC itself can tell or do. All reject with AtollError. */
+export interface HomeDoor {
+  /** What happened to the keys with a prefix, in their DC; waits for something. */
+  kvChanges(prefix: string, options: FollowOptions): Promise<KvChanges>
+  /** The whole catalog of this DC; the node must be a server ('unsupported' otherwise). */
+  saveSnapshot(options: CommandOptions): Promise<Snapshot>
+  restoreSnapshot(archive: Uint8Array, options: CommandOptions): Promise<void>
+}
+
 export interface ExplainedInstance {
   readonly node: string
   readonly serviceId: string
@@ -190,9 +201,7 @@ export interface Mesh {
   /** Every DC, link and replica, as this node sees them (a client asks its server). */
   status(): Promise<MeshStatus>
   /** host:port of the DC's server that leads, '' when none is known. */
-  /** The whole of this DC's catalog; the node must be a server ('unsupported' otherwise). */
-  saveSnapshot(options: CommandOptions): Promise<Snapshot>
-  restoreSnapshot(archive: Uint8Array, options: CommandOptions): Promise<void>
+  readonly home: HomeDoor
   leader(): string
   /** host:port of the DC's servers. */
   peers(): readonly string[]

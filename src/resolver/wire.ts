@@ -4,8 +4,9 @@
  * known here is 'unsupported'.
  */
 import * as z from 'zod'
-import type { Command, CommandResult } from '../catalog/catalog.ts'
+import type { Command, CommandResult, KvChanges } from '../catalog/catalog.ts'
 import { MAX_TXN_COMMANDS } from '../catalog/txn.ts'
+import type { KvRow } from '../model/entries.ts'
 import { AtollError } from '../model/errors.ts'
 import type { Answer, AskOptions, Explanation, Question, QuestionKind } from './mesh.ts'
 import type { MeshStatus } from './status.ts'
@@ -202,6 +203,13 @@ const commands = {
   'kv-unlock': z.object({ kind: z.literal('kv-unlock'), ...written, session: text }),
   'event-fire': z.object({ kind: z.literal('event-fire'), event }),
   txn: z.object({ kind: z.literal('txn'), operations: z.array(operation).max(MAX_TXN_COMMANDS) }),
+  'kv-sequence': z.object({
+    kind: z.literal('kv-sequence'),
+    prefix: text,
+    value: written.value,
+    flags: written.flags,
+    session: text,
+  }),
   'session-create': z.object({ kind: z.literal('session-create'), session }),
   'session-destroy': z.object({ kind: z.literal('session-destroy'), session: text }),
   'session-renew': z.object({ kind: z.literal('session-renew'), session: text }),
@@ -222,6 +230,34 @@ export function executeMessageOf(payload: unknown): ExecuteMessage {
   if (!Object.hasOwn(commands, kind)) throw unknownKind('command', kind)
   const schema: z.ZodType<Command> = commands[kind as keyof typeof commands]
   return { ...message, command: parsed(schema, message.command, 'a command') }
+}
+
+const changesSchema = z.object({
+  prefix: text,
+  datacenter,
+  since: z.number().min(0).optional(),
+  waitMs: z.number().min(0),
+})
+
+/** Throws AtollError 'invalid'. */
+export const changesMessageOf = (payload: unknown): z.output<typeof changesSchema> =>
+  parsed(changesSchema, payload, 'a question')
+
+const changesAnswerSchema = z.object({
+  index: z.number().min(0),
+  compacted: z.boolean(),
+  changes: z.array(z.object({ key: z.string(), index: z.number(), row: anything.nullish() })),
+})
+
+/** Throws AtollError 'unavailable' when it makes no sense here. */
+export function changesOf(to: string, payload: unknown): KvChanges {
+  const answer = changesAnswerSchema.safeParse(payload)
+  if (!answer.success) throw senseless(to)
+  const { changes, ...rest } = answer.data
+  return {
+    ...rest,
+    changes: changes.map(({ row, ...change }) => ({ ...change, row: (row ?? undefined) as KvRow | undefined })),
+  }
 }
 
 const explainSchema = z.object({ service: text })
@@ -256,6 +292,7 @@ const resultSchema = z.object({
   index: z.number().min(0),
   applied: z.boolean(),
   more: z.boolean().optional(),
+  key: z.string().optional(),
   txn: z
     .object({
       entries: z.array(z.object({ type: z.enum(['kv', 'node', 'service', 'check']), row: anything })),

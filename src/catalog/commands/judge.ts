@@ -8,6 +8,7 @@ import { planKvDelete, planKvPut } from './kv.ts'
 import { planKvLock, planKvUnlock } from './lock.ts'
 import type { Plan } from './plan.ts'
 import { planAgentSync, planRegister } from './register.ts'
+import { planKvSequence } from './sequence.ts'
 import { planLockDelayEnd, planSessionCreate, planSessionDestroy } from './session.ts'
 import { planCheckStatus, planCoordinates, planDeregister, planFailoverReturn } from './small.ts'
 import { planTxn } from './txn.ts'
@@ -37,6 +38,8 @@ export function judge(tables: Tables, command: Command): Plan {
       return planKvLock(tables, command)
     case 'kv-unlock':
       return planKvUnlock(tables, command)
+    case 'kv-sequence':
+      return planKvSequence(tables, command)
     case 'session-create':
       return planSessionCreate(tables, command)
     case 'session-destroy':
@@ -89,6 +92,8 @@ export function lanesOf(tables: Tables, command: Command): readonly string[] {
       return [`k/${command.key}`]
     case 'kv-delete':
       return command.recurse ? [] : [`k/${command.key}`]
+    case 'kv-sequence':
+      return [`q/${command.prefix}`]
     case 'session-create':
       return [`u/${command.session.id}`]
     case 'session-renew':

@@ -55,6 +55,11 @@ export function validate(command: Command): void {
       validatePut(command)
       required(command.session, 'release', 'missing session')
       break
+    case 'kv-sequence':
+      validatePut({ ...command, key: `${command.prefix}0000000000000000` })
+      storable(keys.lockDelay(`${command.prefix}0000000000000000`), 'Key')
+      if (command.session !== '') validateSessionId(command.session, 'acquire')
+      break
     case 'session-create':
       validateSession(command.session)
       break

@@ -16,6 +16,8 @@ export interface Change {
 }
 type Put = Change & { readonly value: Uint8Array }
 
+export type Sequences = Map<string, { readonly last: number; readonly modRevision: number }>
+
 interface Position {
   /** Indexes. */
   readonly create: number
@@ -36,6 +38,7 @@ export class Fold {
   readonly #kv: KvTable
   readonly #sessions: SessionTable
   readonly #events: EventTable
+  readonly #sequences: Sequences
   readonly #signals: Signals
   readonly #indexOf: (revision: number) => number
   readonly #onUnreadable: (key: string, error: unknown) => void
@@ -46,6 +49,7 @@ export class Fold {
     kv: KvTable,
     sessions: SessionTable,
     events: EventTable,
+    sequences: Sequences,
     signals: Signals,
     indexOf: (revision: number) => number,
     onUnreadable: (key: string, error: unknown) => void,
@@ -54,6 +58,7 @@ export class Fold {
     this.#kv = kv
     this.#sessions = sessions
     this.#events = events
+    this.#sequences = sequences
     this.#signals = signals
     this.#indexOf = indexOf
     this.#onUnreadable = onUnreadable
@@ -149,6 +154,11 @@ export class Fold {
       put: (rest, { value }, { create, mod }) => this.#events.put(rest, codec.decodeEvent(value, create, mod)),
       delete: (rest) => this.#events.delete(rest),
     }
+    const sequence: Family = {
+      put: (rest, { value, modRevision }) =>
+        void this.#sequences.set(rest, { last: codec.decodeSequence(value), modRevision }),
+      delete: (rest) => void this.#sequences.delete(rest),
+    }
     const output: Family = {
       put: (rest, { value }, { mod }) => registry.putOutput(...pair(rest), codec.decodeOutput(value), mod),
       delete: (rest, index) => registry.deleteOutput(...pair(rest), index),
@@ -173,6 +183,7 @@ export class Fold {
       ['k/', kv],
       ['t/', privateIndex],
       ['v/', event],
+      ['q/', sequence],
       ['o/', output],
       ['x/', coordinate],
       ['l/', lease],
@@ -228,6 +239,7 @@ export class Fold {
     for (const [key, index] of this.#registry.coordinateTable.indexes()) found.set(`x/${key}`, index - offset)
     for (const row of this.#kv.all()) found.set(keys.kv(row.key), row.modifyIndex - offset)
     for (const [slot, row] of this.#events.slots) found.set(keys.event(slot), row.modifyIndex - offset)
+    for (const [prefix, { modRevision }] of this.#sequences) found.set(keys.sequence(prefix), modRevision)
     for (const row of this.#sessions.all()) found.set(keys.session(row.id), row.modifyIndex - offset)
     for (const [id, { modRevision }] of this.#sessions.leases) found.set(keys.sessionLease(id), modRevision)
     for (const [id, modRevision] of this.#sessions.holds) found.set(keys.sessionHold(id), modRevision)

@@ -11,6 +11,7 @@ export interface NodeLeaseState extends NodeLease {
 
 export interface OutcomeState {
   readonly applied: boolean
+  readonly key: string
   readonly modRevision: number
 }
 
@@ -58,7 +59,7 @@ export class Signals {
   }
 
   putOutcome(id: string, kv: Stored): void {
-    this.outcomes.set(id, { applied: decodeOutcome(kv.value), modRevision: kv.modRevision })
+    this.outcomes.set(id, { ...decodeOutcome(kv.value), modRevision: kv.modRevision })
   }
 
   deleteOutcome(id: string): void {

@@ -64,6 +64,24 @@ const keys = reading<'kv-keys'>({
   }),
 })
 
+const children = reading<'kv-keys'>({
+  ...read,
+  summary: 'The names directly below a key',
+  ask: (call) => {
+    const prefix = folderOf(call.rest)
+    const shape = jsonShape<readonly string[]>((list) => childrenOf(list, prefix)).of(call)
+    const isMissing = (list: readonly string[]): boolean => childrenOf(list, prefix).length === 0 && call.rest !== ''
+    return { question: { kind: 'kv-keys', prefix, separator: '/' }, shape: orMissing(shape, isMissing) }
+  },
+})
+
+const folderOf = (key: string): string => (key === '' || key.endsWith('/') ? key : `${key}/`)
+
+/** Without the folder itself; one that is a key and a folder counts once. */
+const childrenOf = (keys: readonly string[], prefix: string): string[] => [
+  ...new Set(keys.map((key) => key.slice(prefix.length).replace(/\/$/, '')).filter((name) => name !== '')),
+]
+
 export const kvRoutes: readonly Route[] = [
   {
     ...one,
@@ -74,8 +92,10 @@ export const kvRoutes: readonly Route[] = [
       keys: 'names of keys only',
       separator: 'with `keys`: names up to its first occurrence after the prefix, each once',
       raw: 'the value itself',
+      children: 'names directly below the key, up to the next slash, each once',
     },
     handle(call, context) {
+      if (call.query.has('children')) return children.handle(call, context)
       if (call.query.has('keys')) return keys.handle(call, context)
       return (call.query.has('recurse') ? under : one).handle(call, context)
     },
@@ -89,12 +109,16 @@ export const kvRoutes: readonly Route[] = [
       dc: 'the datacenter of the key',
       flags: 'a number of 64 bits, opaque to Atoll',
       cas: 'only when this is the ModifyIndex of the key; 0: only when there is none',
+      sequence:
+        'append a number of 16 digits that is above all before it under this prefix, and answer the key; with `acquire`, held by that session',
       acquire: 'a session: only when the key is free or held by it already; answers false otherwise',
       release: 'a session: only when the key is held by it, which lets it go; answers false otherwise',
     },
     async handle(call, { mesh }) {
-      const key = requireKey(call)
+      const sequence = call.query.has('sequence')
+      const key = sequence ? call.rest : requireKey(call)
       refuseConflicts(call, ['cas', 'acquire', 'release'])
+      if (sequence) refuseConflicts(call, ['cas', 'release', 'sequence'])
       const flags = call.query.get('flags') === '' ? 0n : parseUint64(call.query.get('flags'))
       const cas = casOf(call)
       const value = await readBody(
@@ -103,6 +127,11 @@ export const kvRoutes: readonly Route[] = [
         (length) =>
           `Request body(${length} bytes) too large, max size: ${MAX_KV_VALUE_BYTES} bytes. Split the value of ${key}`,
       )
+      if (sequence) {
+        const session = call.query.get('acquire').toLowerCase()
+        const made = await write({ kind: 'kv-sequence', prefix: key, value, flags, session }, call, mesh)
+        return json(made.key ?? null, call.pretty)
+      }
       const written = { key, value, flags }
       const command: Command = call.query.has('acquire')
         ? { kind: 'kv-lock', ...written, session: call.query.get('acquire').toLowerCase() }

@@ -15,7 +15,7 @@ export const snapshotRoutes: readonly Route[] = [
       'An archive of nodes, services, checks, keys, sessions and events as of one moment, with a checksum, gzipped',
     parameters: { ...parameters, stale: 'taken, and answered as without' },
     async handle(call, { mesh }) {
-      const { index, bytes } = await mesh.saveSnapshot(options(call))
+      const { index, bytes } = await mesh.home.saveSnapshot(options(call))
       const body = streamOf(bytes).pipeThrough(new CompressionStream('gzip'))
       const meta = { ...NO_ANSWER_META, 'X-Consul-Index': String(index), 'X-Consul-Knownleader': 'true' }
       const { 'Content-Length': _, ...headers } = allHeaders(encodedNothing(200), meta)
@@ -31,7 +31,7 @@ export const snapshotRoutes: readonly Route[] = [
       const packed = await readBody(call.request, limits.maxSnapshotBytes)
       const archive = await unpack(packed, limits.maxSnapshotBytes)
       try {
-        await mesh.restoreSnapshot(archive, options(call))
+        await mesh.home.restoreSnapshot(archive, options(call))
       } catch (error) {
         if (isAtollError(error) && error.code === 'invalid') throw new HttpError(500, error.message)
         throw error

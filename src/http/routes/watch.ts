@@ -5,6 +5,7 @@
  */
 import type { Answer, AnswerValue, Prepared, QuestionKind } from '../../resolver/mesh.ts'
 import { HttpError } from '../errors.ts'
+import { EVENT_STREAM_HEADERS, lastEventIdOf, RETRY_MS } from '../event-stream.ts'
 import { utf8 } from '../json.ts'
 import type { Shape } from '../kept.ts'
 import { readOptions } from '../query.ts'
@@ -72,20 +73,10 @@ function watching<K extends QuestionKind>({ path, rest, summary, parameters, ask
   }
 }
 
-const HEADERS = {
-  'Content-Type': 'text/event-stream',
-  'Cache-Control': 'no-store',
-  // Proxies that buffer would hold events back.
-  'X-Accel-Buffering': 'no',
-}
-/** Time until a client that lost its connection comes back. */
-const RETRY_MS = 1_000
-
 async function openStream<K extends QuestionKind>(call: Call, context: Context, asked: Asked<K>): Promise<Response> {
   const read = readOptions(call.query, call.principal, null)
   const prepared = context.mesh.prepare(asked.question, asked.noFailover ? { ...read.ask, noFailover: true } : read.ask)
-  const lastEventId = call.request.headers.get('last-event-id') ?? call.query.get('last-event-id')
-  const since = /^\d{1,16}$/.test(lastEventId) ? Number(lastEventId) : undefined
+  const since = lastEventIdOf(call)
   // The first answer is awaited here, so that what is wrong with the question is a status and no broken stream.
   const first = await prepared.answer()
   const leave = context.watchers.enter()
@@ -99,7 +90,7 @@ async function openStream<K extends QuestionKind>(call: Call, context: Context, 
   const events = new EventSource(prepared, asked.shape, context, call.request.signal, leave)
   return new Response(events.open(since === first.index ? undefined : first, first.index), {
     status: 200,
-    headers: HEADERS,
+    headers: EVENT_STREAM_HEADERS,
   })
 }
 

@@ -89,14 +89,17 @@ export function fakeMesh(): FakeMesh {
       links: [],
       summaries: undefined,
     }),
-    saveSnapshot: async () => ({
-      index: 7,
-      bytes: (async function* () {
-        yield new TextEncoder().encode('archive')
-      })(),
-    }),
-    async restoreSnapshot(archive) {
-      mesh.restored.push(archive)
+    home: {
+      kvChanges: async () => ({ index: 7, compacted: false, changes: [] }),
+      saveSnapshot: async () => ({
+        index: 7,
+        bytes: (async function* () {
+          yield new TextEncoder().encode('archive')
+        })(),
+      }),
+      async restoreSnapshot(archive) {
+        mesh.restored.push(archive)
+      },
     },
     leader: () => '127.0.0.1:8300',
     peers: () => ['127.0.0.1:8300'],

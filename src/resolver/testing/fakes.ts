@@ -281,6 +281,7 @@ export class FakeCatalog implements Catalog {
     if (options.requestId !== undefined) this.requestIds.push(options.requestId)
     return Promise.resolve({ index: this.view.index, applied: true })
   }
+  kvChanges = () => Promise.resolve({ index: this.view.index, compacted: false, changes: [] })
   save = (): Promise<never> => Promise.reject(new AtollError('unsupported', 'no archive of a fake'))
   restore = (): Promise<void> => Promise.resolve()
   close = (): Promise<void> => Promise.resolve()
