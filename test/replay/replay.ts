@@ -70,7 +70,7 @@ class Replay {
 
   async #dnsStep(step: Step, at: number): Promise<void> {
     const query = step.query!
-    const { dns, libp2p } = this.#agents.dc1!
+    const { dns, libp2p } = this.#agents[step.agent ?? 'dc1']!
     const got = await askDns(query, dns)
     const serverPort = /server (\d+)/.exec(this.#recording.setup)![1]!
     const request = `DNS ${query.name} ${query.type}`

@@ -1,0 +1,16 @@
+/** The configurations and programs that docs/programs shows are the ones that run here. */
+import { readFileSync } from 'node:fs'
+
+/**
+ * The block of a page in a language, with addresses of this run in place of the page's. Throws when the page has no such
+ * block, or does not name an address.
+ */
+export function blockOf(page: string, language: string, replaced: Readonly<Record<string, string>>): string {
+  const text = readFileSync(new URL(`../../docs/programs/${page}.md`, import.meta.url), 'utf8')
+  const block = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'm').exec(text)?.[1]
+  if (block === undefined) throw new Error(`docs/programs/${page}.md has no block of ${language}`)
+  return Object.entries(replaced).reduce((result, [from, to]) => {
+    if (!result.includes(from)) throw new Error(`docs/programs/${page}.md does not name ${from}`)
+    return result.replaceAll(from, to)
+  }, block)
+}
