@@ -438,9 +438,9 @@ async function startHttp(frame: Frame, mesh: RunningMesh): Promise<{ hostname: s
 }
 
 async function startDns(frame: Frame, mesh: RunningMesh): Promise<RunningDnsServer | undefined> {
-  const { config, runtime, logger, parts } = frame
+  const { config, runtime, parts } = frame
   if (!config.dns.enabled) return undefined
-  const dns = await startDnsServer({ mesh, runtime, settings: config.dns, logger: logger.child({ part: 'dns' }) })
+  const dns = await startDnsServer({ mesh, runtime, settings: config.dns })
   parts.push('dns', () => dns.close())
   frame.ports.dns = dns.port
   return dns

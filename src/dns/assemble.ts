@@ -1,6 +1,6 @@
 /** Puts an answer together for one query: its header and question, a random order of the records, and as many as fit. */
 import { type Draw, type QuickRandom, UniformDraw, weightedDraw } from './order.ts'
-import { HEADER_BYTES, MIN_UDP_BYTES, NAME_AT, type Query, RCODE, TYPE } from './query.ts'
+import { HEADER_BYTES, MIN_UDP_BYTES, type Query, TYPE } from './query.ts'
 import { type Group, type OwnedRecord, POINTER_BYTES, type RecordSet } from './record-set.ts'
 import { REST_HEAD_BYTES, type Rest } from './records.ts'
 
@@ -232,5 +232,3 @@ export function headerOnly(data: Uint8Array, rcode: number): Uint8Array {
 
 /** What a server cannot answer with: an EDNS version other than 0. */
 export const isBadVersion = (query: Query): boolean => query.edns !== undefined && query.edns.version !== 0
-
-export { NAME_AT, RCODE }

@@ -50,9 +50,7 @@ export class Kept {
       answers ??= []
       answers[i] = answer
     }
-    if (!changed) return this.#set
-    // Those after the changed one were put in above; those before it stand.
-    return this.#make(answers ?? [], serial)
+    return changed ? this.#make(answers ?? [], serial) : this.#set
   }
 
   /** The same, however long it takes. */

@@ -137,8 +137,12 @@ function servicePlan(
   }
   return {
     prepare: () => [passing(undefined), all(own)],
-    compile: ([routed, home], serial) =>
-      routed!.failover !== undefined ? tell(routed!, usable(routed!), serial) : tell(home!, usable(home!), serial),
+    compile: ([routed, home], serial) => {
+      // A client node may hear of one before the other: what is still told in one of them is no missing name.
+      const stays = routed!.failover === undefined && usable(home!).length > 0
+      const answer = stays ? home! : routed!
+      return tell(answer, usable(answer), serial)
+    },
   }
 }
 

@@ -65,6 +65,18 @@ describe('services', () => {
     expect(ask('web.service.atoll').answers).toEqual(['web.service.atoll 0 A 198.51.100.7'])
   })
 
+  test('of two answers that disagree for a moment, neither makes the name vanish', () => {
+    const { mesh, ask } = responder()
+    const [well, failed] = [instance('web', 1), instance('web', 1, { status: 'critical' })]
+    let [passing, all] = [[well], [failed]]
+    mesh.answering = (question) => (question.kind === 'service' && question.passing ? passing : all)
+    expect(ask('web.service.consul').answers).toHaveLength(1)
+    ;[passing, all] = [[], [well]]
+    expect(ask('web.service.consul').answers).toHaveLength(1)
+    ;[passing, all] = [[], [failed]]
+    expect(ask('web.service.consul').rcode).toBe(RCODE.NXDOMAIN)
+  })
+
   test('a datacenter that is named is asked for, and told by its wan addresses', () => {
     const { mesh, ask } = responder()
     const there = instance('web', 7, { node: { taggedAddresses: { wan: '198.51.100.7' } } })

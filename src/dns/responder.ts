@@ -92,7 +92,9 @@ export class Responder {
       const nowMs = this.#options.clock.nowMs()
       const known = this.#kept.find(data, query)
       const kept = known ?? new Kept(keyOf(data, query), query.type, planOf(data, query, this.#options), nowMs)
+      const before = kept.bytes
       const set = await kept.settle(this.#serial, signal)
+      if (known !== undefined) this.#kept.resized(kept.bytes - before)
       return await this.#answer(data, query, set, transport)
     } catch (error) {
       return await this.#failed(data, query, error, transport)

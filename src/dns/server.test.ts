@@ -11,7 +11,6 @@ import { queryFor, readMessage } from './testing/queries.ts'
 
 const runtime = await currentRuntime()
 const cleanups: (() => Promise<void> | void)[] = []
-const logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => logger }
 
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
@@ -21,7 +20,7 @@ async function start(more: Partial<DnsSettings> = {}, instances = 40): Promise<R
   const mesh = new FakeMesh()
   const value = Array.from({ length: instances }, (_, i) => instance('web', i))
   mesh.answering = () => value
-  const server = await startDnsServer({ mesh, runtime, settings: settings(more), logger })
+  const server = await startDnsServer({ mesh, runtime, settings: settings(more) })
   cleanups.push(() => server.close())
   return server
 }

@@ -2,7 +2,6 @@
 import { isAtollError } from '../model/errors.ts'
 import type { Mesh } from '../resolver/mesh.ts'
 import type {
-  Logger,
   RunningTcpServer,
   Runtime,
   SocketAddress,
@@ -20,7 +19,6 @@ export interface DnsServerOptions {
   readonly mesh: Pick<Mesh, 'datacenter' | 'prepare'>
   readonly runtime: Pick<Runtime, 'clock' | 'random' | 'openUdp' | 'serveTcp' | 'connectTcp'>
   readonly settings: DnsSettings
-  readonly logger: Logger
 }
 
 export interface RunningDnsServer {
