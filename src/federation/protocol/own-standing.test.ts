@@ -37,6 +37,25 @@ describe('a head of the own datacenter', () => {
   })
 })
 
+describe('what is heard while something else is being dealt with', () => {
+  it('is acted upon at once when no lag explains it', () => {
+    const standing = make()
+    standing.heard(said(60), 'fellow', own, 0)
+    expect(standing.heard(said(3, 4), 'other', own, 10)).toEqual([{ type: 'raise', generation: 4 }])
+  })
+  it('is looked at afterwards: nobody may tell it again', () => {
+    const standing = make()
+    standing.heard(said(60), 'self', own, 0)
+    expect(standing.heard(said(3, 4), 'other', own, 10)).toEqual([])
+    expect(standing.heard(said(70), 'other', own, 11)).toEqual([])
+    standing.raised()
+    expect(standing.wakeAtMs()).toBe(0)
+    expect(standing.tick({ epoch: epoch(1), revision: 50 }, 20)).toEqual([{ type: 'raise', generation: 4 }])
+    standing.raised()
+    expect(standing.wakeAtMs()).toBe(Number.POSITIVE_INFINITY)
+  })
+})
+
 describe('raising', () => {
   it('is tried again when it fails, ever later; what is heard meanwhile waits', () => {
     const standing = make()

@@ -48,21 +48,26 @@ export class OwnStanding {
   readonly #options: OwnStandingOptions
   #phase: Phase = CALM
   #raises = 0
+  /** Heard while another one was being dealt with. */
+  #next: { readonly head: Head; readonly signer: string } | undefined
 
   constructor(options: OwnStandingOptions) {
     this.#options = options
   }
 
-  /** A head of this DC, signed by `signer`. While one is being dealt with, others are not looked at: they come again. */
+  /** A head of this DC, signed by `signer`. */
   heard(head: Head, signer: string, own: OwnStore, nowMs: number): StandingEffect[] {
-    if (this.#phase.name !== 'calm') return []
     const standing = this.#judge(head, signer, own)
     if (standing === 'behind') return []
-    if (standing === 'rolled-back' && signer !== this.#options.selfPeerId) {
-      this.#phase = { name: 'weighing', head, signer, untilMs: nowMs + GRACE_MS }
+    const mayBeLag = standing === 'rolled-back' && signer !== this.#options.selfPeerId
+    if (this.#phase.name === 'raising' || (this.#phase.name === 'weighing' && mayBeLag)) {
+      // It may never be told again: a peer tells what it knows once, when it connects.
+      if (!this.#next || compareEpoch(head.epoch, this.#next.head.epoch) !== 'older') this.#next = { head, signer }
       return []
     }
-    return this.#act(head, standing)
+    if (!mayBeLag) return this.#act(head, standing)
+    this.#phase = { name: 'weighing', head, signer, untilMs: nowMs + GRACE_MS }
+    return []
   }
 
   #judge(head: Head, signer: string, own: OwnStore): Standing {
@@ -92,12 +97,18 @@ export class OwnStanding {
   /** When `tick` is next due; Infinity for never. */
   wakeAtMs(): number {
     if (this.#phase.name === 'weighing') return this.#phase.untilMs
-    return this.#phase.name === 'raising' ? this.#phase.againMs : Number.POSITIVE_INFINITY
+    if (this.#phase.name === 'raising') return this.#phase.againMs
+    return this.#next ? 0 : Number.POSITIVE_INFINITY
   }
 
   tick(own: OwnStore, nowMs: number): StandingEffect[] {
+    if (nowMs < this.wakeAtMs()) return []
     const phase = this.#phase
-    if (nowMs < this.wakeAtMs() || phase.name === 'calm') return []
+    if (phase.name === 'calm') {
+      const { head, signer } = this.#next!
+      this.#next = undefined
+      return this.heard(head, signer, own, nowMs)
+    }
     if (phase.name === 'raising') {
       this.#phase = raising(phase.generation, phase.retryMs)
       return [{ type: 'raise', generation: phase.generation }]
