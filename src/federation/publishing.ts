@@ -107,7 +107,9 @@ export class Publishing {
     this.#publisher.load(epoch, revision, lastExported, content)
     this.#subscription = this.#source.subscribe(revision, {
       onRevisions: (batch) => {
-        if (life === this.#life) this.#send(this.#publisher.receive(batch, this.#clock.nowMs()))
+        if (life !== this.#life) return
+        if (this.#isOvertaken()) this.load()
+        else this.#send(this.#publisher.receive(batch, this.#clock.nowMs()))
       },
       onCompacted: () => {
         if (life === this.#life) this.load()
@@ -154,10 +156,14 @@ export class Publishing {
 
   #tick(): void {
     if (this.#closed || this.#suspended) return
-    // Another server on the same store raised its generation.
-    const { epoch } = this.#publisher
-    if (epoch && compareEpoch(this.#source.epoch, epoch) !== 'same') this.load()
+    if (this.#isOvertaken()) this.load()
     else this.#send(this.#publisher.tick(this.#clock.nowMs(), this.#source.revision()))
+  }
+
+  /** Another server on the same store raised its generation: what is loaded is of the epoch before. */
+  #isOvertaken(): boolean {
+    const { epoch } = this.#publisher
+    return epoch !== undefined && compareEpoch(this.#source.epoch, epoch) !== 'same'
   }
 
   #send(effects: readonly PublisherEffect[]): void {
