@@ -21,6 +21,10 @@ const CLIENT_PERIOD_MS = 3000
 /** A DC that no server speaks of for so long is gone. */
 const UNTOLD_MS = 15_000
 
+/** Between two greetings of one peer on one connection. */
+const AGAIN_MS = 5000
+const MAX_GREETED = 1024
+
 export interface GreetingOptions {
   readonly clock: Clock
   readonly logger: Logger
@@ -45,6 +49,8 @@ export class Greeting {
   readonly #greeters = new Map<string, TokenBucket>()
   #closed = new AbortController()
   #greeted = 0
+  /** When peers were last greeted once more. */
+  readonly #greetedMs = new Map<string, number>()
 
   constructor(options: GreetingOptions) {
     this.#options = options
@@ -70,6 +76,16 @@ export class Greeting {
         this.#pending.delete(key)
         this.#tellGreeted()
       })
+  }
+
+  /** A peer that should hear what is known of it; not more often than every few seconds. */
+  greetAgain(peerId: string): void {
+    const peer = this.#options.host.peer(peerId)
+    const nowMs = this.#options.clock.nowMs()
+    if (!peer || nowMs - (this.#greetedMs.get(peerId) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS) return
+    if (this.#greetedMs.size >= MAX_GREETED) this.#greetedMs.clear()
+    this.#greetedMs.set(peerId, nowMs)
+    this.greet(peer)
   }
 
   async #greet(peer: Peer, key: string): Promise<void> {
@@ -128,11 +144,11 @@ export class Greeting {
     const own = this.#options.ownPosition()
     if (own) positions.unshift(own)
     const records = to.role === 'client' ? this.#recordsFor(to) : directory.records()
-    const ownRecord = this.#options.ownRecord()
+    const first = [this.#options.ownRecord(), directory.farewell(to.datacenter, to.peerId)]
     const proof = intake.replica(to.datacenter)?.top?.envelope
     return encodeHello({
       positions,
-      records: ownRecord ? [ownRecord, ...records] : records,
+      records: [...first.filter((record) => record !== undefined), ...records],
       proof: proof && proof.length <= MAX_GOSSIP_BYTES ? proof : null,
     })
   }

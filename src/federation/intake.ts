@@ -47,6 +47,8 @@ export interface IntakeOptions {
   readonly onMaybeChanged: () => void
   /** A signed head of this node's own DC. */
   readonly onOwnHead: (head: Head, signer: string) => void
+  /** A peer that speaks as one of a former life: it should hear what is known of it. */
+  readonly onOutdated: (peerId: string) => void
   /** A message that this very node signed, in this life or a former one. */
   readonly onOwnEcho: (stamp: Stamp) => void
   /** A gateway said just now that it suspects this node's own DC to be gone. */
@@ -179,6 +181,9 @@ export class Intake {
         break
       case 'feed':
         this.#feed(effect.message, effect.bytes, effect.fresh)
+        break
+      case 'outdated':
+        this.#options.onOutdated(effect.peerId)
         break
       case 'suspected':
         onSuspected()

@@ -145,6 +145,7 @@ class OpenFederation implements Federation {
       onForgotten: (name) => this.#files?.forget(name),
       onMaybeChanged: () => this.#changes.soon(),
       onOwnHead: (head, signer) => this.#ownPosition?.heard(head, signer),
+      onOutdated: (peerId) => this.#greeting.greetAgain(peerId),
       onOwnEcho: (stamp) => this.#goAbove(this.problems.echo(stamp, this.#publisher.stamp)),
       report,
       onSuspected: () => this.#publishing?.hasten(),

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Logger } from '../runtime/ports.ts'
+import type { Clock, Logger } from '../runtime/ports.ts'
 import { holds } from './testing/compare.ts'
 import { MemoryMesh, type MemoryNode } from './testing/memory-mesh.ts'
 import { MemorySource } from './testing/memory-source.ts'
@@ -258,5 +258,26 @@ describe('several gateways of one datacenter', () => {
     source.write({ a: 'after' })
     await mesh.until(() => holds(us, third), 3000)
     expect(remote(us, 'eu-1').counters).toMatchObject({ repairs: 0, rejected: 0 })
+  })
+})
+
+describe('a gateway that left and comes back', () => {
+  it('is heard, also when its clock was set back in between', async () => {
+    mesh = new MemoryMesh(15)
+    const [eu, us] = await two()
+    await mesh.settle(eu.federation.leave())
+    await mesh.until(() => us.federation.remote('eu-1') === undefined)
+    const { clock } = mesh
+    const setBack: Clock = {
+      nowMs: () => clock.nowMs(),
+      wallMs: () => clock.wallMs() - 3_600_000,
+      after: (delayMs, fn) => clock.after(delayMs, fn),
+      every: (periodMs, fn) => clock.every(periodMs, fn),
+      sleep: (delayMs, signal) => clock.sleep(delayMs, signal),
+      deadline: (delayMs, parent) => clock.deadline(delayMs, parent),
+    }
+    const again = await mesh.start('eu-1', { source: eu.source, join: [us], clock: setBack })
+    again.source.write({ after: '1' })
+    await mesh.until(() => us.federation.remote('eu-1')?.state === 'live' && holds(us, again), 5000)
   })
 })

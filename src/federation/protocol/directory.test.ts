@@ -373,3 +373,27 @@ describe('heartbeats', () => {
     expect(understood(61_000)).toBe(true)
   })
 })
+
+describe('a new life of a gateway', () => {
+  it('counts from its first record on, which can be shown to it when it goes back behind it', () => {
+    const { directory } = new Harness()
+    directory.hear(opened('beacon', { boot: 5 }), 'gossip', 0)
+    expect(directory.hear(opened('delta', { boot: 9 }), 'gossip', 1)).toMatchObject({ fresh: false })
+    expect(directory.gateway('eu-1', 'p1')?.stamp.boot).toBe(5)
+    const first = opened('beacon', { boot: 9, sequence: 2 })
+    expect(directory.hear(first, 'gossip', 2)).toMatchObject({ fresh: true })
+    expect(directory.gateway('eu-1', 'p1')).toMatchObject({ stamp: { boot: 9 }, record: first.bytes })
+  })
+})
+
+describe('the farewell of a gateway', () => {
+  it('is kept, to be told when it is back with a lower boot: until it knows, nobody listens', () => {
+    const { directory } = new Harness()
+    const leave = opened('leave', { boot: 9, sequence: 3 })
+    directory.hear(opened('beacon', { boot: 9 }), 'gossip', 0)
+    directory.hear(leave, 'gossip', 1)
+    expect(directory.hear(opened('beacon', { boot: 5 }), 'direct', 2)).toEqual({ type: 'ignored' })
+    expect(directory.farewell('eu-1', 'p1')).toBe(leave.bytes)
+    expect(directory.farewell('eu-1', 'p2')).toBeUndefined()
+  })
+})

@@ -88,8 +88,8 @@ export class Directory {
   readonly #options: Required<DirectoryOptions>
   readonly #awareness: Awareness
   readonly #datacenters = new Map<string, Known>()
-  /** Boots that left, by `datacenter peerId`. */
-  readonly #left = new Map<string, { boot: number; atMs: number }>()
+  /** Boots that left, and how they said so, by `datacenter peerId`. */
+  readonly #left = new Map<string, { boot: number; atMs: number; bytes: Uint8Array }>()
   readonly #chains = new Chains()
 
   constructor(options: DirectoryOptions = {}) {
@@ -118,6 +118,23 @@ export class Directory {
   /** Signed records of all gateways. */
   records(): Uint8Array[] {
     return [...this.#datacenters.values()].flatMap((known) => [...known.gateways.values()].map(({ record }) => record))
+  }
+
+  /**
+   * How a gateway took its leave. It is to be told when it is back: with a clock that was set back it would begin with a lower
+   * boot, and nobody would listen.
+   */
+  farewell(datacenter: string, peerId: string): Uint8Array | undefined {
+    return this.#left.get(idOf({ datacenter, peerId }))?.bytes
+  }
+
+  /** Whether a message is of an earlier life of its gateway than was heard of, or left. */
+  isOutdated({ message, identity }: Opened): boolean {
+    if (message.type === 'unknown' || message.type === 'place') return false
+    const { boot } = 'head' in message ? message.head : message
+    const known = this.#datacenters.get(identity.datacenter)?.gateways.get(identity.peerId)
+    if (known) return boot < known.stamp.boot
+    return this.#left.size > 0 && boot < (this.#left.get(idOf(identity))?.boot ?? 0)
   }
 
   /** Whether something new was heard of the DC lately, as the last tick judged it. */
@@ -149,9 +166,9 @@ export class Directory {
     const known = this.#datacenters.get(message.datacenter)
     if (known && known.datacenterId !== message.datacenterId) return { type: 'conflict' }
     const stamp = 'head' in message ? message.head : message
-    const left = this.#left.get(idOf(identity))
+    const left = this.#left.size === 0 ? undefined : this.#left.get(idOf(identity))
     if (left && stamp.boot <= left.boot) return { type: 'ignored' }
-    if (message.type === 'leave') return this.#leave(known, identity, stamp, nowMs)
+    if (message.type === 'leave') return this.#leave(known, identity, stamp, bytes, nowMs)
     const addresses = 'addresses' in message ? message.addresses : undefined
     const heard = this.#note(known, identity, stamp, addresses, bytes, 'head' in message, via, nowMs)
     const gateway = this.#datacenters.get(message.datacenter)?.gateways.get(identity.peerId)
@@ -203,7 +220,9 @@ export class Directory {
       if (!addresses) return { type: 'ignored' }
       return this.#add(known, identity, stamp, addresses, bytes, hasHead, via, nowMs)
     }
-    const newer = isNewer(stamp, gateway.stamp)
+    // A life counts from its first record on: who goes back behind it later can then be shown that record.
+    const unproven = !addresses && stamp.boot > gateway.recordStamp.boot
+    const newer = !unproven && isNewer(stamp, gateway.stamp)
     const twin = via !== 'hearsay' && gateway.former?.heard(stamp, nowMs) === true
     if (newer && stamp.boot !== gateway.stamp.boot && gateway.heardMs !== undefined)
       gateway.former = new FormerLife(gateway.stamp, nowMs)
@@ -273,11 +292,11 @@ export class Directory {
     return true
   }
 
-  #leave(known: Known | undefined, identity: PeerIdentity, stamp: Stamp, nowMs: number): Heard {
+  #leave(known: Known | undefined, identity: PeerIdentity, stamp: Stamp, bytes: Uint8Array, nowMs: number): Heard {
     const gateway = known?.gateways.get(identity.peerId)
     // The leaving of a former life says nothing of this one.
     if (gateway && stamp.boot < gateway.stamp.boot) return { type: 'ignored' }
-    this.#left.set(idOf(identity), { boot: stamp.boot, atMs: nowMs })
+    this.#left.set(idOf(identity), { boot: stamp.boot, atMs: nowMs, bytes })
     if (this.#left.size > MAX_LEFT) this.#left.delete(this.#left.keys().next().value!)
     this.#chains.end(idOf(identity))
     const gone = known?.gateways.delete(identity.peerId) ?? false

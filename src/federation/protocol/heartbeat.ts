@@ -109,6 +109,7 @@ interface Followed {
   position: ChainPosition
   readonly gateway: string
   readonly stamp: Stamp
+  readonly anchor: Uint8Array
   readonly beacon: Opened
   readonly sinceMs: number
 }
@@ -138,11 +139,11 @@ export class Chains {
   beacon(gateway: string, beacon: Opened, stamp: Stamp, anchor: Uint8Array, nowMs: number): void {
     const before = this.#byGateway.get(gateway)
     if (!isNewer(stamp, before?.stamp)) return
-    const ref = heartbeatRef(beacon.identity.peerId, stamp.boot, anchor)
-    const goesOn = before?.position.ref === ref ? before : undefined
+    const goesOn = before?.stamp.boot === stamp.boot && Buffer.compare(before.anchor, anchor) === 0 ? before : undefined
+    const ref = goesOn?.position.ref ?? heartbeatRef(beacon.identity.peerId, stamp.boot, anchor)
     this.end(gateway)
     const { position, sinceMs } = goesOn ?? { position: { ref, index: 0, link: anchor }, sinceMs: nowMs }
-    const followed = { position, gateway, stamp, beacon, sinceMs }
+    const followed = { position, gateway, stamp, anchor, beacon, sinceMs }
     this.#byGateway.set(gateway, followed)
     this.#byRef.set(ref, followed)
   }

@@ -56,6 +56,22 @@ describe('a message', () => {
   })
 })
 
+describe('a gateway whose clock was set back', () => {
+  const reborn = (boot: number): Message => beacon({ ...of('eu-1', 3), boot })
+  it('is known by the lower boot, and has to be told of the higher one', () => {
+    const at = new Harness()
+    at.receive(reborn(9))
+    expect(at.receive(reborn(5)).effects).toContain('outdated')
+    expect(at.receive(reborn(10)).effects).not.toContain('outdated')
+  })
+  it('also after it left', () => {
+    const at = new Harness()
+    at.receive(reborn(9))
+    at.receive({ type: 'leave', datacenter: 'eu-1', datacenterId: 'id-eu-1', boot: 9, sequence: 8 })
+    expect(at.receive(reborn(5)).effects).toEqual(['outdated'])
+  })
+})
+
 describe('the own name', () => {
   it('belongs to the own datacenter, also before anybody of it spoke', () => {
     const at = new Harness()

@@ -26,6 +26,8 @@ export type ReceptionEffect =
       readonly bytes: Uint8Array
       readonly fresh: boolean
     }
+  /** A gateway speaks as one of a former life than is known of it: if that is what it is now, it has to be told. */
+  | { readonly type: 'outdated'; readonly peerId: string }
   /** A gateway said just now that it suspects this node's own DC to be gone. */
   | { readonly type: 'suspected' }
 
@@ -69,6 +71,8 @@ export class Reception {
     }
     const heard = this.#directory.hear(opened, directPeer === identity.peerId ? 'direct' : via, nowMs)
     const { fresh, latest } = this.#note(heard, message.datacenter, effects)
+    if (via !== 'hearsay' && this.#directory.isOutdated(opened))
+      effects.push({ type: 'outdated', peerId: identity.peerId })
     if ('head' in message && !own && this.#directory.datacenterId(message.datacenter) === message.datacenterId)
       effects.push({ type: 'feed', message, bytes: opened.bytes, fresh })
     if (fresh && message.type === 'beacon' && message.suspects.includes(this.#self.datacenter))
