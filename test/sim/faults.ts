@@ -1,7 +1,7 @@
 /** What goes wrong, when, and for how long. */
 import type { FaultKind } from './coverage.ts'
 import { copyOfDisk } from './disk.ts'
-import type { SimNode } from './node.ts'
+import { IMPOSTER, type SimNode } from './node.ts'
 import { SimStore } from './store.ts'
 import type { SimDatacenter, World } from './world.ts'
 
@@ -36,6 +36,7 @@ const WEIGHTS: Readonly<Record<Drawn, number>> = {
   leave: 2,
   compact: 4,
   'stream-break': 6,
+  'empty-read': 2,
   'generation-raise': 1,
   'large-write': 0.5,
   flood: 1,
@@ -106,13 +107,22 @@ export class Faults {
     this.#nextFaultMs = Number.POSITIVE_INFINITY
     this.#due = []
     world.network.healAll()
+    for (const datacenter of world.datacenters) if (!datacenter.canRaise) this.#recover(datacenter)
     for (const node of world.nodes) {
       node.stalledUntilMs = 0
+      node.readsNothing = false
       node.turnMs = world.turnMs
       if (node.life) world.network.setQuiet(node.index, undefined)
       else this.at(world.nowMs + 2000 * world.random.float(), () => node.start(world.nowMs))
     }
     if (world.trace.verbose) world.trace.say('no more faults')
+  }
+
+  /** What an operator does with a store that was restored: raises its generation, and starts its servers. */
+  #recover(datacenter: SimDatacenter): void {
+    datacenter.canRaise = true
+    datacenter.raise(datacenter.store.epoch.generation + 10)
+    for (const node of datacenter.nodes) if (node.life) this.#kill(node)
   }
 
   #for(minMs: number, maxMs: number, undo: () => void): void {
@@ -172,10 +182,16 @@ export class Faults {
     leave: (_a, _b, node) => this.#leave(this.#world.random.float() < 0.5 ? [node] : node.datacenter.nodes),
     compact: (a) => a.store.compact(),
     'stream-break': (_a, _b, node) => this.#breakStreams(node),
+    'empty-read': (_a, _b, node) => {
+      node.readsNothing = true
+      this.#for(500, 5000, () => {
+        node.readsNothing = false
+      })
+    },
     'generation-raise': (a) => a.raise(a.store.epoch.generation + 1),
     'large-write': (a) => void a.write(new Map([['e/large', this.#world.random.bytes(LARGE_BYTES)]])),
     flood: (a) => {
-      for (let i = 0; i < 40; i++) a.write(new Map([[`e/f/${i % 12}`, this.#world.random.bytes(6)]]))
+      for (let i = 0; i < 40; i++) a.write(new Map([[`e/f/${i % 3}`, this.#world.random.bytes(6)]]))
     },
     imposter: (a) => this.#imposter(a),
   }
@@ -305,7 +321,7 @@ export class Faults {
     const { wire, nodes, random, nowMs } = this.#world
     const { name, store } = datacenter
     const datacenterId = 'id-imposter'
-    const identity = { ...datacenter.nodes[0]!.identity, datacenterId, peerId: 'peer-imposter', node: 'imposter' }
+    const identity = { ...datacenter.nodes[0]!.identity, datacenterId, peerId: 'peer-imposter', node: IMPOSTER }
     const head = {
       datacenter: name,
       datacenterId,
@@ -326,7 +342,6 @@ export class Faults {
     })
     // Where it comes first the name is its own: that is no fault of anybody's here.
     for (const node of nodes)
-      if (node.life?.directory.datacenterId(name) && random.float() < 0.5)
-        node.arrives({ kind: 'gossip', opened, relayTo: undefined, atMs: nowMs + 50 })
+      if (random.float() < 0.5) node.arrives({ kind: 'gossip', opened, relayTo: undefined, atMs: nowMs + 50 })
   }
 }

@@ -11,6 +11,8 @@ export interface SimHello {
 
 /** A greeting without an answer is tried again after so long. */
 const RETRY_MS = 3500
+/** Between two greetings of one peer on one connection. */
+const AGAIN_MS = 5000
 const CROWD_MS = 2500
 /** Of records that are older than what is known, one of so many is heard all the same. */
 const STALE_SAMPLE = 8
@@ -22,7 +24,9 @@ export class Meeting {
   /** Whose first answer is awaited, and since when. */
   readonly #pending = new Map<SimNode, number>()
   #greeted = 0
+  readonly #greetedMs = new Map<SimNode, number>()
   #record: Opened | undefined
+  #records: { readonly atMs: number; readonly list: readonly Opened[] } | undefined
 
   constructor(life: Life) {
     const { node } = life
@@ -99,6 +103,14 @@ export class Meeting {
     this.#pending.delete(peer)
   }
 
+  greetAgain(peer: SimNode | undefined, nowMs: number): void {
+    const { node } = this.#life
+    if (!peer || !node.world.network.isConnected(node.index, peer.index)) return
+    if (nowMs - (this.#greetedMs.get(peer) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS) return
+    this.#greetedMs.set(peer, nowMs)
+    this.#greet(peer, nowMs)
+  }
+
   #greet(peer: SimNode, nowMs: number): void {
     this.#pending.set(peer, nowMs)
     this.#send(peer, false, nowMs)
@@ -109,12 +121,21 @@ export class Meeting {
     const { network, wire } = node.world
     if (network.isBlocked(node.index, peer.index) || !network.isConnected(node.index, peer.index)) return
     this.#record ??= wire.seal(node.identity, publishing.publisher.gateway())
-    const records = [this.#record]
-    if (!this.#isCrowd) for (const bytes of directory.records()) records.push(wire.open(bytes))
+    const records = [this.#record, ...(this.#isCrowd ? [] : this.#known(nowMs))]
+    const farewell = directory.farewell(peer.datacenter.name, peer.identity.peerId)
+    if (farewell) records.push(wire.open(farewell))
     const proof = followers[peer.datacenter.index]?.replica.top?.envelope
     const hello: SimHello = { records, proof: proof && wire.open(proof) }
     const atMs = nowMs + network.latencyMs(node.index, peer.index, true)
     peer.arrives({ kind: 'hello', from: node, hello, answer, atMs })
+  }
+
+  /** Records of all gateways; one list for all greetings of one turn. */
+  #known(nowMs: number): readonly Opened[] {
+    const { directory, node } = this.#life
+    if (this.#records?.atMs !== nowMs)
+      this.#records = { atMs: nowMs, list: directory.records().map((bytes) => node.world.wire.open(bytes)) }
+    return this.#records.list
   }
 
   /**

@@ -46,6 +46,9 @@ export interface SimDisk {
   readonly peers: Set<SimNode>
 }
 
+/** Node name of a second DC under a name that is taken. */
+export const IMPOSTER = 'imposter'
+
 const TICK_MS = 200
 const SWEEP_MS = 1000
 const PUBLISH_AFTER_MS = 1000
@@ -63,6 +66,8 @@ export class SimNode {
   /** Least time between two turns: how busy the node's event loop is. */
   turnMs: number
   life: Life | undefined
+  /** Its reads fail without a word: what it serves is empty, under heads that say otherwise. */
+  readsNothing = false
   /** Until then the process is stopped. */
   stalledUntilMs = 0
   #inbox: Arrival[] = []
@@ -215,7 +220,7 @@ export class Life {
     this.node = node
     this.directory = new Directory({ tickMs: TICK_MS, own: identity.datacenter, self: identity.peerId })
     this.reception = new Reception(identity, this.directory)
-    this.standing = new OwnStanding({ selfPeerId: identity.peerId, canRaise: true })
+    this.standing = new OwnStanding({ selfPeerId: identity.peerId, canRaise: node.datacenter.canRaise })
     // As src/federation/open.ts makes it of the wall clock.
     this.#boot = Math.floor(nowMs + node.wallOffsetMs) * 1024 + Math.floor(world.random.float() * 1024)
     this.publishing = new SimPublishing(node, this.#boot)
@@ -230,6 +235,7 @@ export class Life {
   handle(arrival: Arrival, nowMs: number): void {
     switch (arrival.kind) {
       case 'gossip':
+        if (this.#isFirst(arrival.opened)) break
         this.hear(arrival.opened, 'gossip', undefined, arrival.relayTo, nowMs)
         break
       case 'heartbeat':
@@ -262,6 +268,11 @@ export class Life {
       case 'called':
         this.#called(arrival.peer, arrival.ok, nowMs)
     }
+  }
+
+  /** Where an imposter comes first the name is its own: that is for people to sort out. */
+  #isFirst({ message, identity }: Opened): boolean {
+    return identity.node === IMPOSTER && this.directory.datacenterId(message.datacenter) === undefined
   }
 
   turn(nowMs: number): void {
@@ -299,7 +310,7 @@ export class Life {
     this.isSpeaking = speaking
     this.publishing.publisher.setSpeaking(speaking)
     this.#tellSuspects(nowMs)
-    this.publishing.publisher.setHeartbeats(directory.heartbeatsUnderstood(nowMs))
+    if (node.world.withHeartbeats) this.publishing.publisher.setHeartbeats(directory.heartbeatsUnderstood(nowMs))
     for (const follower of this.followers) if (follower) this.#watchState(follower, nowMs)
   }
 
@@ -398,6 +409,10 @@ export class Life {
         this.followers[node.world.indexOf(message.datacenter)]?.hear(message, bytes, fresh, nowMs)
         break
       }
+      case 'outdated':
+        node.hit('reception: outdated life')
+        this.meeting.greetAgain(node.world.peerOf(effect.peerId), nowMs)
+        break
       case 'suspected':
         node.hit('reception: suspected itself')
         this.publishing.hasten(nowMs)

@@ -59,7 +59,7 @@ export class SimPublishing {
     this.#snapshot = undefined
     this.epoch = this.#store.epoch
     const { revision, entries } = this.#store
-    this.#loading = { atMs: nowMs + 1 + 40 * random.float(), revision, entries: [...entries.values()] }
+    this.#loading = { atMs: nowMs + 1 + 400 * random.float() ** 3, revision, entries: [...entries.values()] }
   }
 
   #loaded(nowMs: number): void {

@@ -11,7 +11,7 @@ export interface SeedsOptions {
   readonly gateways?: number
   readonly coverage: Coverage
   readonly print?: (line: string) => void
-  readonly onSeed?: (seed: number) => void
+  readonly onSeed?: (seed: number, failures: number) => void
   /** Ends early at so many failures. Default: none. */
   readonly maxFailures?: number
 }
@@ -54,7 +54,7 @@ export function runSeeds(options: SeedsOptions): SeedsReport {
       failures.push({ seed, atMs: Math.round(world.nowMs), message })
     }
     done++
-    options.onSeed?.(seed)
+    options.onSeed?.(seed, failures.length)
   }
   return { seeds: done, ...sum, failures, hash: hashOfHashes(hashes) }
 }

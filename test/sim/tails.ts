@@ -120,7 +120,7 @@ export class Session {
           return this.#content(ask, answer.notBefore, nowMs)
         }
         this.#node.hit('answer: changes')
-        return framesOf(ask, 'changes', found.changes, found.opened.bytes, { from: ask.since })
+        return this.#framesOf(ask, 'changes', found.changes, found.opened.bytes, { from: ask.since })
       }
       case 'buckets':
         return this.#content(ask, answer.notBefore, nowMs, true)
@@ -138,10 +138,12 @@ export class Session {
     const buckets = repairs ? bucketsToSend(ask, bucketHashes) : undefined
     if (buckets) {
       this.#node.hit('answer: buckets')
-      return framesOf(ask, 'buckets', within(entries, buckets), opened.bytes, { bitmap: bucketsToBitmap(buckets) })
+      return this.#framesOf(ask, 'buckets', within(entries, buckets), opened.bytes, {
+        bitmap: bucketsToBitmap(buckets),
+      })
     }
     this.#node.hit(resumed ? 'answer: snapshot resumed' : 'answer: snapshot')
-    return framesOf(ask, 'snapshot', entries, opened.bytes, { id, firstFrame: resumed ? ask.resumeFrame : 0 })
+    return this.#framesOf(ask, 'snapshot', entries, opened.bytes, { id, firstFrame: resumed ? ask.resumeFrame : 0 })
   }
 
   #answerReplica(ask: AskFrame): RealFrame[] {
@@ -153,33 +155,36 @@ export class Session {
     const buckets = answer.type === 'buckets' ? bucketsToSend(ask, content.bucketHashes()) : undefined
     if (!buckets) {
       this.#node.hit('answer: third party snapshot')
-      return framesOf(ask, 'snapshot', content.entries(), envelope, {})
+      return this.#framesOf(ask, 'snapshot', content.entries(), envelope, {})
     }
     this.#node.hit('answer: third party buckets')
-    return framesOf(ask, 'buckets', within(content.entries(), buckets), envelope, { bitmap: bucketsToBitmap(buckets) })
+    return this.#framesOf(ask, 'buckets', within(content.entries(), buckets), envelope, {
+      bitmap: bucketsToBitmap(buckets),
+    })
   }
 
   #refuse({ attempt }: AskFrame, reason: string, name: 'answer: refuse' | 'answer: third party refuse'): RealFrame[] {
     this.#node.hit(name)
     return [{ type: 'refuse', attempt, reason }]
   }
+
+  #framesOf(
+    { attempt }: AskFrame,
+    kind: TransferKind,
+    changes: readonly ExportedChange[],
+    envelope: Uint8Array,
+    details: { id?: string; firstFrame?: number; from?: number; bitmap?: Uint8Array },
+  ): RealFrame[] {
+    const { id = '', firstFrame = 0, from = 0, bitmap = null } = details
+    const chunks = this.#node.readsNothing ? [] : [...chunksOf(changes, CHUNK_BYTES)]
+    const frames = chunks.map((some, index): RealFrame => ({ type: 'chunk', attempt, index, changes: some }))
+    return [
+      { type: 'begin', attempt, kind, id, firstFrame: Math.min(firstFrame, chunks.length), from, bitmap },
+      ...frames.slice(firstFrame),
+      { type: 'end', attempt, frames: chunks.length, envelope },
+    ]
+  }
 }
 
 const within = (entries: readonly ExportedEntry[], buckets: ReadonlySet<number>): readonly ExportedEntry[] =>
   entries.filter(({ key }) => buckets.has(bucketOf(key)))
-
-function framesOf(
-  { attempt }: AskFrame,
-  kind: TransferKind,
-  changes: readonly ExportedChange[],
-  envelope: Uint8Array,
-  details: { id?: string; firstFrame?: number; from?: number; bitmap?: Uint8Array },
-): RealFrame[] {
-  const { id = '', firstFrame = 0, from = 0, bitmap = null } = details
-  const chunks = [...chunksOf(changes, CHUNK_BYTES)]
-  return [
-    { type: 'begin', attempt, kind, id, firstFrame, from, bitmap },
-    ...chunks.map((some, index): RealFrame => ({ type: 'chunk', attempt, index, changes: some })).slice(firstFrame),
-    { type: 'end', attempt, frames: chunks.length, envelope },
-  ]
-}

@@ -14,7 +14,7 @@ import type { Coverage } from './coverage.ts'
 import { Violation } from './invariants.ts'
 
 /** One of so many messages is really encoded. */
-const SAMPLE = 24
+const SAMPLE = 100
 
 export type RealFrame = Exclude<TailFrame, { type: 'unknown' }>
 

@@ -3,6 +3,7 @@
  * (it takes all that has arrived, and does what is due), or one thing that the world does: a fault, the end of one, a
  * write, a call. The same seed gives the same run, on every runtime.
  */
+import { bucketOf } from '../../src/federation/protocol/digest.ts'
 import type { Opened } from '../../src/federation/protocol/head.ts'
 import type { Heartbeat } from '../../src/federation/protocol/heartbeat.ts'
 import type { ReplicaOptions } from '../../src/federation/protocol/replica.ts'
@@ -13,7 +14,7 @@ import type { Coverage } from './coverage.ts'
 import { Faults } from './faults.ts'
 import { Digests, Violation } from './invariants.ts'
 import { Network } from './network.ts'
-import { SimNode } from './node.ts'
+import { type Arrival, SimNode } from './node.ts'
 import { type Backup, type Revision, SimStore, Truth } from './store.ts'
 import type { Stream } from './tails.ts'
 import { Trace } from './trace.ts'
@@ -44,10 +45,14 @@ export interface Outcome {
 }
 
 /** Part of the steps with faults; the others are there to get over them. */
-const FAULTY_SHARE = 0.7
+const FAULTY_SHARE = 0.55
 /** Once faults ended everything is in order within this. */
 const SETTLE_MS = 60_000
 const NEVER = Number.POSITIVE_INFINITY
+/** What is written: in buckets of a few groups, as every group that is touched costs a hash and a kilobyte in each replica. */
+const KEYS = Array.from({ length: 2000 }, (_, i) => `e/s/n${i % 50}/web-${i}`)
+  .filter((key) => bucketOf(key) < 96)
+  .slice(0, 16)
 
 export class SimDatacenter {
   readonly index: number
@@ -57,6 +62,8 @@ export class SimDatacenter {
   readonly nodes: SimNode[] = []
   readonly #random: SeededRandom
   store: SimStore
+  /** Its servers may raise the generation by themselves; otherwise an operator has to. */
+  canRaise = true
   /** Of an earlier moment. */
   backup: Backup | undefined
 
@@ -100,7 +107,7 @@ export class World {
   /** Of this seed: where it is not so, every beacon is said in full, as by older gateways. */
   readonly withHeartbeats: boolean
   /** Production's values, but for how long a rival stays visible: a minute would be most of a run. */
-  readonly replicaOptions: Omit<ReplicaOptions, 'datacenter'> = { quarantineMs: 6000 }
+  readonly replicaOptions: Omit<ReplicaOptions, 'datacenter'> = { quarantineMs: 4000 }
   readonly heldStreams = new Set<Stream>()
   readonly faults: Faults
   nowMs = 0
@@ -108,9 +115,12 @@ export class World {
   #events = 0
   #steps = 0
   readonly #indices = new Map<string, number>()
+  readonly #peers = new Map<string, SimNode>()
   #writeMs: number
   #callMs: number
   readonly #writeEveryMs: number
+  /** Some that call often: over all pairs no breaker would see enough. */
+  readonly #callers: readonly (readonly [from: SimNode, to: SimDatacenter])[]
 
   constructor(options: WorldOptions) {
     const { seed, coverage, datacenters = 20, gateways = 3, print } = options
@@ -120,8 +130,8 @@ export class World {
     this.trace = new Trace(print)
     this.wire = new Wire(this.random, coverage)
     this.network = new Network(datacenters, gateways, this.random)
-    this.turnMs = datacenters * gateways * (1.5 + 2.5 * this.random.float())
-    this.withHeartbeats = this.random.float() < 0.5
+    this.turnMs = datacenters * gateways * (1 + 1.5 * this.random.float())
+    this.withHeartbeats = this.random.float() < 0.3
     this.#writeEveryMs = 20 + 60 * this.random.float()
     this.datacenters = Array.from({ length: datacenters }, (_, index) => new SimDatacenter(index, this.random))
     const nodes: SimNode[] = []
@@ -130,17 +140,23 @@ export class World {
       for (let i = 0; i < gateways; i++) {
         const node = new SimNode(this, nodes.length, datacenter, 'abcdefgh'[i]!)
         nodes.push(node)
+        this.#peers.set(node.identity.peerId, node)
         datacenter.nodes.push(node)
       }
     }
     this.nodes = nodes
     this.joinTargets = [nodes[0]!, nodes[nodes.length - 1]!]
+    this.#callers = Array.from({ length: 6 }, () => [this.pick(nodes), this.pick(this.datacenters)] as const)
+    if (this.random.float() < 0.15) this.pick(this.datacenters).canRaise = false
     this.faults = new Faults(this)
     this.#writeMs = 100 * this.random.float()
     this.#callMs = 1000
     for (const node of nodes) this.faults.at(1500 * this.random.float() ** 3, () => node.start(this.nowMs))
   }
 
+  peerOf(peerId: string): SimNode | undefined {
+    return this.#peers.get(peerId)
+  }
   indexOf(datacenter: string): number {
     return this.#indices.get(datacenter)!
   }
@@ -199,8 +215,9 @@ export class World {
       this.#write()
       this.#writeMs = this.faultsOn ? this.nowMs + 2 * this.#writeEveryMs * this.random.float() : NEVER
     } else {
-      call(this, this.pick(this.nodes), this.pick(this.datacenters))
-      this.#callMs = this.faultsOn ? this.nowMs + 120 * this.random.float() : NEVER
+      const [from, to] = this.pick(this.#callers)
+      call(this, from, to)
+      this.#callMs = this.faultsOn ? this.nowMs + 80 * this.random.float() : NEVER
     }
   }
 
@@ -221,7 +238,7 @@ export class World {
     const values = new Map<string, Uint8Array | null>()
     const keys = this.random.float() < 0.25 ? 0 : 1 + Math.floor(this.random.float() ** 3 * 4)
     for (let i = 0; i < keys; i++) {
-      const key = `e/s/n${Math.floor(this.random.float() * 4)}/web-${Math.floor(this.random.float() * 4)}`
+      const key = this.pick(KEYS)
       values.set(key, this.random.float() < 0.3 ? null : this.random.bytes(4 + Math.floor(this.random.float() * 8)))
     }
     const written = datacenter.write(values)
@@ -265,10 +282,14 @@ export class World {
     const pair = network.pair(from.index, to.index)
     if (network.loss[pair]! > 0 && random.float() < network.loss[pair]!) return
     const atMs = this.nowMs + network.latencyMs(from.index, to.index, false)
-    to.arrives({ ...said, relayTo, atMs })
+    to.arrives(arrivalOf(said, relayTo, atMs))
     if (network.duplication[pair]! > 0 && random.float() < network.duplication[pair]!) {
-      const againMs = atMs + 300 * random.float()
-      to.arrives({ ...said, relayTo: undefined, atMs: againMs })
+      to.arrives(arrivalOf(said, undefined, atMs + 300 * random.float()))
     }
   }
 }
+
+const arrivalOf = (said: Said, relayTo: readonly SimNode[] | undefined, atMs: number): Arrival =>
+  said.kind === 'gossip'
+    ? { atMs, kind: 'gossip', opened: said.opened, relayTo }
+    : { atMs, kind: 'heartbeat', heartbeat: said.heartbeat, relayTo }

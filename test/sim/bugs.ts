@@ -1,0 +1,64 @@
+/**
+ * Bugs that are planted to show that the simulation finds them: one file each in `bugs/`, which says what it breaks. A bug
+ * replaces methods of the state machines, or pieces of their source.
+ */
+import { spawnSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Machines } from './machines.ts'
+
+export interface Bug {
+  readonly about: string
+  /** It must be found within so many seeds, from 1 on, of `mesh` (default: 4 DCs of 2 gateways). */
+  readonly withinSeeds: number
+  readonly mesh?: { readonly datacenters: number; readonly gateways: number }
+  /** Replaces methods of the prototypes; before anything runs. */
+  readonly patch?: (machines: Machines) => void
+  /** Pieces of `src/federation/protocol/<file>`, each of which must occur exactly once. */
+  readonly edits?: readonly { readonly file: string; readonly find: string; readonly replace: string }[]
+}
+
+export const MESH = { datacenters: 4, gateways: 2 }
+
+const here = dirname(fileURLToPath(import.meta.url))
+const root = resolve(here, '../..')
+
+export const bugNames = (): string[] =>
+  readdirSync(join(here, 'bugs'))
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => name.slice(0, -3))
+    .sort()
+
+export async function loadBug(name: string): Promise<Bug> {
+  if (!bugNames().includes(name)) throw new Error(`--bug: there is no ${name}; there are ${bugNames().join(', ')}`)
+  const { bug } = (await import(`./bugs/${name}.ts`)) as { bug: Bug }
+  return bug
+}
+
+/** Runs `test/sim/run.ts` with `args` in a copy of the sources that has the edits. Returns its exit code. */
+export function runEdited(edits: NonNullable<Bug['edits']>, args: readonly string[]): number {
+  const folder = mkdtempSync(join(tmpdir(), 'atoll-sim-'))
+  try {
+    for (const part of ['src/federation', 'src/model', 'src/runtime', 'test/sim', 'package.json'])
+      cpSync(join(root, part), join(folder, part), { recursive: true })
+    mkdirSync(join(folder, 'src/federation/protocol'), { recursive: true })
+    symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+    for (const edit of edits) apply(join(folder, 'src/federation/protocol', edit.file), edit)
+    const ran = spawnSync(process.execPath, [...process.execArgv, join(folder, 'test/sim/run.ts'), ...args], {
+      stdio: 'inherit',
+    })
+    return ran.status ?? 1
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function apply(path: string, { file, find, replace }: NonNullable<Bug['edits']>[number]): void {
+  const text = readFileSync(path, 'utf8')
+  const parts = text.split(find)
+  if (parts.length !== 2)
+    throw new Error(`bug: ${file} has "${find}" ${parts.length - 1} times; adapt the bug to the source as it is now`)
+  writeFileSync(path, parts.join(replace))
+}
