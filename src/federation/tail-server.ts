@@ -166,12 +166,21 @@ class Session {
   async #read(): Promise<void> {
     for await (const bytes of this.#stream.frames()) {
       const frame = decodeFrame(bytes)
+      await this.#payFor()
       if (frame.type !== 'ask') continue
       this.#ask = frame
       this.#datacenter = frame.datacenter
       this.#waitingSinceMs = undefined
       this.#wake?.()
     }
+  }
+
+  /** What a reader asks beyond its share is not read before its time. */
+  async #payFor(): Promise<void> {
+    const { clock } = this.#options
+    const waitMs = this.#asks.waitMs(clock.nowMs())
+    this.#asks.spend(1, clock.nowMs())
+    if (waitMs > 0) await clock.sleep(waitMs)
   }
 
   async #write(): Promise<void> {
@@ -202,12 +211,6 @@ class Session {
   }
 
   async #answer(ask: AskFrame): Promise<void> {
-    const { clock } = this.#options
-    const waitMs = this.#asks.waitMs(clock.nowMs())
-    this.#asks.spend(1, clock.nowMs())
-    if (waitMs > 0) await clock.sleep(waitMs)
-    // It may have asked for something else meanwhile, or gone.
-    if (this.#ask || this.#over) return
     try {
       if (ask.datacenter === this.#options.datacenter) await this.#answerOwn(ask)
       else await this.#answerReplica(ask)

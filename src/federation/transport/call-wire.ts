@@ -46,22 +46,25 @@ const packr = new Packr({ useRecords: false })
 
 export const VERSION_BYTE = Uint8Array.of(CALL_WIRE_VERSION)
 
+/** A copy: msgpackr hands out views of a shared buffer, and a frame that waits to be sent would keep all of it. */
+const pack = (fields: readonly unknown[]): Uint8Array => new Uint8Array(packr.pack(fields))
+
 /** Without the version byte. Throws when the payload holds what msgpack cannot say. */
 export function encodeCallFrame(frame: CallFrame): Uint8Array {
   const type = TYPES[frame.type]
   switch (frame.type) {
     case 'request':
-      return packr.pack([type, frame.id, frame.method, frame.payload, frame.deadlineMs])
+      return pack([type, frame.id, frame.method, frame.payload, frame.deadlineMs])
     case 'result':
-      return packr.pack([type, frame.id, frame.payload])
+      return pack([type, frame.id, frame.payload])
     case 'error':
-      return packr.pack([type, frame.id, frame.error.code, frame.error.message, frame.error.field ?? null])
+      return pack([type, frame.id, frame.error.code, frame.error.message, frame.error.field ?? null])
     case 'cancel':
-      return packr.pack([type, frame.id])
+      return pack([type, frame.id])
     case 'certificate':
-      return packr.pack([type, frame.certificate])
+      return pack([type, frame.certificate])
     default:
-      return packr.pack([type, frame.sequence])
+      return pack([type, frame.sequence])
   }
 }
 

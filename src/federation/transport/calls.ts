@@ -9,13 +9,19 @@ import type { HostLimits } from './limits.ts'
 
 export type CallHandler = Parameters<Host['handle']>[1]
 
+export interface ForeignCalls {
+  readonly frames: Rate
+  /** Calls that were begun just now, and are not answered; further ones are not read yet. Those that wait for long do not count. */
+  readonly maxYoung: number
+}
+
 export interface CallChannelOptions {
   readonly peer: Peer
   readonly clock: Clock
   readonly logger: Logger
   readonly limits: HostLimits
-  /** Frames that are read; undefined: as many as come. */
-  readonly frames: Rate | undefined
+  /** Bounds of what is read from a peer of another DC; undefined for one of the own. */
+  readonly foreign: ForeignCalls | undefined
   handler(method: string): CallHandler | undefined
   /** Anything arrived. */
   onHeard(): void
@@ -40,8 +46,12 @@ interface Serving {
 
 /** Pings that are not answered yet; older ones are forgotten. */
 const MAX_PINGS = 32
-/** Frames are looked at for so long before others get the event loop. */
+/** Frames are looked at, and answers encoded, for so long before others get the event loop. */
 const SLICE_MS = 4
+/** A call that takes longer waits for something. */
+const YOUNG_MS = 25
+/** When to look again whether calls may be read. */
+const FULL_MS = 1
 
 /** Calls in both directions, and pings, over one long-lived stream. */
 export class CallChannel {
@@ -55,6 +65,9 @@ export class CallChannel {
   /** Until what came is looked at; the stream is paused meanwhile. */
   #waiting: Timer | undefined
   #servingBytes = 0
+  #young = 0
+  /** Answers may be encoded until then, in this turn of the event loop. */
+  #encodeUntilMs: number | undefined
   #nextId = 1
   #nextPing = 1
   #ended = false
@@ -64,7 +77,7 @@ export class CallChannel {
     this.#options = options
     // The version byte, and room for what frames a payload.
     this.#decoder = new FrameDecoder(options.limits.maxCallBytes + 1024)
-    if (options.frames !== undefined) this.#frames = new TokenBucket(options.frames)
+    if (options.foreign !== undefined) this.#frames = new TokenBucket(options.foreign.frames)
     stream.addEventListener('message', (event) => {
       options.onHeard()
       this.#decoder.push(event.data)
@@ -175,11 +188,12 @@ export class CallChannel {
 
   /** In slices, so that others have the event loop meanwhile, and no faster than is accepted. */
   #takeFrames(): void {
-    const { clock } = this.#options
+    const { clock, foreign } = this.#options
     const untilMs = clock.nowMs() + SLICE_MS
     while (!this.#ended) {
       const nowMs = clock.nowMs()
-      const waitMs = this.#frames?.waitMs(nowMs) ?? 0
+      const isFull = foreign !== undefined && this.#young >= foreign.maxYoung
+      const waitMs = isFull ? FULL_MS : (this.#frames?.waitMs(nowMs) ?? 0)
       if (waitMs > 0 || nowMs > untilMs) {
         this.#wait(waitMs)
         return
@@ -287,15 +301,33 @@ export class CallChannel {
     )
     this.#serving.set(id, { controller, timer })
     this.#servingBytes += bytes
+    const aged = this.#countYoung()
     void this.#run(id, handler, payload, { peer, signal: controller.signal }).then(() => {
       this.#servingBytes -= bytes
+      aged()
     })
+  }
+
+  /** Returns what ends it early. */
+  #countYoung(): () => void {
+    if (this.#options.foreign === undefined) return () => {}
+    this.#young++
+    let counts = true
+    const aged = (): void => {
+      if (counts) this.#young--
+      counts = false
+      timer.cancel()
+    }
+    const timer = this.#options.clock.after(YOUNG_MS, aged)
+    return aged
   }
 
   /** Never rejects. */
   async #run(id: number, handler: CallHandler, payload: unknown, context: Parameters<CallHandler>[1]): Promise<void> {
     try {
-      this.#answer(id, await handler(payload, context))
+      const answer = await handler(payload, context)
+      await this.#mayEncode()
+      this.#answer(id, answer)
     } catch (error) {
       if (isAtollError(error)) return this.#fail(id, error)
       if (!context.signal.aborted) {
@@ -308,14 +340,29 @@ export class CallChannel {
     }
   }
 
+  /** Answers that come at once take turns with all else. */
+  #mayEncode(): Promise<void> | undefined {
+    const { clock } = this.#options
+    if (this.#encodeUntilMs === undefined) {
+      this.#encodeUntilMs = clock.nowMs() + SLICE_MS
+      void clock.sleep(0).then(() => {
+        this.#encodeUntilMs = undefined
+      })
+    }
+    if (clock.nowMs() <= this.#encodeUntilMs) return undefined
+    return clock.sleep(0).then(() => this.#mayEncode())
+  }
+
   #answer(id: number, payload: unknown): void {
     const { limits } = this.#options
+    if (this.#stream.writeBufferLength > limits.maxCallBacklogBytes) {
+      this.#fail(id, new AtollError('overloaded', 'answers to this peer wait to be sent'))
+      return
+    }
     const bytes = encodeCallFrame({ type: 'result', id, payload })
     if (bytes.byteLength > limits.maxCallBytes) {
       const message = `an answer of ${bytes.byteLength} bytes; at most ${limits.maxCallBytes} can be sent`
       this.#fail(id, new AtollError('too-large', message))
-    } else if (this.#stream.writeBufferLength > limits.maxCallBacklogBytes) {
-      this.#fail(id, new AtollError('overloaded', 'answers to this peer wait to be sent'))
     } else {
       this.#sendBytes(bytes)
     }

@@ -302,7 +302,7 @@ export class Libp2pHost implements Host {
           onRefused: (remote, reason) => logger.warn({ peerId: remote, reason }, 'a peer was refused'),
         }),
       ],
-      streamMuxers: [thriftyYamux(this.#limits.maxStreams)],
+      streamMuxers: [thriftyYamux(this.#limits, clock)],
       connectionManager: {
         maxConnections: this.#limits.maxConnections,
         inboundConnectionThreshold: 1_000_000,

@@ -18,6 +18,8 @@ export interface HostLimits {
   readonly maxServingBytes: number
   /** Frames of calls that are read from one peer of another DC; the others wait, unread. */
   readonly foreignCallFrames: Rate
+  /** Calls of one peer of another DC that are begun and not answered within 25 ms; the others wait, unread. */
+  readonly maxForeignYoung: number
   /** Own calls to one peer that wait for an answer; further ones reject with 'overloaded'. */
   readonly maxCallsOut: number
   /** Bytes that wait to be sent on one peer's call stream; beyond it calls and answers become 'overloaded', one answer above that the peer is hung up on. */
@@ -28,6 +30,8 @@ export interface HostLimits {
   readonly maxFrameBytes: number
   /** Streams that one peer may hold open; each may fill a window of memory. */
   readonly maxStreams: number
+  /** Streams that one peer may open; further ones are reset unseen. */
+  readonly newStreams: Rate
   /** Streams that one peer may hold open per protocol. */
   readonly maxStreamsPerProtocol: number
   /** One gossip message. */
@@ -76,11 +80,13 @@ export const DEFAULT_LIMITS: HostLimits = {
   maxForeignCallsIn: 1024,
   maxServingBytes: 16 << 20,
   foreignCallFrames: { perSecond: 5000, burst: 10_000 },
+  maxForeignYoung: 32,
   maxCallsOut: 4096,
   maxCallBacklogBytes: 32 << 20,
   maxForeignBacklogBytes: 4 << 20,
   maxFrameBytes: 8 << 20,
   maxStreams: 256,
+  newStreams: { perSecond: 20, burst: 300 },
   maxStreamsPerProtocol: 64,
   maxGossipBytes: 1 << 20,
   gossipMessages: { perSecond: 1000, burst: 3000 },

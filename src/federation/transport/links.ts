@@ -345,7 +345,7 @@ export class Links {
       clock,
       logger,
       limits: foreign ? foreignLimits(limits) : limits,
-      frames: foreign ? limits.foreignCallFrames : undefined,
+      foreign: foreign ? { frames: limits.foreignCallFrames, maxYoung: limits.maxForeignYoung } : undefined,
       handler,
       onHeard: () => {
         link.heardMs = clock.nowMs()

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { type FrameHeader, gather } from './muxer.ts'
+import { VirtualClock } from '../../runtime/virtual.ts'
+import { type FrameHeader, gather, limitStreams } from './muxer.ts'
 
 const UPDATE = 1
 const update = (streamID: number, length: number, flag = 0): FrameHeader => ({ type: UPDATE, flag, streamID, length })
@@ -9,8 +10,12 @@ function muxer() {
   const streams: { streamId: number }[] = [{ streamId: 1 }]
   const gathered = {
     streams,
+    opened: [] as number[],
     sendFrame(header: FrameHeader): unknown {
       return sent.push(header)
+    },
+    incomingStream(streamID: number): void {
+      gathered.opened.push(streamID)
     },
   }
   gather(gathered)
@@ -46,4 +51,17 @@ describe('window updates', () => {
     one.sendFrame(update(1, 30_000))
     expect(sent).toEqual([])
   })
+})
+
+it('streams that are opened too fast are reset, those after a pause are not', async () => {
+  const { sent, muxer: one } = muxer()
+  const clock = new VirtualClock()
+  limitStreams(one, { perSecond: 10, burst: 5 }, clock)
+  for (let id = 1; id <= 20; id++) one.incomingStream(id)
+  expect(one.opened).toEqual([1, 2, 3, 4, 5])
+  expect(sent).toHaveLength(15)
+  expect(sent[0]).toEqual({ type: UPDATE, flag: 8, streamID: 6, length: 0 })
+  await clock.advance(1000)
+  one.incomingStream(21)
+  expect(one.opened).toContain(21)
 })

@@ -1,11 +1,15 @@
 import { yamux } from '@chainsafe/libp2p-yamux'
 import type { StreamMuxerFactory } from '@libp2p/interface'
+import { type Rate, TokenBucket } from '../../model/token-bucket.ts'
+import type { Clock } from '../../runtime/ports.ts'
+import type { HostLimits } from './limits.ts'
 
 /** The default window of 16 MB is above the read buffer of 4 MB: a reader that pauses would lose its stream. */
 const MAX_WINDOW_BYTES = 1 << 20
 /** Window that is given back in one piece: an eighth of a stream's first window, so that no sender ever waits for it. */
 const GIVE_BACK_BYTES = 32 << 10
 const WINDOW_UPDATE = 1
+const RESET = 8
 
 export interface FrameHeader {
   readonly type: number
@@ -15,6 +19,7 @@ export interface FrameHeader {
 }
 export interface Muxer {
   sendFrame(header: FrameHeader, data?: unknown): unknown
+  incomingStream(streamID: number): void
   readonly streams: readonly { readonly streamId: number }[]
 }
 
@@ -22,14 +27,15 @@ export interface Muxer {
  * Yamux that gives window back in pieces. As it is, it answers every frame of data with an update of 30 bytes (with its
  * Noise), which is most of what an idle connection carries.
  */
-export function thriftyYamux(maxInboundStreams: number): () => StreamMuxerFactory {
-  const create = yamux({ maxInboundStreams, streamOptions: { maxStreamWindowSize: MAX_WINDOW_BYTES } })
+export function thriftyYamux({ maxStreams, newStreams }: HostLimits, clock: Clock): () => StreamMuxerFactory {
+  const create = yamux({ maxInboundStreams: maxStreams, streamOptions: { maxStreamWindowSize: MAX_WINDOW_BYTES } })
   return () => {
     const factory = create() as StreamMuxerFactory
     const createStreamMuxer = factory.createStreamMuxer.bind(factory)
     factory.createStreamMuxer = (connection) => {
       const muxer = createStreamMuxer(connection)
       gather(muxer as unknown as Muxer)
+      limitStreams(muxer as unknown as Muxer, newStreams, clock)
       return muxer
     }
     return factory
@@ -58,4 +64,14 @@ export function gather(muxer: Muxer): void {
 function forgetEnded(owed: Map<number, number>, { streams }: Muxer): void {
   const open = new Set(streams.map(({ streamId }) => streamId))
   for (const streamID of owed.keys()) if (!open.has(streamID)) owed.delete(streamID)
+}
+
+/** Resets streams that are opened too fast before their protocol is negotiated, which takes milliseconds. */
+export function limitStreams(muxer: Pick<Muxer, 'sendFrame' | 'incomingStream'>, rate: Rate, clock: Clock): void {
+  const bucket = new TokenBucket(rate)
+  const incoming = muxer.incomingStream.bind(muxer)
+  muxer.incomingStream = (streamID) => {
+    if (bucket.take(1, clock.nowMs())) incoming(streamID)
+    else muxer.sendFrame({ type: WINDOW_UPDATE, flag: RESET, streamID, length: 0 })
+  }
 }

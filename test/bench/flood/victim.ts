@@ -1,0 +1,30 @@
+/**
+ * A node whose memory can be asked for: `memory` on standard input is answered by one line of JSON. Run with --expose-gc.
+ * Its first line says where it listens.
+ */
+import { createInterface } from 'node:readline'
+import { startNode } from '../../../src/node.ts'
+
+const gc = (globalThis as { gc?: () => void }).gc
+if (gc === undefined) throw new Error('run it with --expose-gc')
+const [datacenter = 'eu-1', join] = process.argv.slice(2)
+
+const node = await startNode({
+  dev: true,
+  preset: 'dev',
+  datacenter,
+  node: `${datacenter}-server`,
+  http: { host: '127.0.0.1', port: 0 },
+  federation: { host: '127.0.0.1', port: 0, mesh: 'flood', flatNetwork: true, join: join === undefined ? [] : [join] },
+  log: { level: 'error', format: 'text' },
+})
+console.log(JSON.stringify({ port: node.http.port, address: node.addresses[0] }))
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line !== 'memory') continue
+  // Twice: finalizers of the first release what the second takes.
+  gc()
+  gc()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  console.log(JSON.stringify({ liveBytes: heapUsed + arrayBuffers }))
+}
+process.exit(0)
