@@ -136,6 +136,83 @@ describe('a call', () => {
   })
 })
 
+describe('a read that may be hedged', () => {
+  /** Calls that each gateway was given, and ended before they were answered. */
+  const given = new Map<string, number>()
+  let slow: (node: string) => number
+
+  beforeEach(async () => {
+    given.clear()
+    slow = () => 1
+    for (const node of [usA, usB]) {
+      const { node: name } = node.host.self
+      node.federation.handle('read', async () => {
+        given.set(name, (given.get(name) ?? 0) + 1)
+        await mesh.clock.sleep(slow(name))
+        return name
+      })
+    }
+  })
+  const read = async (hedge = true): Promise<{ node: string; tookMs: number }> => {
+    const startMs = mesh.clock.nowMs()
+    const options = { deadlineMs: 1700, hedge }
+    const node = String(await mesh.settle(eu.federation.call({ datacenter: 'us-1' }, 'read', 0, options)))
+    return { node, tookMs: mesh.clock.nowMs() - startMs }
+  }
+  const total = (): number => [...given.values()].reduce((sum, count) => sum + count, 0)
+
+  it('is sent to the next gateway when the first takes longer than it mostly does', async () => {
+    let first = ''
+    for (let i = 0; i < 40; i++) first = (await read()).node
+    expect(total()).toBe(40)
+    slow = (node) => (node === first ? 1500 : 1)
+    const { node, tookMs } = await read()
+    expect(node).not.toBe(first)
+    // Two ways to each, and the wait between them.
+    expect(tookMs).toBeLessThan(200)
+    expect(total()).toBe(42)
+  })
+
+  it('costs a few more calls at most, also when everything is slow', async () => {
+    for (let i = 0; i < 40; i++) await read()
+    given.clear()
+    let calls = 0
+    slow = () => 100 + 17 * (calls++ % 40)
+    const before = calls
+    for (let i = 0; i < 300; i++) await read()
+    expect(total() - 300).toBeLessThanOrEqual(10 + 0.05 * 300)
+    expect(calls - before).toBe(total())
+  })
+
+  it('is not hedged when it must not be, or while too little is known', async () => {
+    slow = () => 400
+    for (let i = 0; i < 5; i++) await read()
+    expect(total()).toBe(5)
+    slow = () => 1
+    for (let i = 0; i < 40; i++) await read()
+    given.clear()
+    slow = () => 600
+    await read(false)
+    expect(total()).toBe(1)
+  })
+
+  it('ends with the answer of whoever answers, though one of the two fails; an error is an answer too', async () => {
+    let first = ''
+    for (let i = 0; i < 40; i++) first = (await read()).node
+    const [lead, other] = first === 'a' ? [usA, usB] : [usB, usA]
+    lead.federation.handle('read', async () => {
+      await mesh.clock.sleep(300)
+      throw new AtollError('unavailable', 'went away')
+    })
+    slow = () => 600
+    expect((await read()).node).toBe(other.host.self.node)
+    other.federation.handle('read', () => Promise.reject(new AtollError('not-found', 'nothing there')))
+    expect(await codeOf(read())).toBe('not-found')
+    other.federation.handle('read', () => Promise.reject(new AtollError('unavailable', 'no store')))
+    expect(await codeOf(read())).toBe('unavailable')
+  })
+})
+
 describe('a client', () => {
   it('dials servers of its datacenter alone, learns of the others, and calls its servers', async () => {
     const client = await mesh.start('us-1', { node: 'client', role: 'client', join: [usA] })

@@ -1,10 +1,11 @@
 /** Calls to a DC: the nearest of its gateways that can answer, the next when it surely got nothing, and fast failure. */
 import { AtollError, isAtollError } from '../model/errors.ts'
 import type { Clock } from '../runtime/ports.ts'
-import type { CallTarget } from './federation.ts'
+import type { CallTarget, CallTerms } from './federation.ts'
 import type { Host, Peer } from './host.ts'
 import { byNearness } from './nearness.ts'
 import { Breaker } from './protocol/breaker.ts'
+import { HedgeBudget, Latencies } from './protocol/hedge.ts'
 
 export interface CallsOptions {
   readonly clock: Clock
@@ -22,43 +23,108 @@ export interface CallsOptions {
 
 interface Line {
   readonly breaker: Breaker
+  readonly latencies: Latencies
   inFlight: number
+}
+
+interface Run {
+  readonly target: CallTarget
+  readonly method: string
+  readonly payload: unknown
+  readonly untilMs: number
+  /** Of a kind whose latencies are compared. */
+  readonly hedge: boolean
 }
 
 /** Aborted by us, as the peer fell silent. */
 class Silence extends Error {}
+/** Aborted by us, as another one answered. */
+class Outrun extends Error {}
+
+/** Whether somebody gave that answer, though it is an error. */
+const isAnswer = (error: unknown): boolean =>
+  isAtollError(error) && error.code !== 'unavailable' && error.code !== 'overloaded' && error.code !== 'timeout'
+
+/** Of two, the first that was answered; where neither was, what became of the leading one. */
+function firstAnswer(leading: Promise<unknown>, second: Promise<unknown>): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    let failed = 0
+    const onError = (error: unknown): void => {
+      if (isAnswer(error)) reject(error)
+      else if (++failed === 2) leading.then(resolve, reject)
+    }
+    leading.then(resolve, onError)
+    second.then(resolve, onError)
+  })
+}
 
 export class Calls {
   readonly #options: CallsOptions
   readonly #lines = new Map<string, Line>()
   readonly #inFlight = new Map<AbortController, string>()
+  readonly #budget = new HedgeBudget()
+  #hedges = 0
 
   constructor(options: CallsOptions) {
     this.#options = options
   }
 
-  async call(
-    target: CallTarget,
-    method: string,
-    payload: unknown,
-    options: { deadlineMs: number; signal?: AbortSignal },
-  ): Promise<unknown> {
+  async call(target: CallTarget, method: string, payload: unknown, options: CallTerms): Promise<unknown> {
+    const candidates = this.#candidates(target)
+    const { hedge = false, deadlineMs, signal } = options
+    const run: Run = { target, method, payload, untilMs: this.#options.clock.nowMs() + deadlineMs, hedge }
+    const queue = candidates.values()
+    if (hedge && candidates.length > 1) return this.#hedged(candidates[0]!, queue, run, signal)
+    return this.#inTurn(queue, run, signal)
+  }
+
+  /** The next one when the one before surely did not carry the call out. */
+  async #inTurn(queue: Iterator<Peer>, run: Run, signal: AbortSignal | undefined): Promise<unknown> {
     const { clock } = this.#options
-    const untilMs = clock.nowMs() + options.deadlineMs
     let failure: AtollError | undefined
-    for (const peer of this.#candidates(target)) {
-      const leftMs = untilMs - clock.nowMs()
+    for (let next = queue.next(); !next.done; next = queue.next()) {
+      const leftMs = run.untilMs - clock.nowMs()
       if (leftMs <= 0) break
       try {
-        return await this.#callPeer(peer, method, payload, leftMs, options.signal)
+        return await this.#callPeer(next.value, run, leftMs, signal)
       } catch (error) {
-        // Only what was surely not carried out may be tried elsewhere.
         if (!isAtollError(error) || (error.code !== 'unavailable' && error.code !== 'overloaded')) throw error
-        if (options.signal?.aborted) throw error
+        if (signal?.aborted) throw error
         failure = error
       }
     }
-    throw failure ?? this.#nobody(target)
+    throw failure ?? this.#nobody(run.target)
+  }
+
+  /** Asks the next gateway as well when the first takes longer than it mostly does; the first answer wins. */
+  async #hedged(first: Peer, queue: Iterator<Peer>, run: Run, signal: AbortSignal | undefined): Promise<unknown> {
+    const { clock } = this.#options
+    this.#budget.earn()
+    const afterMs = this.#line(first.peerId).latencies.hedgeAfterMs(clock.nowMs())
+    if (afterMs === undefined) return this.#inTurn(queue, run, signal)
+    const race = new AbortController()
+    const stop = signal ? AbortSignal.any([signal, race.signal]) : race.signal
+    const leading = this.#inTurn(queue, run, stop)
+    const late = Promise.withResolvers<boolean>()
+    const timer = clock.after(afterMs, () => late.resolve(true))
+    const inTime = leading.then(
+      () => false,
+      () => false,
+    )
+    try {
+      const isLate = await Promise.race([inTime, late.promise])
+      if (!isLate || !this.#budget.spend()) return await leading
+      this.#hedges++
+      return await firstAnswer(leading, this.#inTurn(queue, run, stop))
+    } finally {
+      timer.cancel()
+      race.abort(new Outrun('another gateway answered first'))
+    }
+  }
+
+  /** Calls that were sent to a second gateway because the first was slow. */
+  get hedges(): number {
+    return this.#hedges
   }
 
   /** Who may answer, nearest first. AtollError when there is nobody. */
@@ -95,8 +161,7 @@ export class Calls {
 
   async #callPeer(
     peer: Peer,
-    method: string,
-    payload: unknown,
+    { method, payload, hedge }: Run,
     deadlineMs: number,
     signal: AbortSignal | undefined,
   ): Promise<unknown> {
@@ -110,20 +175,29 @@ export class Calls {
     line.inFlight++
     line.breaker.begin()
     this.#inFlight.set(controller, peer.peerId)
+    const beganMs = this.#options.clock.nowMs()
     try {
       const answer = await this.#options.host.call(peer.peerId, method, payload, {
         deadlineMs,
         signal: controller.signal,
       })
       line.breaker.succeeded()
+      if (hedge) this.#measure(line, beganMs)
       return answer
     } catch (error) {
+      // It would have taken so long at least.
+      if (hedge && controller.signal.reason instanceof Outrun) this.#measure(line, beganMs)
       throw this.#judge(error, peer, method, deadlineMs, line, controller.signal)
     } finally {
       line.inFlight--
       this.#inFlight.delete(controller)
       signal?.removeEventListener('abort', onAbort)
     }
+  }
+
+  #measure(line: Line, beganMs: number): void {
+    const nowMs = this.#options.clock.nowMs()
+    line.latencies.add(nowMs - beganMs, nowMs)
   }
 
   /** What a failure says about the peer, and the error that names the DC. */
@@ -154,7 +228,7 @@ export class Calls {
   #line(peerId: string): Line {
     let line = this.#lines.get(peerId)
     if (!line) {
-      line = { breaker: new Breaker(), inFlight: 0 }
+      line = { breaker: new Breaker(), latencies: new Latencies(), inFlight: 0 }
       this.#lines.set(peerId, line)
     }
     return line

@@ -168,6 +168,16 @@ export interface CallTarget {
   readonly peerId?: string
 }
 
+export interface CallTerms {
+  readonly deadlineMs: number
+  readonly signal?: AbortSignal
+  /**
+   * It changes nothing and answers at once, so that a second gateway may be asked too when the first is slow. Default
+   * false. Never for writes, nor for what waits.
+   */
+  readonly hedge?: boolean
+}
+
 export interface Federation {
   readonly peerId: string
   readonly addresses: readonly string[]
@@ -196,12 +206,7 @@ export interface Federation {
    * AtollError: 'no-path' for a DC never heard of, 'unavailable' (names the DC) when no gateway of it can be reached
    * or the breaker is open; 'timeout' when it did not answer in time.
    */
-  call(
-    target: CallTarget,
-    method: string,
-    payload: unknown,
-    options: { deadlineMs: number; signal?: AbortSignal },
-  ): Promise<unknown>
+  call(target: CallTarget, method: string, payload: unknown, options: CallTerms): Promise<unknown>
   handle(
     method: string,
     handler: (payload: unknown, context: { readonly peer: Peer; readonly signal: AbortSignal }) => Promise<unknown>,

@@ -5,6 +5,7 @@ import { Calls } from './calls.ts'
 import { Changes } from './changes.ts'
 import type {
   CallTarget,
+  CallTerms,
   ExportSource,
   Federation,
   GatewayCoordinate,
@@ -359,12 +360,7 @@ class OpenFederation implements Federation {
     return () => this.#ownPeerListeners.delete(listener)
   }
 
-  async call(
-    target: CallTarget,
-    method: string,
-    payload: unknown,
-    options: { deadlineMs: number; signal?: AbortSignal },
-  ): Promise<unknown> {
+  async call(target: CallTarget, method: string, payload: unknown, options: CallTerms): Promise<unknown> {
     if (this.#closing) throw new AtollError('unavailable', 'this node is closing')
     return this.#calls.call(target, method, payload, options)
   }

@@ -26,9 +26,9 @@ export interface TailServerOptions {
 
 const MAX_SESSIONS = 1024
 /** A reader has one for each DC that it cannot reach itself. */
-const MAX_SESSIONS_PER_PEER = 32
+const MAX_SESSIONS_PER_PEER = 16
 /** Requests of one reader; further ones wait. Each may cost a whole snapshot. */
-const ASKS: Rate = { perSecond: 2, burst: 40 }
+const ASKS: Rate = { perSecond: 2, burst: 20 }
 /** What waits for a slow reader; beyond it the stream is dropped, and the reader catches up anew. */
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024
 const MAX_QUEUED = 4096

@@ -53,10 +53,10 @@ export class Forwarder {
    */
   async ask(to: string, question: Question, options: AskOptions, hops = 0): Promise<Answer<unknown>> {
     const { clock, datacenter } = this.#options
-    const waits = options.index !== undefined && options.index > 0
+    const isBlocking = waits(options)
     const baseMs = to === datacenter ? LOCAL_READ_TIMEOUT_MS : REMOTE_READ_TIMEOUT_MS
-    const limitMs = baseMs + (waits ? longestWaitMs(options.waitMs) : 0)
-    if (waits && this.#waiting >= MAX_WAITING) {
+    const limitMs = baseMs + (isBlocking ? longestWaitMs(options.waitMs) : 0)
+    if (isBlocking && this.#waiting >= MAX_WAITING) {
       throw new AtollError(
         'overloaded',
         `${MAX_WAITING} questions of this node wait at others, its limit; ask a server`,
@@ -64,11 +64,11 @@ export class Forwarder {
     }
     const startMs = clock.nowMs()
     const passedMs = (): number => clock.nowMs() - startMs
-    if (waits) this.#waiting++
+    if (isBlocking) this.#waiting++
     try {
       for (let again = false; ; again = true) {
         try {
-          const waitMs = waits ? Math.max(1, boundedWaitMs(options.waitMs) - passedMs()) : undefined
+          const waitMs = isBlocking ? Math.max(1, boundedWaitMs(options.waitMs) - passedMs()) : undefined
           return await this.#askOnce(to, question, { ...options, waitMs }, hops, limitMs - passedMs())
         } catch (error) {
           if (!isAtollError(error) || error.code !== 'timeout') throw error
@@ -77,7 +77,7 @@ export class Forwarder {
         }
       }
     } finally {
-      if (waits) this.#waiting--
+      if (isBlocking) this.#waiting--
     }
   }
 
@@ -89,7 +89,9 @@ export class Forwarder {
     deadlineMs: number,
   ): Promise<Answer<unknown>> {
     const message: AskMessage = { question, options: rest, hops: hops + 1 }
-    const answer = await this.#options.federation.call({ datacenter: to }, 'mesh.ask', message, { deadlineMs, signal })
+    const { federation, datacenter } = this.#options
+    const hedge = to !== datacenter && !waits(rest)
+    const answer = await federation.call({ datacenter: to }, 'mesh.ask', message, { deadlineMs, signal, hedge })
     return answerOf(to, question.kind, answer)
   }
 
@@ -176,6 +178,8 @@ export class Forwarder {
     })
   }
 }
+
+const waits = ({ index }: Pick<AskOptions, 'index'>): boolean => index !== undefined && index > 0
 
 const noAnswer = (datacenter: string, ms: number, cause: unknown): AtollError =>
   new AtollError('unavailable', `datacenter "${datacenter}" did not answer within ${ms} ms`, { cause })

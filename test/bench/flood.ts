@@ -18,6 +18,7 @@ import { Wire } from './wire.ts'
 
 const BAR_BYTES = 30e6
 const PER_SECOND = 100
+const WARM_PER_SECOND = 1500
 /** Entries of the service that the attacker asks for: an answer of some 400 KB. */
 const LARGE = 1000
 
@@ -79,9 +80,10 @@ export async function flood(seconds: number, modes: readonly string[]): Promise<
     await fill(at.port, 'large', LARGE)
     await fill(friend.port, 'web', 10)
     await sleep(3000)
-    const load = (): Promise<Phase> => phase(victim, at.port, seconds)
+    const load = (perSecond = PER_SECOND): Promise<Phase> => phase(victim, at.port, seconds, perSecond)
     note('warming up')
-    await load()
+    // So that the heap has the size that a node in use has.
+    await load(WARM_PER_SECOND)
     const quiet = await load()
     const rows: Row[] = [lookupRow('quiet', quiet.lookups, undefined)]
     for (const mode of modes) {
@@ -118,28 +120,21 @@ async function fill(port: number, service: string, instances: number): Promise<v
 }
 
 /** Honest lookups of another DC's service at a steady rate, and what the victim's memory came to meanwhile. */
-async function phase(victim: Script, port: number, seconds: number): Promise<Phase> {
+async function phase(victim: Script, port: number, seconds: number, perSecond: number): Promise<Phase> {
   const { pid } = victim.process
   await victim.ask('memory')
   // Peak memory counts from now on.
   await writeFile(`/proc/${pid}/clear_refs`, '5')
-  const asked = { port, path: '/v1/health/service/web?dc=us-1', perSecond: PER_SECOND, seconds, expect: '"web-1"' }
+  const asked = { port, path: '/v1/health/service/web?dc=us-1', perSecond, seconds, expect: '"web-1"' }
   const [file, ...args] = commandLine('node', 'test/bench/open-loop.ts', [JSON.stringify(asked)])
   const loop = spawn(file!, args, { cwd: PROJECT_ROOT, stdio: ['ignore', 'pipe', 'inherit'] })
   let out = ''
   loop.stdout.on('data', (chunk) => {
     out += chunk
   })
-  let liveBytes = 0
-  const ended = new Promise<void>((resolve) => loop.once('exit', () => resolve()))
-  let running = true
-  void ended.then(() => {
-    running = false
-  })
-  while (running) {
-    await Promise.race([sleep(2000), ended])
-    liveBytes = Math.max(liveBytes, (await victim.ask<{ liveBytes: number }>('memory')).liveBytes)
-  }
+  await new Promise<void>((resolve) => loop.once('exit', () => resolve()))
+  // Once, at the end: collecting garbage stops the node.
+  const { liveBytes } = await victim.ask<{ liveBytes: number }>('memory')
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
   const peakRssBytes = Number(/^VmHWM:\s+(\d+) kB/m.exec(status)![1]) * 1024
   return { liveBytes, peakRssBytes, lookups: JSON.parse(out) as OpenLoopResult }

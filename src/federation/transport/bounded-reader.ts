@@ -7,8 +7,8 @@ import { pace } from '../pace.ts'
 const HIGH_BYTES = 256 << 10
 const LOW_BYTES = HIGH_BYTES / 2
 /** What is handed over at once, so that whoever reads gives up the event loop now and then. */
-const SLICE_BYTES = 16 << 10
-const SLICE_MS = 4
+const SLICE_BYTES = 4 << 10
+const SLICE_MS = 2
 
 /** The part of a stream that gossipsub reads by. */
 export type Readable = AsyncIterable<Uint8ArrayList> & Pick<Stream, 'protocol' | 'close' | 'abort'>

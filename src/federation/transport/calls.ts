@@ -11,6 +11,7 @@ export type CallHandler = Parameters<Host['handle']>[1]
 
 export interface ForeignCalls {
   readonly frames: Rate
+  readonly answerBytes: Rate
   /** Calls that were begun just now, and are not answered; further ones are not read yet. Those that wait for long do not count. */
   readonly maxYoung: number
 }
@@ -62,6 +63,7 @@ export class CallChannel {
   readonly #serving = new Map<number, Serving>()
   readonly #pings = new Map<number, number>()
   readonly #frames: TokenBucket | undefined
+  readonly #answerBytes: TokenBucket | undefined
   /** Until what came is looked at; the stream is paused meanwhile. */
   #waiting: Timer | undefined
   #servingBytes = 0
@@ -77,7 +79,10 @@ export class CallChannel {
     this.#options = options
     // The version byte, and room for what frames a payload.
     this.#decoder = new FrameDecoder(options.limits.maxCallBytes + 1024)
-    if (options.foreign !== undefined) this.#frames = new TokenBucket(options.foreign.frames)
+    if (options.foreign !== undefined) {
+      this.#frames = new TokenBucket(options.foreign.frames)
+      this.#answerBytes = new TokenBucket(options.foreign.answerBytes)
+    }
     stream.addEventListener('message', (event) => {
       options.onHeard()
       this.#decoder.push(event.data)
@@ -193,7 +198,8 @@ export class CallChannel {
     while (!this.#ended) {
       const nowMs = clock.nowMs()
       const isFull = foreign !== undefined && this.#young >= foreign.maxYoung
-      const waitMs = isFull ? FULL_MS : (this.#frames?.waitMs(nowMs) ?? 0)
+      const owedMs = Math.max(this.#frames?.waitMs(nowMs) ?? 0, this.#answerBytes?.waitMs(nowMs) ?? 0)
+      const waitMs = isFull ? Math.max(FULL_MS, owedMs) : owedMs
       if (waitMs > 0 || nowMs > untilMs) {
         this.#wait(waitMs)
         return
@@ -360,6 +366,7 @@ export class CallChannel {
       return
     }
     const bytes = encodeCallFrame({ type: 'result', id, payload })
+    this.#answerBytes?.spend(bytes.byteLength, this.#options.clock.nowMs())
     if (bytes.byteLength > limits.maxCallBytes) {
       const message = `an answer of ${bytes.byteLength} bytes; at most ${limits.maxCallBytes} can be sent`
       this.#fail(id, new AtollError('too-large', message))

@@ -18,6 +18,8 @@ export interface HostLimits {
   readonly maxServingBytes: number
   /** Frames of calls that are read from one peer of another DC; the others wait, unread. */
   readonly foreignCallFrames: Rate
+  /** Bytes of answers to one peer of another DC; beyond it its calls wait, unread. */
+  readonly foreignAnswerBytes: Rate
   /** Calls of one peer of another DC that are begun and not answered within 25 ms; the others wait, unread. */
   readonly maxForeignYoung: number
   /** Own calls to one peer that wait for an answer; further ones reject with 'overloaded'. */
@@ -80,7 +82,8 @@ export const DEFAULT_LIMITS: HostLimits = {
   maxForeignCallsIn: 1024,
   maxServingBytes: 16 << 20,
   foreignCallFrames: { perSecond: 5000, burst: 10_000 },
-  maxForeignYoung: 32,
+  maxForeignYoung: 8,
+  foreignAnswerBytes: { perSecond: 8_000_000, burst: 16_000_000 },
   maxCallsOut: 4096,
   maxCallBacklogBytes: 32 << 20,
   maxForeignBacklogBytes: 4 << 20,
@@ -89,7 +92,7 @@ export const DEFAULT_LIMITS: HostLimits = {
   newStreams: { perSecond: 20, burst: 300 },
   maxStreamsPerProtocol: 64,
   maxGossipBytes: 1 << 20,
-  gossipMessages: { perSecond: 1000, burst: 3000 },
+  gossipMessages: { perSecond: 500, burst: 2000 },
   maxGossipQueue: 1024,
   dialMs: 5000,
   inboundHandshakeMs: 8000,

@@ -3,7 +3,7 @@ import { Awareness } from '../../model/awareness.ts'
 import { AtollError, messageOf } from '../../model/errors.ts'
 import type { Clock, Logger, Timer } from '../../runtime/ports.ts'
 import type { Peer, RelayPeer } from '../host.ts'
-import { CallChannel, type CallHandler } from './calls.ts'
+import { CallChannel, type CallHandler, type ForeignCalls } from './calls.ts'
 import type { DialAttempt, Secured } from './encrypter.ts'
 import type { StreamFrames } from './frames.ts'
 import type { HostLimits } from './limits.ts'
@@ -345,7 +345,7 @@ export class Links {
       clock,
       logger,
       limits: foreign ? foreignLimits(limits) : limits,
-      foreign: foreign ? { frames: limits.foreignCallFrames, maxYoung: limits.maxForeignYoung } : undefined,
+      foreign: foreign ? foreignCalls(limits) : undefined,
       handler,
       onHeard: () => {
         link.heardMs = clock.nowMs()
@@ -421,4 +421,10 @@ const foreignLimits = (limits: HostLimits): HostLimits => ({
   ...limits,
   maxCallsIn: Math.min(limits.maxCallsIn, limits.maxForeignCallsIn),
   maxCallBacklogBytes: Math.min(limits.maxCallBacklogBytes, limits.maxForeignBacklogBytes),
+})
+
+const foreignCalls = (limits: HostLimits): ForeignCalls => ({
+  frames: limits.foreignCallFrames,
+  answerBytes: limits.foreignAnswerBytes,
+  maxYoung: limits.maxForeignYoung,
 })
