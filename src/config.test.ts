@@ -9,6 +9,7 @@ describe('configuration', () => {
     expect(config).toMatchObject({
       datacenter: 'dc1',
       http: { host: '127.0.0.1', port: 8500 },
+      dns: { host: '127.0.0.1', port: 8600, domains: ['atoll', 'consul'], recursors: [], ttlSeconds: { node: 0 } },
       federation: { port: 8300, join: [], failover: true, flatNetwork: false },
     })
   })
@@ -33,6 +34,15 @@ describe('configuration', () => {
     for (const bad of ['10.0.0.1', 'foo bar:8300', 'host:port', '::1:8300', '/ip4/10.0.0.1', '']) {
       expect(() => join('10.0.0.1:8300', bad), bad).toThrow(invalid('federation.join.1'))
     }
+  })
+
+  it('takes domains with and without their final dot, and says which one is none', () => {
+    const domains = (...names: string[]) => parseConfig({ dev: true, dns: { domains: names } }).dns.domains
+    expect(domains('Consul.', 'sd.example.com')).toEqual(['consul', 'sd.example.com'])
+    for (const bad of ['', '.', 'a..b', 'a b', 'x'.repeat(64)]) {
+      expect(() => domains('consul', bad), bad).toThrow(invalid('dns.domains.1'))
+    }
+    expect(() => domains()).toThrow(invalid('dns.domains'))
   })
 
   it('takes the name of the host only where it can be a name', () => {

@@ -71,7 +71,7 @@ interface Frame {
   readonly bootId: string
   readonly parts: StopStack
   /** Where this node listens: a port of 0 and no addresses until it does. */
-  readonly ports: { http: number; libp2p: number; dns: number }
+  readonly ports: { http: number; libp2p: number }
   readonly listening: { addresses: readonly string[] }
 }
 
@@ -87,7 +87,7 @@ export async function startNode(input: ConfigInput, options: NodeOptions = {}): 
   const parts = new StopStack(clock, logger)
   try {
     const nodeId = await loadNodeId(disk, random, config.dataDirectory)
-    const ports = { http: config.http.port, libp2p: config.federation.port, dns: config.dns.port }
+    const ports = { http: config.http.port, libp2p: config.federation.port }
     const listening = { addresses: [] }
     const frame: Frame = { config, runtime, logger, name, nodeId, bootId: random.uuid(), parts, ports, listening }
     return await startParts(frame, options)
@@ -442,6 +442,5 @@ async function startDns(frame: Frame, mesh: RunningMesh): Promise<RunningDnsServ
   if (!config.dns.enabled) return undefined
   const dns = await startDnsServer({ mesh, runtime, settings: config.dns })
   parts.push('dns', () => dns.close())
-  frame.ports.dns = dns.port
   return dns
 }

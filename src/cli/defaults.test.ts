@@ -1,3 +1,4 @@
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -24,6 +25,16 @@ it('takes a free port where the default one is taken, and says so', async () => 
     http: { host: '127.0.0.1', port: 0 },
   })
   expect(notes).toEqual([`HTTP port ${taken} is taken by another process: taking a free one`])
+})
+
+it('sees a port that is taken by UDP alone', async () => {
+  const socket = createSocket('udp4').bind({ address: '127.0.0.1', port: 0, exclusive: true })
+  await once(socket, 'listening')
+  const { port } = socket.address()
+  const ports = [{ part: 'dns', port, what: 'DNS', udp: true }]
+  expect(await withFreePorts({}, () => {}, ports)).toEqual({ dns: { port: 0 } })
+  await new Promise<void>((resolve) => socket.close(() => resolve()))
+  expect(await withFreePorts({}, () => {}, ports)).toEqual({})
 })
 
 it('leaves alone what was given', async () => {

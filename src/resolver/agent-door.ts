@@ -21,7 +21,7 @@ export interface AgentSelf {
   readonly peerId: string
   /** Multiaddrs that others join by. */
   readonly addresses: readonly string[]
-  readonly ports: { readonly http: number; readonly libp2p: number; readonly dns: number }
+  readonly ports: { readonly http: number; readonly libp2p: number }
 }
 
 export interface AgentDoor {

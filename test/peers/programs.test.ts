@@ -50,7 +50,6 @@ async function isAnsweredBy(name: string, ids: readonly string[], withinMs = FOL
   const wanted = new Set(ids)
   let seen = new Set<string>()
   let inRow = 0
-  const began = performance.now()
   await eventually(
     `${name} is answered by ${ids.join(' and ')}`,
     async () => {
@@ -61,11 +60,10 @@ async function isAnsweredBy(name: string, ids: readonly string[], withinMs = FOL
         throw new Error(`answered by ${id}`)
       }
       seen.add(id)
-      return seen.size === wanted.size && ++inRow >= 5
+      return ++inRow >= (peer.isSlow ? 1 : 5) && seen.size === wanted.size
     },
     withinMs,
   )
-  if (process.env.ATOLL_TIMES) console.log(`${name} after ${Math.round(performance.now() - began)} ms`)
 }
 
 /** Prometheus scrapes all of these twice, and none of the others meanwhile. */

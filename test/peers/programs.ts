@@ -20,6 +20,8 @@ export interface Place {
 export interface Peer {
   /** The id of the backend that answered. Rejects when none did. */
   ask(): Promise<string>
+  /** A process of its own for each question: few are enough. */
+  readonly isSlow?: boolean
   stop(): Promise<void>
 }
 
@@ -107,14 +109,14 @@ export const PEERS: Readonly<Record<string, (place: Place) => Promise<Peer>>> = 
     const text = blockOf('npm-consul', 'js', { 'port: 8500': `port: ${place.httpPort}` })
     const cwd = await write(place, 'consul.mjs', text)
     const entries = async (): Promise<string[]> => linesOf(await run(process.execPath, ['consul.mjs'], { cwd }))
-    return { ask: inTurn(entries), stop: idle }
+    return { ask: inTurn(entries), stop: idle, isSlow: true }
   },
 
   async 'python3-consul'(place) {
     const text = blockOf('python-consul', 'python', { 'port=8500': `port=${place.httpPort}` })
     const cwd = await write(place, 'python.py', text)
     const entries = async (): Promise<string[]> => linesOf(await run(pathOf('python3')!, ['python.py'], { cwd }))
-    return { ask: inTurn(entries), stop: idle }
+    return { ask: inTurn(entries), stop: idle, isSlow: true }
   },
 }
 

@@ -138,7 +138,7 @@ function fakeAgent({ local }: FakeMesh): AgentDoor {
       meta: { env: 'test' },
       peerId: 'peer',
       addresses: [],
-      ports: { http: 8500, libp2p: 8300, dns: 8600 },
+      ports: { http: 8500, libp2p: 8300 },
     }),
     services: () => local.services,
     service: (id) => local.services.find((service) => service.id === id),
