@@ -2,7 +2,7 @@ import { systemClock } from './clock.ts'
 import { listenError } from './listen-error.ts'
 import { machine } from './machine.ts'
 import type { HttpRequestInfo, HttpServerOptions, RunningHttpServer, Runtime } from './ports.ts'
-import { openUdp } from './udp-bun.ts'
+import { openUdp } from './udp-dgram.ts'
 
 /**
  * Bun, through `Bun.serve`.

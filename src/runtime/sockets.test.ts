@@ -42,6 +42,7 @@ describe('UDP', () => {
     const nobody = await udp()
     await nobody.socket.close()
     for (let i = 0; i < 5; i++) a.socket.send(bytes('lost'), { address: '127.0.0.1', port: nobody.socket.port })
+    a.socket.send(bytes('nowhere'), { address: '127.0.0.1', port: 0 })
     a.socket.send(new Uint8Array(70_000), { address: '127.0.0.1', port: b.socket.port })
     a.socket.send(bytes('still there'), { address: '127.0.0.1', port: b.socket.port })
     await vi.waitFor(() => expect(b.received.map((each) => each.text)).toEqual(['still there']))
