@@ -8,7 +8,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
@@ -16,6 +16,7 @@ import { freePorts } from '../../topology/free-ports.ts'
 import { commandLine, PROJECT_ROOT } from '../../topology/runtimes.ts'
 import type { RuntimeName } from '../../topology/schema.ts'
 import { sleep } from '../cluster/harness.ts'
+import { cpuShare, cpuTimes } from './cpu.ts'
 import { median, ms, note, type Row, report } from './report.ts'
 
 /** Bars for one client, or for all of them on one core. */
@@ -197,18 +198,10 @@ async function residentKb({ pid }: ChildProcess): Promise<number> {
 }
 
 /** Of one core, over so many seconds, all threads of the process together. */
-async function share(process: ChildProcess, seconds: number): Promise<number> {
-  const before = await usedMs(process)
-  const beganMs = performance.now()
+async function share({ pid }: ChildProcess, seconds: number): Promise<number> {
+  const before = await cpuTimes([pid!])
   await sleep(seconds * 1000)
-  return ((await usedMs(process)) - before) / (performance.now() - beganMs)
-}
-
-/** Linux counts in hundredths of a second. */
-async function usedMs({ pid }: ChildProcess): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * 10
+  return cpuShare(before, await cpuTimes([pid!])).processes * availableParallelism()
 }
 
 async function end(process: ChildProcess): Promise<void> {

@@ -81,6 +81,7 @@ export class Libp2pHost implements Host {
     this.#links = new Links({
       selfPeerId: credentials.peerId,
       selfDatacenter: self.datacenter,
+      selfRole: self.role,
       clock,
       logger,
       limits,

@@ -50,6 +50,8 @@ export interface HostLimits {
   readonly maxCallMs: number
   /** A peer that said nothing for so long is pinged; each is, every second time, for the round trip. */
   readonly pingEveryMs: number
+  /** A server pings a client that is heard so often only; the distance is the least of a window twice as long. */
+  readonly pingClientsEveryMs: number
   /** Round-trip times older than that are forgotten, so that one that rises shows. */
   readonly roundTripWindowMs: number
   /** A peer that says nothing for so long is hung up on. */
@@ -98,6 +100,7 @@ export const DEFAULT_LIMITS: HostLimits = {
   inboundHandshakeMs: 8000,
   maxCallMs: 660_000,
   pingEveryMs: 500,
+  pingClientsEveryMs: 4_000,
   roundTripWindowMs: 10_000,
   maxSilenceMs: 5000,
   dialGraceFirstMs: 500,

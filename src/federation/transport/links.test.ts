@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { openTestHost, orderedIdentities, trapUncaught, until, wanted } from '../../../test/support/hosts.ts'
+import { systemClock } from '../../runtime/clock.ts'
 import type { Host } from '../host.ts'
+import { DEFAULT_LIMITS } from './limits.ts'
 
 const hosts: Host[] = []
 const open = async (options: Parameters<typeof openTestHost>[0]): Promise<Host> => {
@@ -108,5 +110,21 @@ describe('a restart under the same key', () => {
       await expectFlow(a, b)
       await Promise.all([a.close(), b.close()])
     }
+  })
+})
+
+describe('pings', () => {
+  it('keep a server and its client sure of each other, though the server asks rarely', async () => {
+    const limits = { ...DEFAULT_LIMITS, pingEveryMs: 50, pingClientsEveryMs: 400, maxSilenceMs: 1_000 }
+    const server = await open({ name: 'server', limits })
+    const client = await open({ name: 'client', role: 'client', limits })
+    await client.join(server.addresses[0]!, CALL)
+    const startMs = systemClock.nowMs()
+    await until(() => server.peer(client.self.peerId) && systemClock.nowMs() - startMs > 1_500)
+    expect(client.peer(server.self.peerId)).toBeDefined()
+    expect(server.roundTripMs(client.self.peerId)).toBeGreaterThan(0)
+    expect(client.roundTripMs(server.self.peerId)).toBeGreaterThan(0)
+    // By the client's pings, not only when it asks itself.
+    await until(() => server.silentMs(client.self.peerId)! < 200)
   })
 })

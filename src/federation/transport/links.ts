@@ -2,7 +2,7 @@ import type { Connection, Stream } from '@libp2p/interface'
 import { Awareness } from '../../model/awareness.ts'
 import { AtollError, messageOf } from '../../model/errors.ts'
 import type { Clock, Logger, Timer } from '../../runtime/ports.ts'
-import type { Peer, RelayPeer } from '../host.ts'
+import type { Peer, RelayPeer, Role } from '../host.ts'
 import { CallChannel, type CallHandler, type ForeignCalls } from './calls.ts'
 import type { DialAttempt, Secured } from './encrypter.ts'
 import type { StreamFrames } from './frames.ts'
@@ -42,6 +42,7 @@ export interface Link {
 export interface LinksOptions {
   readonly selfPeerId: string
   readonly selfDatacenter: string
+  readonly selfRole: Role
   readonly clock: Clock
   readonly logger: Logger
   readonly limits: HostLimits
@@ -252,12 +253,24 @@ export class Links {
       const silentMs = nowMs - link.heardMs
       if (silentMs > maxSilenceMs) this.drop(link, `silent for ${Math.round(silentMs)} ms`)
       else if (wallMs > link.certificateEndsMs) this.violation(link, 'its certificate has expired')
-      else if (silentMs > limits.pingEveryMs / 2 || nowMs - link.pingedMs > 1.5 * limits.pingEveryMs) {
+      else if (this.#shouldPing(link, silentMs, nowMs - link.pingedMs)) {
         link.pingedMs = nowMs
         link.channel?.ping()
       }
     }
     for (const link of this.all()) if (link.state === 'draining') this.#tickDraining(link, nowMs, deafMs)
+  }
+
+  /**
+   * A client pings its server, and the server hears it by that: it asks for the distance alone, and rarely, since it may have
+   * a thousand clients.
+   */
+  #shouldPing({ peer }: Link, silentMs: number, sincePingMs: number): boolean {
+    const { selfRole, limits } = this.#options
+    const { pingEveryMs, pingClientsEveryMs } = limits
+    if (selfRole === 'server' && peer.role === 'client')
+      return sincePingMs > pingClientsEveryMs || (silentMs > 3 * pingEveryMs && sincePingMs > 0.75 * pingEveryMs)
+    return silentMs > pingEveryMs / 2 || sincePingMs > 1.5 * pingEveryMs
   }
 
   /** The side that elects hangs up once nothing waits for an answer; the other does so late, should that never come. */
