@@ -85,7 +85,8 @@ export interface Command<F extends Flags = Flags> {
   readonly notes?: readonly string[]
   /** Speaks to no node: takes no --address, --token and --timeout. */
   readonly local?: boolean
-  run(context: Context<F>): Promise<void>
+  /** Resolves with an exit code where it is another than 0. */
+  run(context: Context<F>): Promise<number | undefined> | Promise<void>
 }
 
 /** Several commands under one word. */

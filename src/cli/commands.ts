@@ -32,6 +32,21 @@ export const COMMANDS: readonly Listed[] = [
   },
   { name: 'kv', purpose: 'read and write keys', load: () => import('./kv.ts') },
   {
+    name: 'lock',
+    purpose: 'run a command while a lock is held',
+    load: () => import('./lock.ts'),
+  },
+  {
+    name: 'watch',
+    purpose: 'run a command each time that a service or keys change',
+    load: () => import('./watch.ts'),
+  },
+  {
+    name: 'snapshot',
+    purpose: 'save and restore all that a datacenter holds',
+    load: () => import('./snapshot.ts'),
+  },
+  {
     name: 'mesh',
     purpose: 'show all datacenters: state, distance, and how fresh they are known',
     load: () => import('./mesh.ts'),

@@ -94,8 +94,7 @@ async function showHelp(words: readonly string[], io: Io, paint: Paint): Promise
 
 async function execute(name: string, command: Command, argv: readonly string[], io: Io, paint: Paint): Promise<number> {
   const parsed = parseCommand(name, command, argv, io.env)
-  await command.run(createContext(name, parsed, io, paint))
-  return EXIT.ok
+  return (await command.run(createContext(name, parsed, io, paint))) ?? EXIT.ok
 }
 
 function createContext(name: string, { args, flags, given }: Parsed, io: Io, paint: Paint): Context {

@@ -23,6 +23,14 @@ export interface KvWriteOptions extends CallOptions {
   readonly cas?: number
 }
 
+export interface KvPutOptions extends KvWriteOptions {
+  readonly flags?: bigint
+  /** A session: only if the key is free, or held by it; then it is held by it. */
+  readonly acquire?: string
+  /** A session: only if the key is held by it; then it is free. */
+  readonly release?: string
+}
+
 export interface KvClient {
   /** Undefined when there is no such key. */
   get(key: string, options?: ReadOptions): Promise<Answer<KvPair | undefined>>
@@ -32,8 +40,16 @@ export interface KvClient {
   list(prefix: string, options?: ReadOptions): Promise<Answer<readonly KvPair[]>>
   /** Keys alone; with a separator, cut after its first occurrence behind the prefix, each once. */
   keys(prefix: string, options?: ReadOptions & { separator?: string }): Promise<Answer<readonly string[]>>
-  /** False when `cas` did not match: nothing was changed. */
-  put(key: string, value: string | Uint8Array, options?: KvWriteOptions & { flags?: bigint }): Promise<boolean>
+  /** Names directly below a key, up to the next slash, each once. */
+  children(key: string, options?: ReadOptions): Promise<Answer<readonly string[]>>
+  /** False when `cas`, `acquire` or `release` did not hold: nothing was changed. */
+  put(key: string, value: string | Uint8Array, options?: KvPutOptions): Promise<boolean>
+  /** A new key: the prefix and a number above all before it; with `acquire`, held by that session. */
+  sequence(
+    prefix: string,
+    value: string | Uint8Array,
+    options?: CallOptions & { dc?: string; flags?: bigint; acquire?: string },
+  ): Promise<string>
   /** False when `cas` did not match. Deleting what is not there is true. */
   delete(key: string, options?: KvWriteOptions): Promise<boolean>
   /** Every key that begins with `prefix`, in one transaction. */
@@ -73,8 +89,23 @@ export function kvClient(transport: Transport): KvClient {
       const answer = await read(transport, { path: keyPath(prefix), query, allowMissing: true }, options)
       return { value: answer.status === 404 ? [] : parseJson<string[]>(answer), meta: answer.meta }
     },
+    async children(key, options = {}) {
+      const answer = await read(
+        transport,
+        { path: keyPath(key), query: { children: true }, allowMissing: true },
+        options,
+      )
+      return { value: answer.status === 404 ? [] : parseJson<string[]>(answer), meta: answer.meta }
+    },
+    async sequence(prefix, value, options = {}) {
+      const { dc, acquire, flags } = options
+      const query = { sequence: true, dc, acquire, flags: flags?.toString() }
+      const call = { method: 'PUT', path: keyPath(prefix), query, body: value, ...callOptions(options) } as const
+      return parseJson<string>(await transport.call(call))
+    },
     async put(key, value, options = {}) {
-      const query = { dc: options.dc, cas: options.cas, flags: options.flags?.toString() }
+      const { dc, cas, acquire, release, flags } = options
+      const query = { dc, cas, acquire, release, flags: flags?.toString() }
       return truth(
         await transport.call({ method: 'PUT', path: keyPath(key), query, body: value, ...callOptions(options) }),
       )
