@@ -242,6 +242,7 @@ describe('when no server can be reached', () => {
 describe('which questions are kept', () => {
   it.each<[string, Question, Partial<AskOptions>]>([
     ['of the own datacenter', web, { datacenter: 'eu-1' }],
+    ['about an address', { kind: 'address', address: '10.0.0.1' }, {}],
     ['without one', web, { datacenter: undefined }],
     ['to the nearest', web, { datacenter: 'nearest' }],
     ['to all', web, { datacenter: '*' }],

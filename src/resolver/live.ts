@@ -48,8 +48,8 @@ export function liveKey(question: Question, options: AskOptions, own: string): s
   if (consistency === 'consistent' || datacenter === '*' || !isReplicated(question.kind)) return undefined
   const ofOwn = datacenter === undefined || datacenter === own || datacenter === 'nearest'
   if (ofOwn && consistency !== 'stale') return undefined
-  // The order by distance moves without an index.
-  if ('near' in question && question.near !== undefined) return undefined
+  // The order by distance, and who has an address, move without an index.
+  if (question.kind === 'address' || ('near' in question && question.near !== undefined)) return undefined
   return JSON.stringify([datacenter, consistency, principal.token, question])
 }
 
