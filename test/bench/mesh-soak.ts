@@ -2,7 +2,8 @@
  * Twelve datacenters on one machine, started at once: churn, faults in turns, a rolling restart of every node, with a model beside
  * them that knows each right answer. The mesh must not take more than half of the machine, or it is the scheduler that is measured.
  *
- *   node test/bench/mesh-soak.ts [--dcs 12] [--faults 21] [--seed 1] [--write-ms 1000] [--read-ms 200] [--json]
+ *   node test/bench/mesh-soak.ts [--dcs 12] [--faults 21] [--seed 1] [--write-ms 1000] [--read-ms 200] [--only 'cut off']
+ *     [--rolling=false] [--json]
  */
 import { parseArgs } from 'node:util'
 import type { TestMesh } from '../cluster/harness.ts'
@@ -19,6 +20,8 @@ export interface MeshSoakOptions {
   readonly seed: number
   readonly writeEveryMs: number
   readonly readEveryMs: number
+  readonly only?: string
+  readonly rolling: boolean
 }
 
 export async function meshSoak(options: MeshSoakOptions): Promise<Row[]> {
@@ -30,7 +33,6 @@ export async function meshSoak(options: MeshSoakOptions): Promise<Row[]> {
     runtimes: ['node', 'bun', 'deno'],
     length: 1,
     calmMs: 3000,
-    rolling: true,
     ...options,
     onStep: note,
     async onPart(part, mesh) {
@@ -92,6 +94,8 @@ if (import.meta.main) {
       seed: { type: 'string', default: '1' },
       'write-ms': { type: 'string', default: '1000' },
       'read-ms': { type: 'string', default: '200' },
+      only: { type: 'string', default: '' },
+      rolling: { type: 'string', default: 'true' },
     },
     strict: false,
   })
@@ -102,6 +106,8 @@ if (import.meta.main) {
       seed: Number(values.seed),
       writeEveryMs: Number(values['write-ms']),
       readEveryMs: Number(values['read-ms']),
+      only: String(values.only),
+      rolling: values.rolling !== 'false',
     }),
   )
 }

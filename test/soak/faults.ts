@@ -20,6 +20,8 @@ export interface Fault {
   run(world: World): Promise<void>
 }
 
+const LANES = 8
+
 const pick = <T>({ random }: World, from: readonly T[]): T => from[Math.floor(random.float() * from.length)]!
 const readerOf = ({ readers }: World, node: string): Reader => readers.find((reader) => reader.node === node)!
 const fileOf = (world: World, node: string): string => join(world.mesh.folder, 'data', node, 'replicas')
@@ -43,15 +45,17 @@ async function paused(world: World, node: string, forMs: number): Promise<void> 
 
 /** Many changes that one node does not hear of: it has to repair when it hears again. */
 async function gap(world: World, writer: Writer, changes: number): Promise<void> {
-  await Promise.all(
-    Array.from({ length: changes }, (_, i) =>
-      world.mesh.send(writer.server, 'PUT', '/v1/catalog/register', {
+  let next = 0
+  const lane = async (): Promise<void> => {
+    for (let i = next++; i < changes; i = next++) {
+      await writer.put('/v1/catalog/register', {
         Node: `bulk-${writer.datacenter}-${i % 50}`,
         Address: '10.8.8.8',
         Service: { ID: `bulk-${i}`, Service: 'bulk', Port: 1 + Math.floor(world.random.float() * 60_000) },
-      }),
-    ),
-  )
+      })
+    }
+  }
+  await Promise.all(Array.from({ length: LANES }, lane))
 }
 
 const two = (world: World): [Writer, Writer] => {

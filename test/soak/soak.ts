@@ -17,6 +17,8 @@ export interface SoakOptions {
   readonly seed: number
   /** How many faults, in turns through all kinds. */
   readonly faults: number
+  /** Part of the names of those that are meant; all unless given. */
+  readonly only?: string
   /** How long each lasts, of its full length. */
   readonly length: number
   /** Between one fault and the next. */
@@ -35,6 +37,8 @@ export interface SoakOptions {
 export interface CaughtUp {
   readonly after: string
   readonly ms: number
+  /** Who was the last, and about which datacenter. */
+  readonly last: string
 }
 
 export interface SoakResult {
@@ -51,7 +55,7 @@ export interface SoakResult {
 
 const FORM_MS = 60_000
 const CATCH_UP_MS = 30_000
-const POLL_MS = 25
+const POLL_MS = 50
 
 /** Whole meshes of so many real processes need a while on few cores. */
 export async function soak(options: SoakOptions): Promise<SoakResult> {
@@ -121,13 +125,14 @@ async function disturb(world: World, options: SoakOptions): Promise<CaughtUp[]> 
   for (const reader of readers) reader.start(options.readEveryMs)
   const step = async (name: string, run: () => Promise<void>): Promise<void> => {
     await run()
-    const ms = await untilCaughtUp(world)
-    out.push({ after: name, ms })
-    options.onStep?.(`${name}: all caught up ${Math.round(ms)} ms later`)
+    const { ms, last } = await untilCaughtUp(world)
+    out.push({ after: name, ms, last })
+    options.onStep?.(`${name}: all caught up ${Math.round(ms)} ms later, ${last} last`)
     await sleep(options.calmMs)
   }
+  const faults = FAULTS.filter(({ name }) => name.includes(options.only ?? ''))
   for (let i = 0; i < options.faults; i++) {
-    const fault = FAULTS[i % FAULTS.length]!
+    const fault = faults[i % faults.length]!
     await step(fault.name, () => fault.run(world))
   }
   if (options.rolling) {
@@ -145,21 +150,22 @@ async function disturb(world: World, options: SoakOptions): Promise<CaughtUp[]> 
 }
 
 /** Milliseconds until every node has, of every datacenter, what was acknowledged now; Infinity when that takes too long. */
-async function untilCaughtUp({ writers, readers, mesh }: World): Promise<number> {
+async function untilCaughtUp({ writers, readers, mesh }: World): Promise<Omit<CaughtUp, 'after'>> {
   const beganMs = performance.now()
   const wanted = writers.map((writer) => ({ writer, version: writer.history.acked }))
   const each = readers.flatMap(({ node }) =>
     wanted.map(async ({ writer, version }) => {
+      const last = `${node} about ${writer.datacenter}`
       // Readers of its own: what a node that just started answers is not judged, only waited for.
       const reader = new Reader(mesh, node, [writer])
       while (((await reader.look(writer)) ?? -1) < version) {
-        if (performance.now() - beganMs > CATCH_UP_MS) return Number.POSITIVE_INFINITY
+        if (performance.now() - beganMs > CATCH_UP_MS) return { ms: Number.POSITIVE_INFINITY, last }
         await sleep(POLL_MS)
       }
-      return performance.now() - beganMs
+      return { ms: performance.now() - beganMs, last }
     }),
   )
-  return Math.max(...(await Promise.all(each)))
+  return (await Promise.all(each)).reduce((most, one) => (one.ms > most.ms ? one : most))
 }
 
 interface MeshAnswer {

@@ -64,13 +64,13 @@ export class Writer {
       ? ['/v1/catalog/deregister', { Node: node, ServiceID: id }]
       : ['/v1/catalog/register', { Node: node, Address: '10.9.9.9', Service: { ID: id, Service: SERVICE, Port: port } }]
     this.history.begin(stateOf(this.#instances), performance.now())
-    await this.#write(path as string, body)
+    await this.put(path as string, body)
     this.history.acknowledge(performance.now())
     this.writes++
   }
 
   /** The same again until it is acknowledged: whether an attempt that failed was applied does not matter then. */
-  async #write(path: string, body: object): Promise<void> {
+  async put(path: string, body: object): Promise<void> {
     for (;;) {
       try {
         const { status } = await this.#mesh.send(this.server, 'PUT', path, body, { timeoutMs: TIMEOUT_MS })
