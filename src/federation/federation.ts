@@ -28,6 +28,8 @@ export interface ExportSource {
   readonly epoch: Epoch
   /** Revision of the store, exported or not; every exported change up to it has been handed to the subscribers. */
   revision(): number
+  /** Of the store itself, whatever subscribers that read history have got of it. */
+  storeRevision(): number
   /** Everything exported, at one revision, in parts that are handed over one after the other. Resolves with the revision. */
   read(onPart: (entries: readonly ExportedEntry[]) => void | Promise<void>): Promise<number>
   /**

@@ -47,6 +47,20 @@ describe('a gateway that restarts', () => {
     expect(raised).toEqual([])
   })
 
+  it('with its store is no store that was rolled back, also while somebody reads its history', async () => {
+    mesh = new MemoryMesh(12)
+    const [eu, us] = await two()
+    eu.kill()
+    const { raised, ...callback } = raising(eu.source)
+    eu.source.lag = 7
+    const again = await mesh.start('eu-1', { source: eu.source, join: [us], ...callback })
+    await mesh.clock.advance(5000)
+    eu.source.lag = 0
+    await mesh.until(() => holds(us, again) && remote(us, 'eu-1').fit)
+    expect(raised).toEqual([])
+    expect(problems(again)).toEqual([])
+  })
+
   it('without its store raises the generation before it publishes', async () => {
     mesh = new MemoryMesh(2)
     const [eu, us] = await two()

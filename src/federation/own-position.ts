@@ -45,7 +45,7 @@ export class OwnPosition {
 
   #own(): OwnStore {
     const { source } = this.#options.publishing
-    return { epoch: source.epoch, revision: source.revision() }
+    return { epoch: source.epoch, revision: source.storeRevision() }
   }
 
   #run(effects: readonly StandingEffect[]): void {

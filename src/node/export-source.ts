@@ -33,6 +33,7 @@ export function exportSourceOf(store: Store): ExportSource {
       for (const { position } of open) least = Math.min(least, position)
       return least
     },
+    storeRevision: () => store.status().revision,
     async read(onPart) {
       let from: string = FROM
       let revision: number | undefined

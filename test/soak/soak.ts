@@ -169,6 +169,7 @@ async function untilCaughtUp({ writers, readers, mesh }: World): Promise<Omit<Ca
 }
 
 interface MeshAnswer {
+  readonly Problems: readonly { readonly Kind: string; readonly Message: string }[]
   readonly Datacenters: readonly {
     readonly Datacenter: string
     readonly State: string
@@ -185,6 +186,9 @@ async function compare({ mesh, writers, readers }: World): Promise<string[]> {
     const seen = await Promise.all(
       readers.map(async ({ node }) => (await mesh.get(node, '/v1/mesh')).body as MeshAnswer),
     )
+    // No disk was copied, restored or lost.
+    for (const [i, { Problems }] of seen.entries())
+      for (const { Kind, Message } of Problems) out.push(`${readers[i]!.node} tells of ${Kind}: ${Message}`)
     for (const { datacenter, server } of writers) {
       const rows = seen.flatMap(({ Datacenters }, i) =>
         Datacenters.filter((row) => row.Datacenter === datacenter && readers[i]!.node !== server),

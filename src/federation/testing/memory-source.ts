@@ -34,7 +34,12 @@ export class MemorySource implements ExportSource {
     this.epoch = epoch
   }
 
+  /** How far a subscriber that reads history is behind. */
+  lag = 0
   revision(): number {
+    return this.#revision - this.lag
+  }
+  storeRevision(): number {
     return this.#revision
   }
   get entries(): ReadonlyMap<string, ExportedEntry> {
