@@ -91,7 +91,7 @@ function matching({ passing, tags }: Question<'service'>, summary: Summary): rea
   const healthy = summary.endpoints.filter(({ status }) => !passing || status === 'passing')
   const wanted = healthy.filter((endpoint) => hasTags(instanceOf(summary, endpoint)))
   const isWhole = summary.endpoints.length === summary.instances || (passing && healthy.length === summary.passing)
-  return wanted.length === 0 && !isWhole && tags.length > 0 ? undefined : wanted
+  return wanted.length === 0 && !isWhole ? undefined : wanted
 }
 
 function answerOf(value: unknown, index: number, datacenter: string, context: SummaryContext): Answer<unknown> {

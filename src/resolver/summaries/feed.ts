@@ -29,18 +29,12 @@ interface Delta {
 }
 
 export class SummaryFeed {
-  readonly #maxEntries: number
   readonly #entries = new Map<string, Uint8Array>()
   readonly #parts: (Uint8Array | undefined)[] = new Array(PARTS).fill(undefined)
   readonly #members: Set<string>[] = Array.from({ length: PARTS }, () => new Set<string>())
   #deltas: Delta[] = []
   #deltaBytes = 0
   #version = 0
-
-  /** Entries beyond `maxEntries` are left out. */
-  constructor(maxEntries: number) {
-    this.#maxEntries = maxEntries
-  }
 
   get version(): number {
     return this.#version
@@ -63,7 +57,6 @@ export class SummaryFeed {
       const encoded = encodeEntry({ key, value })
       const before = this.#entries.get(key)
       if (value === undefined ? before === undefined : before !== undefined && same(before, encoded)) continue
-      if (value !== undefined && before === undefined && this.#entries.size >= this.#maxEntries) continue
       this.#put(key, value === undefined ? undefined : encoded)
       told.push(encoded)
     }

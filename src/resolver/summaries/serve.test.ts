@@ -7,7 +7,7 @@ import { SummaryServer } from './serve.ts'
 import { SUMMARIES } from './wire.ts'
 
 /** A server with its own services and a replica, and clients at 1 ms from it. */
-function setUp(clients = 1) {
+function setUp(clients = 1, maxEntries = 20_000) {
   const clock = new VirtualClock()
   const random = new SeededRandom(1)
   const own = new FakeView('eu-1')
@@ -25,6 +25,7 @@ function setUp(clients = 1) {
       afarOf: ({ service }) => service.taggedAddresses?.wan,
       clock,
       random,
+      maxEntries,
     })
   const state = { server: start() }
   const mirrors = Array.from({ length: clients }, () => new SummaryMirror())
@@ -153,6 +154,34 @@ describe('summaries on their way to clients', () => {
     await clock.advance(500)
     expect(mirror.summary('us-1', 'web')).toBeUndefined()
     expect(mirror.covers('us-1')).toBe(false)
+    await close()
+  })
+
+  it('are bounded: other datacenters leave half to the own one, and what may be missing is not said to be absent', async () => {
+    const { clock, own, usView, mirror, close } = setUp(1, 20)
+    for (let i = 0; i < 30; i++) usView.set(`u${i}`, [instance(`u${i}`, 'a')])
+    for (let i = 0; i < 4; i++) own.set(`s${i}`, [instance(`s${i}`, 'a')])
+    await clock.advance(3_000)
+    expect(mirror.covers('eu-1')).toBe(true)
+    expect(mirror.covers('us-1')).toBe(false)
+    expect(mirror.serviceIndex('us-1', 'u29')).toBeUndefined()
+    for (let i = 4; i < 8; i++) own.set(`s${i}`, [instance(`s${i}`, 'a')])
+    await clock.advance(1_000)
+    expect(mirror.summary('eu-1', 's7')).toBeDefined()
+    for (let i = 8; i < 30; i++) own.set(`s${i}`, [instance(`s${i}`, 'a')])
+    await clock.advance(1_000)
+    expect(mirror.covers('eu-1')).toBe(false)
+    expect(mirror.size).toBeLessThan(20)
+    await close()
+  })
+
+  it('of a service with too much to tell are numbers alone', async () => {
+    const { clock, own, mirror, close } = setUp()
+    const tags = Array.from({ length: 32 }, (_, i) => `${'t'.repeat(200)}${i}`)
+    const many = Array.from({ length: 5 }, (_, i) => instance('big', `i${i}`, 'passing', { tags }))
+    own.set('big', many)
+    await clock.advance(3_000)
+    expect(mirror.summary('eu-1', 'big')).toMatchObject({ instances: 5, passing: 5, endpoints: [] })
     await close()
   })
 

@@ -24,6 +24,7 @@ export interface SummaryServerOptions {
   readonly maxEntries?: number
 }
 
+const MAX_ENTRIES = 20_000
 /** Changes are gathered for so long. */
 const GATHER_MS = 100
 /** Services summed up in one go: a few milliseconds. */
@@ -59,6 +60,8 @@ export class SummaryServer {
   /** What was last told of large services, and when they may be summed up anew. */
   readonly #large = new Map<string, { readonly summary: Summary; readonly againMs: number }>()
   readonly #again = new Map<string, Timer>()
+  /** DCs of which something was left out: there what is absent may exist. */
+  readonly #cutShort = new Set<string>()
   /** Take back who waits for the own DC's tables. */
   #tableWaits: readonly (() => void)[] = []
   #tablesChanged = false
@@ -134,8 +137,8 @@ export class SummaryServer {
   // ---- what is followed
 
   #start(): SummaryFeed {
-    const { own, random, maxEntries = 20_000 } = this.#options
-    this.#feed = new SummaryFeed(maxEntries)
+    const { own, random } = this.#options
+    this.#feed = new SummaryFeed()
     this.#id = random.uuid()
     this.#follow(own)
     this.#reconcile()
@@ -151,6 +154,7 @@ export class SummaryServer {
     this.#tableWaits = []
     this.#followed.clear()
     this.#again.clear()
+    this.#cutShort.clear()
     this.#large.clear()
     this.#cutting?.cancel()
     this.#cutting = undefined
@@ -187,6 +191,7 @@ export class SummaryServer {
   #forget(datacenter: string): void {
     this.#followed.get(datacenter)!.off()
     this.#followed.delete(datacenter)
+    this.#cutShort.delete(datacenter)
     const prefix = wire.servicesPrefix(datacenter)
     const gone = [wire.datacenterKey(datacenter), ...[...this.#feed!.keys()].filter((key) => key.startsWith(prefix))]
     this.#feed!.change(gone.map((key) => [key, undefined] as const))
@@ -229,6 +234,7 @@ export class SummaryServer {
     const { clock } = this.#options
     const beganMs = clock.nowMs()
     let done = 0
+    let fresh = 0
     const { datacenter } = view
     const changes: [string, Uint8Array | undefined][] = []
     for (const part of parts) {
@@ -236,15 +242,32 @@ export class SummaryServer {
       if (clock.nowMs() - beganMs > SLICE_MS) break
       done++
       dirty.delete(part)
-      const summary = this.#summaryOf(view, part)
-      const encoded = summary && encodeSummary(summary)
-      const fits = encoded !== undefined && encoded.length <= MAX_SUMMARY_BYTES
-      changes.push([wire.serviceKey(datacenter, part), fits ? encoded : undefined])
+      const key = wire.serviceKey(datacenter, part)
+      const encoded = this.#encoded(view, part)
+      const isNew = encoded !== undefined && !feed.has(key)
+      if (isNew && feed.size + fresh >= this.#room(view)) this.#cutShort.add(datacenter)
+      else changes.push([key, encoded])
+      if (isNew) fresh++
     }
     const toldKey = wire.datacenterKey(datacenter)
-    if (dirty.size === 0 && !feed.has(toldKey)) changes.push([toldKey, new Uint8Array()])
+    if (this.#cutShort.has(datacenter)) changes.push([toldKey, undefined])
+    else if (dirty.size === 0 && !feed.has(toldKey)) changes.push([toldKey, new Uint8Array()])
     feed.change(changes)
     return done < parts.length ? max : done
+  }
+
+  /** What is too large is told by its numbers alone. */
+  #encoded(view: CatalogView, part: string): Uint8Array | undefined {
+    const summary = this.#summaryOf(view, part)
+    if (summary === undefined) return undefined
+    const whole = encodeSummary(summary)
+    return whole.length <= MAX_SUMMARY_BYTES ? whole : encodeSummary({ ...summary, tags: [], endpoints: [] })
+  }
+
+  /** Entries beyond which nothing new is taken: other DCs leave half to the own one. */
+  #room(view: CatalogView): number {
+    const { own, maxEntries = MAX_ENTRIES } = this.#options
+    return view === own ? maxEntries : maxEntries / 2
   }
 
   /** Only of the own DC: what clients ask of others they hold from replicas. */
