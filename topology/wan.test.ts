@@ -190,6 +190,7 @@ describe('an emulated WAN', () => {
 })
 
 describe('a connection through a third', () => {
+  const SUSPECT_MS = 600
   /** a and b, 20 ms apart, and r, 60 ms from a and 40 ms from b. Links by whom they join. */
   async function triangle() {
     const links: Record<string, Changing> = {
@@ -202,7 +203,8 @@ describe('a connection through a third', () => {
     const start = async (name: string, identity?: TestHostOptions['identity']): Promise<Host> => {
       const wrapTransport: TestHostOptions['wrapTransport'] = (factory) =>
         wan(factory, (remote) => links[[name, names.get(remote)].sort().join(' ')]!)
-      const host = await open({ name, datacenter: name, wrapTransport, ...(identity && { identity }) })
+      const limits = { pingEveryMs: 100, suspectMs: SUSPECT_MS }
+      const host = await open({ name, datacenter: name, wrapTransport, limits, ...(identity && { identity }) })
       names.set(wanted(host).addresses[0]!, name)
       return host
     }
@@ -217,7 +219,7 @@ describe('a connection through a third', () => {
     const { a, b, r, links } = await triangle()
     links['a b']!.cut = true
     // As soon as the silence is long enough, and whoever of both begins.
-    await until(() => (a.silentMs(idOf(b)) ?? 0) > 1250 && (b.silentMs(idOf(a)) ?? 0) > 1250)
+    await until(() => (a.silentMs(idOf(b)) ?? 0) > SUSPECT_MS && (b.silentMs(idOf(a)) ?? 0) > SUSPECT_MS)
     const peer = await b.dialVia(idOf(a), idOf(r), { deadlineMs: 5000 })
     expect(peer.via?.node).toBe('r')
     await until(() => a.peer(idOf(b))?.via?.node === 'r')
@@ -245,8 +247,8 @@ describe('a connection through a third', () => {
       // The smaller id dials and elects: a is deaf to b, or b to a.
       links['a b']!.oneWay = oneWay
       const [deaf, other] = oneWay === 'to' ? [b, a] : [a, b]
-      await until(() => (deaf.silentMs(idOf(other)) ?? 0) > 1250)
-      expect(other.silentMs(idOf(deaf))).toBeLessThan(1200)
+      await until(() => (deaf.silentMs(idOf(other)) ?? 0) > SUSPECT_MS)
+      expect(other.silentMs(idOf(deaf))).toBeLessThan(SUSPECT_MS)
       expect((await deaf.dialVia(idOf(other), idOf(r), { deadlineMs: 5000 })).via?.node).toBe('r')
       await until(() => other.peer(idOf(deaf))?.via?.node === 'r')
       expect(await echo(a, b)).toBe(1)
@@ -260,7 +262,7 @@ describe('a connection through a third', () => {
   it('is cut where one of its links is, and goes on when that heals soon', async () => {
     const { a, b, r, links } = await triangle()
     links['a b']!.cut = true
-    await until(() => (a.silentMs(idOf(b)) ?? 0) > 1250)
+    await until(() => (a.silentMs(idOf(b)) ?? 0) > SUSPECT_MS)
     await a.dialVia(idOf(b), idOf(r), { deadlineMs: 5000 })
     const before = a.peer(idOf(b))
     expect(before?.via?.node).toBe('r')

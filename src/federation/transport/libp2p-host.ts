@@ -347,15 +347,10 @@ export class Libp2pHost implements Host {
   async #startRelay(): Promise<void> {
     const { clock, logger } = this.#options
     const limits = this.#limits
+    const links = this.#links
     const { upgrader } = this.#components
-    const relay = new Relay({
-      selfPeerId: this.#credentials.peerId,
-      clock,
-      logger,
-      limits,
-      links: this.#links,
-      upgrader,
-    })
+    const muxer = thriftyYamux(limits.maxStreams)()
+    const relay = new Relay({ selfPeerId: this.#credentials.peerId, clock, logger, limits, links, upgrader, muxer })
     this.#relay = relay
     // A few more than are carried, so that who comes too much is told so.
     const inbound = { maxInboundStreams: limits.maxRelayedPerPeer + 4 }

@@ -22,6 +22,7 @@ import { certifiedNoise } from './encrypter.ts'
 import { encodeFrame } from './frames.ts'
 import type { Identity } from './identity.ts'
 import { CALL_PROTOCOL } from './links.ts'
+import { thriftyYamux } from './muxer.ts'
 import { RELAY_PROTOCOL, RELAYED_PROTOCOL } from './relay.ts'
 import { encodeRelayRequest } from './relay-wire.ts'
 import { RelayedConnection } from './relayed-connection.ts'
@@ -198,7 +199,10 @@ describe('who comes through a relay', () => {
       log: stream.log,
     })
     const { components } = speaker as unknown as { components: { upgrader: Upgrader } }
-    const connection = await components.upgrader.upgradeOutbound(inner, { signal: AbortSignal.timeout(3000) })
+    const connection = await components.upgrader.upgradeOutbound(inner, {
+      signal: AbortSignal.timeout(3000),
+      muxerFactory: thriftyYamux(100)(),
+    })
     await connection.newStream(CALL_PROTOCOL)
   }
 

@@ -1,4 +1,4 @@
-import type { Connection, Stream, Upgrader, UpgraderOptions } from '@libp2p/interface'
+import type { Connection, Stream, StreamMuxerFactory, Upgrader, UpgraderOptions } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { AtollError, isAtollError, messageOf } from '../../model/errors.ts'
@@ -29,6 +29,8 @@ export interface RelayOptions {
   readonly limits: HostLimits
   readonly links: Links
   readonly upgrader: Upgrader
+  /** Of every connection inside: who speaks this protocol has it, and settling on it would cost a round trip of two links. */
+  readonly muxer: StreamMuxerFactory
 }
 
 interface Carried {
@@ -59,7 +61,7 @@ export class Relay {
 
   /** Resolves when the handshake with the peer behind the relay is done; whether it is elected shows later. */
   async dial(peerId: string, relay: Link, attempt: DialAttempt, signal: AbortSignal): Promise<Connection> {
-    const { links, upgrader } = this.#options
+    const { links, upgrader, muxer } = this.#options
     const stream = await relay.connection.newStream(RELAY_PROTOCOL, { signal, maxOutboundStreams: 4096 })
     try {
       stream.send(encodeFrame(encodeRelayRequest(peerId)))
@@ -74,7 +76,7 @@ export class Relay {
       })
       links.relayed(connection.timeline, relayPeerOf(relay))
       // libp2p hands its options on to the encrypter; its types do not know of ours.
-      const options: UpgraderOptions & { attempt: DialAttempt } = { signal, attempt }
+      const options: UpgraderOptions & { attempt: DialAttempt } = { signal, attempt, muxerFactory: muxer }
       return await upgrader.upgradeOutbound(connection, options)
     } catch (error) {
       stream.abort(error as Error)
@@ -100,7 +102,7 @@ export class Relay {
 
   /** Somebody reaches this node through a relay. Never rejects. */
   async accept(stream: Stream, connection: Connection): Promise<void> {
-    const { clock, limits, links, upgrader } = this.#options
+    const { clock, limits, links, upgrader, muxer } = this.#options
     const deadline = clock.deadline(limits.inboundHandshakeMs)
     let taken = false
     try {
@@ -115,7 +117,7 @@ export class Relay {
       const remoteAddr = addressThrough(relay, peerId)
       const inner = new RelayedConnection({ stream, direction: 'inbound', remoteAddr, log: stream.log, first: rest })
       links.relayed(inner.timeline, relayPeerOf(relay))
-      await upgrader.upgradeInbound(inner, { signal: deadline.signal })
+      await upgrader.upgradeInbound(inner, { signal: deadline.signal, muxerFactory: muxer })
     } catch (error) {
       if (taken) stream.abort(error as Error)
       else this.#refuse(stream, error)
