@@ -349,7 +349,7 @@ export class Libp2pHost implements Host {
     const limits = this.#limits
     const links = this.#links
     const { upgrader } = this.#components
-    const muxer = thriftyYamux(limits.maxStreams)()
+    const muxer = thriftyYamux(limits, clock)()
     const relay = new Relay({ selfPeerId: this.#credentials.peerId, clock, logger, limits, links, upgrader, muxer })
     this.#relay = relay
     // A few more than are carried, so that who comes too much is told so.

@@ -15,12 +15,15 @@ import {
   until,
 } from '../../../test/support/hosts.ts'
 import { systemClock } from '../../runtime/clock.ts'
+import type { Timer } from '../../runtime/ports.ts'
 import { systemRandom } from '../../runtime/random.ts'
 import type { Host } from '../host.ts'
 import { devAuthority } from './authority.ts'
+import { encodeCallFrame, VERSION_BYTE } from './call-wire.ts'
 import { certifiedNoise } from './encrypter.ts'
 import { encodeFrame } from './frames.ts'
 import type { Identity } from './identity.ts'
+import { DEFAULT_LIMITS } from './limits.ts'
 import { CALL_PROTOCOL } from './links.ts'
 import { thriftyYamux } from './muxer.ts'
 import { RELAY_PROTOCOL, RELAYED_PROTOCOL } from './relay.ts'
@@ -29,8 +32,10 @@ import { RelayedConnection } from './relayed-connection.ts'
 
 const hosts: Host[] = []
 const nodes: Libp2p[] = []
+const timers: Timer[] = []
 const uncaught = trapUncaught()
 afterEach(async () => {
+  for (const timer of timers.splice(0)) timer.cancel()
   await Promise.all(nodes.splice(0).map((node) => node.stop()))
   await Promise.all(hosts.splice(0).map((host) => host.close()))
 })
@@ -98,7 +103,14 @@ async function rawServer(
 /** The smaller id opens the call stream: the evil one, here. */
 async function connect(node: Libp2p, host: Host): Promise<Connection> {
   const connection = await node.dial(multiaddr(host.addresses[0]!))
-  await connection.newStream(CALL_PROTOCOL)
+  const calls = await connection.newStream(CALL_PROTOCOL)
+  // Signs of life: who says nothing is hung up on.
+  const ping = encodeFrame(VERSION_BYTE, encodeCallFrame({ type: 'ping', sequence: 1 })).subarray()
+  const pings = systemClock.every(500, () => {
+    if (calls.writeStatus === 'writable') calls.send(ping)
+    else pings.cancel()
+  })
+  timers.push(pings)
   await until(() => host.peer(node.peerId.toString()))
   await connection.newStream(GOSSIP)
   return connection
@@ -201,7 +213,7 @@ describe('who comes through a relay', () => {
     const { components } = speaker as unknown as { components: { upgrader: Upgrader } }
     const connection = await components.upgrader.upgradeOutbound(inner, {
       signal: AbortSignal.timeout(3000),
-      muxerFactory: thriftyYamux(100)(),
+      muxerFactory: thriftyYamux(DEFAULT_LIMITS, systemClock)(),
     })
     await connection.newStream(CALL_PROTOCOL)
   }

@@ -67,8 +67,10 @@ export class Splice {
 
   #join(from: Stream, to: Stream): void {
     from.addEventListener('message', ({ data }) => this.#carry(from, to, data))
-    to.addEventListener('drain', () => this.#resume(from))
-    to.addEventListener('idle', () => this.#resume(from))
+    // Later, since what is sent inside of these events stays where it is: libp2p is still sending then.
+    const resumeLater = (): void => queueMicrotask(() => this.#resume(from))
+    to.addEventListener('drain', resumeLater)
+    to.addEventListener('idle', resumeLater)
     from.addEventListener('remoteCloseWrite', () => this.#closeAfter(from, to))
     from.addEventListener('close', ({ error }) => {
       if (error !== undefined || to.status !== 'open') this.end(error ?? new AtollError('unavailable', 'closed'))
