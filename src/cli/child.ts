@@ -1,6 +1,7 @@
 /** A command that runs on behalf of another: signals are passed on to it, and its exit code is ours. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { constants } from 'node:os'
+import { pause } from '../client/pause.ts'
 import { Failure } from './command.ts'
 
 export interface ChildOptions {
@@ -27,7 +28,7 @@ export async function runChild(argv: readonly string[], { env, input, stop }: Ch
   // A command that reads nothing closes its end.
   child.stdin?.on('error', () => {})
   child.stdin?.end(input)
-  const passing = PASSED_ON.map((signal) => [signal, () => void child.kill(signal)] as const)
+  const passing = PASSED_ON.map((signal) => [signal, () => signalTo(child, signal)] as const)
   for (const [signal, pass] of passing) process.on(signal, pass)
   const ending = endingOf(child, stop)
   try {
@@ -43,13 +44,24 @@ export async function runChild(argv: readonly string[], { env, input, stop }: Ch
   }
 }
 
+/** By its id: on Deno a child that was told to end by `kill` of its own counts as ended by that signal, whatever it did. */
+function signalTo({ pid, exitCode, signalCode }: ChildProcess, signal: NodeJS.Signals): void {
+  if (pid === undefined || exitCode !== null || signalCode !== null) return
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // It ended just now.
+  }
+}
+
 /** The returned function calls it off. */
 function endingOf(child: ChildProcess, stop: AbortSignal | undefined): () => void {
   const killing = new AbortController()
   const end = (): void => {
-    child.kill('SIGTERM')
-    const late = AbortSignal.timeout(KILL_AFTER_MS)
-    late.addEventListener('abort', () => void (killing.signal.aborted || child.kill('SIGKILL')), { once: true })
+    signalTo(child, 'SIGTERM')
+    void pause(KILL_AFTER_MS, killing.signal).then(() => {
+      if (!killing.signal.aborted) signalTo(child, 'SIGKILL')
+    })
   }
   if (stop?.aborted) end()
   else stop?.addEventListener('abort', end, { once: true })

@@ -278,7 +278,7 @@ describe.sequential('commands', () => {
     const refused = atoll('lock', 'cli/l', '--wait', '0s', '--', 'true')
     expect(await refused.ended).toBe(1)
     expect(refused.output()).toContain('is held by another')
-    holder.child.kill('SIGTERM')
+    process.kill(holder.child.pid!, 'SIGTERM')
     expect(await holder.ended).toBe(7)
     expect((await client.kv.get('cli/l')).value!.session).toBe('')
 
@@ -309,7 +309,7 @@ describe.sequential('commands', () => {
       await client.kv.put('w/b', '2')
       await until(async () => (await lines()).length === 2)
       expect(JSON.parse((await lines())[1]!).map((row: { Key: string }) => row.Key)).toEqual(['w/a', 'w/b'])
-      watching.child.kill('SIGTERM')
+      process.kill(watching.child.pid!, 'SIGTERM')
       expect(await watching.ended).toBe(0)
     } finally {
       await rm(directory, { recursive: true, force: true })
