@@ -6,12 +6,12 @@
  *
  * Modes: flood, or gossip, calls or tails alone, and mute.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
-import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { commandLine, PROJECT_ROOT } from '../../topology/runtimes.ts'
 import { sleep } from '../cluster/harness.ts'
+import { type Listening, Script } from './flood/script.ts'
 import type { OpenLoopResult } from './open-loop.ts'
 import { ms, note, quantile, type Row, report } from './report.ts'
 import { Wire } from './wire.ts'
@@ -21,43 +21,6 @@ const PER_SECOND = 100
 const WARM_PER_SECOND = 1500
 /** Entries of the service that the attacker asks for: an answer of some 400 KB. */
 const LARGE = 1000
-
-class Script {
-  readonly process: ChildProcess
-  readonly #lines: AsyncIterator<string>
-
-  constructor(script: string, args: readonly string[], flags: readonly string[] = []) {
-    const [file, ...rest] = commandLine('node', script, args)
-    const stdio: ['pipe', 'pipe', 'inherit'] = ['pipe', 'pipe', 'inherit']
-    this.process = spawn(file!, [...flags, ...rest], { cwd: PROJECT_ROOT, stdio })
-    this.process.stdin!.on('error', () => {})
-    this.#lines = createInterface({ input: this.process.stdout! })[Symbol.asyncIterator]()
-  }
-
-  async line<T>(): Promise<T> {
-    for (;;) {
-      const { value, done } = await this.#lines.next()
-      if (done) throw new Error('the process ended')
-      if ((value as string).startsWith('{')) return JSON.parse(value as string) as T
-    }
-  }
-
-  ask<T>(line: string): Promise<T> {
-    this.process.stdin!.write(`${line}\n`)
-    return this.line<T>()
-  }
-
-  end(): void {
-    this.process.stdin!.end()
-    const timer = setTimeout(() => this.process.kill('SIGKILL'), 5000)
-    this.process.once('exit', () => clearTimeout(timer))
-  }
-}
-
-interface Listening {
-  readonly port: number
-  readonly address: string
-}
 
 interface Phase {
   readonly liveBytes: number

@@ -1,19 +1,13 @@
-import { yamux } from '@chainsafe/libp2p-yamux'
-import { privateKeyFromRaw } from '@libp2p/crypto/keys'
 import type { Connection, ConnectionEncrypter, Libp2p, Stream } from '@libp2p/interface'
-import { tcp } from '@libp2p/tcp'
 import { lpStream } from '@libp2p/utils'
 import { multiaddr } from '@multiformats/multiaddr'
-import { createLibp2p } from 'libp2p'
 import { pack } from 'msgpackr'
 import { afterEach, describe, expect, it } from 'vitest'
-import { MESH, openTestHost, orderedIdentities, trapUncaught, until } from '../../../test/support/hosts.ts'
-import { systemClock } from '../../runtime/clock.ts'
+import { certifiedNode, type Encrypter, rawNode } from '../../../test/support/hostile-peer.ts'
+import { openTestHost, orderedIdentities, trapUncaught, until } from '../../../test/support/hosts.ts'
 import type { Logger } from '../../runtime/ports.ts'
 import { systemRandom } from '../../runtime/random.ts'
 import type { Host } from '../host.ts'
-import { devAuthority } from './authority.ts'
-import { certifiedNoise } from './encrypter.ts'
 import { encodeFrame } from './frames.ts'
 import { freshIdentity, type Identity } from './identity.ts'
 import { CALL_PROTOCOL } from './links.ts'
@@ -42,53 +36,9 @@ async function open(identity?: Identity): Promise<Host> {
   return host
 }
 
-type Encrypter = (components: never) => ConnectionEncrypter
-
-async function rawNode(identity: Identity, encrypter: Encrypter): Promise<Libp2p> {
-  const node = await createLibp2p({
-    privateKey: privateKeyFromRaw(Buffer.concat([identity.seed, identity.publicKey])),
-    transports: [tcp()],
-    connectionEncrypters: [encrypter as never],
-    streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1 << 20 } })],
-    connectionMonitor: { enabled: false },
-  })
+const kept = (node: Libp2p): Libp2p => {
   nodes.push(node)
   return node
-}
-
-/** With a valid certificate; the host takes it for a client called `evil`. */
-async function certifiedNode(identity: Identity): Promise<Libp2p> {
-  const authority = devAuthority(MESH)
-  const certificate = await authority.issue({
-    datacenter: 'eu-1',
-    role: 'client',
-    node: 'evil',
-    nodeId: 'evil',
-    publicKey: identity.publicKey,
-    nowMs: systemClock.wallMs(),
-  })
-  return rawNode(
-    identity,
-    certifiedNoise({
-      selfPeerId: '',
-      bootId: 'evil',
-      capabilities: [],
-      clock: systemClock,
-      random: systemRandom,
-      certificate: () => certificate,
-      verify: (bytes) => authority.verify(bytes, systemClock.wallMs()),
-      wanted: () => true,
-      lost: () => '',
-      uptimeMs: () => 0,
-      admit: async () => {},
-      refusedAsTwin() {},
-      metSelf: () => {
-        throw new Error('never')
-      },
-      onSecured() {},
-      onRefused() {},
-    }) as Encrypter,
-  )
 }
 
 /** Connects, with the call stream open. */
@@ -96,7 +46,7 @@ async function connect(): Promise<{ host: Host; connection: Connection; stream: 
   // The smaller id opens the call stream: the evil one, here.
   const [small, large] = await orderedIdentities(2)
   const host = await open(large)
-  const node = await certifiedNode(small!)
+  const node = kept(await certifiedNode(small!))
   const connection = await node.dial(multiaddr(host.addresses[0]!))
   const stream = await connection.newStream(CALL_PROTOCOL)
   await until(() => host.peers().length === 1)
@@ -151,11 +101,11 @@ describe('a peer that breaks the protocol is hung up on, with a reason in the lo
     const host = await openTestHost({
       identity: large!,
       logger,
-      limits: { maxCallBacklogBytes: 1 << 20, maxCallBytes: 1 << 20, maxSilenceMs: 60_000 },
+      limits: { maxCallBacklogBytes: 128 << 10, maxCallBytes: 128 << 10, maxSilenceMs: 60_000 },
     })
     hosts.push(host)
     host.handle('big', async () => new Uint8Array(100_000))
-    const node = await certifiedNode(small!)
+    const node = kept(await certifiedNode(small!))
     const connection = await node.dial(multiaddr(host.addresses[0]!))
     const stream = await connection.newStream(CALL_PROTOCOL)
     stream.pause()
@@ -176,7 +126,7 @@ describe('a peer that breaks the protocol is hung up on, with a reason in the lo
 describe('a peer without a certificate reaches nothing', () => {
   it('with plain Noise', async () => {
     const host = await open()
-    const node = await rawNode(freshIdentity(systemRandom), portableNoise() as Encrypter)
+    const node = kept(await rawNode(freshIdentity(systemRandom), portableNoise() as Encrypter))
     await expect(node.dial(multiaddr(host.addresses[0]!))).rejects.toThrow()
     expect(host.peers()).toEqual([])
   })
@@ -190,20 +140,22 @@ describe('a peer without a certificate reaches nothing', () => {
       new Uint8Array(0),
     ]) {
       warnings.length = 0
-      const node = await rawNode(freshIdentity(systemRandom), ((components: never) => {
-        const noise = portableNoise()(components) as ConnectionEncrypter
-        return {
-          protocol: '/atoll/noise/1',
-          secureInbound: noise.secureInbound,
-          async secureOutbound(connection: never, options: never) {
-            const channel = await noise.secureOutbound(connection, options)
-            const frames = lpStream(channel.connection)
-            await frames.write(hello, options)
-            await frames.read(options)
-            return { ...channel, connection: frames.unwrap() }
-          },
-        }
-      }) as Encrypter)
+      const node = kept(
+        await rawNode(freshIdentity(systemRandom), ((components: never) => {
+          const noise = portableNoise()(components) as ConnectionEncrypter
+          return {
+            protocol: '/atoll/noise/1',
+            secureInbound: noise.secureInbound,
+            async secureOutbound(connection: never, options: never) {
+              const channel = await noise.secureOutbound(connection, options)
+              const frames = lpStream(channel.connection)
+              await frames.write(hello, options)
+              await frames.read(options)
+              return { ...channel, connection: frames.unwrap() }
+            },
+          }
+        }) as Encrypter),
+      )
       await node.dial(multiaddr(host.addresses[0]!)).then(
         (connection) => until(() => connection.status !== 'open'),
         () => {},

@@ -7,7 +7,7 @@ import { startNode } from '../../../src/node.ts'
 
 const gc = (globalThis as { gc?: () => void }).gc
 if (gc === undefined) throw new Error('run it with --expose-gc')
-const [datacenter = 'eu-1', join] = process.argv.slice(2)
+const [datacenter = 'eu-1', join = '', mesh = 'flood'] = process.argv.slice(2)
 
 const node = await startNode({
   dev: true,
@@ -15,7 +15,7 @@ const node = await startNode({
   datacenter,
   node: `${datacenter}-server`,
   http: { host: '127.0.0.1', port: 0 },
-  federation: { host: '127.0.0.1', port: 0, mesh: 'flood', flatNetwork: true, join: join === undefined ? [] : [join] },
+  federation: { host: '127.0.0.1', port: 0, mesh, flatNetwork: true, join: join === '' ? [] : [join] },
   log: { level: 'error', format: 'text' },
 })
 console.log(JSON.stringify({ port: node.http.port, address: node.addresses[0] }))
