@@ -6,8 +6,8 @@ export const bug: Bug = {
   edits: [
     {
       file: 'replica.ts',
-      find: 'if (!equalBytes(transfer.content.root(), head.digest)) return undefined',
-      replace: 'if (transfer.content.size > 0 && !equalBytes(transfer.content.root(), head.digest)) return undefined',
+      find: 'if (!equalBytes(transfer.content.root(), head.digest))',
+      replace: 'if (transfer.content.size > 0 && !equalBytes(transfer.content.root(), head.digest))',
     },
   ],
 }

@@ -2,6 +2,6 @@ import type { Bug } from '../bugs.ts'
 
 export const bug: Bug = {
   about: 'A head of an older epoch counts as one of the epoch that is followed.',
-  withinSeeds: 40,
-  edits: [{ file: 'replica.ts', find: "if (order === 'older') return false", replace: '' }],
+  withinSeeds: 120,
+  edits: [{ file: 'newest.ts', find: "if (order === 'older') return false", replace: '' }],
 }

@@ -4,6 +4,10 @@ export const bug: Bug = {
   about: 'A replica that was on disk goes on behind the next revision, which it never got.',
   withinSeeds: 20,
   edits: [
-    { file: 'replica.ts', find: 'this.#revision = saved.revision', replace: 'this.#revision = saved.revision + 1' },
+    {
+      file: 'replica.ts',
+      find: 'return this.#install({ content, epoch, revision, proven, stoodMs: undefined })',
+      replace: 'return this.#install({ content, epoch, revision: revision + 1, proven, stoodMs: undefined })',
+    },
   ],
 }
