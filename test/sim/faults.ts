@@ -312,8 +312,8 @@ export class Faults {
   }
 
   #breakStreams(node: SimNode): void {
-    for (const stream of node.life?.streams() ?? [])
-      if (this.#world.random.float() < 0.3) stream.breaks(this.#world.nowMs)
+    for (const { stream, busy } of node.life?.sessions() ?? [])
+      if (busy || this.#world.random.float() < 0.3) stream.breaks(this.#world.nowMs)
   }
 
   /** A second DC under a name that is taken says so to some. */

@@ -507,9 +507,9 @@ export class Life {
     for (const session of this.#sessions) if (session.stream === stream) this.#sessions.delete(session)
   }
 
-  /** Streams on which a transfer is on its way or may be. */
-  streams(): Stream[] {
-    return [...this.#sessions].map(({ stream }) => stream)
+  /** Those that it serves. */
+  sessions(): Iterable<Session> {
+    return this.#sessions
   }
 
   disconnected(peer: SimNode, nowMs: number): void {

@@ -20,6 +20,7 @@ export interface PreparedSnapshot {
 const NEVER = Number.POSITIVE_INFINITY
 /** As in production. */
 const SNAPSHOT_KEPT_MS = 15_000
+const MAX_SNAPSHOTS = 8
 
 export class SimPublishing {
   readonly publisher: Publisher
@@ -32,7 +33,8 @@ export class SimPublishing {
   #subscription = 0
   #subscriptions = 0
   #suspended = false
-  #snapshot: { readonly prepared: PreparedSnapshot; usedMs: number } | undefined
+  /** By id, so that one that broke off can go on. */
+  readonly #snapshots = new Map<string, { readonly prepared: PreparedSnapshot; usedMs: number }>()
 
   constructor(node: SimNode, boot: number) {
     const { datacenter, datacenterId } = node.identity
@@ -56,7 +58,7 @@ export class SimPublishing {
     const { random } = this.#node.world
     this.publisher.unload()
     this.#subscription = 0
-    this.#snapshot = undefined
+    this.#snapshots.clear()
     this.epoch = this.#store.epoch
     const { revision, entries } = this.#store
     this.#loading = { atMs: nowMs + 1 + 400 * random.float() ** 3, revision, entries: [...entries.values()] }
@@ -159,8 +161,8 @@ export class SimPublishing {
   }
 
   snapshotById(id: string, nowMs: number): PreparedSnapshot | undefined {
-    const kept = this.#snapshot
-    if (!kept || kept.prepared.id !== id || nowMs - kept.usedMs > SNAPSHOT_KEPT_MS) return undefined
+    const kept = this.#snapshots.get(id)
+    if (!kept || nowMs - kept.usedMs > SNAPSHOT_KEPT_MS) return undefined
     kept.usedMs = nowMs
     return kept.prepared
   }
@@ -172,7 +174,8 @@ export class SimPublishing {
     const root = content.root()
     const id = `${this.epoch.random}.${revision}.${root[0]}.${root[1]}`
     const prepared = { id, revision, entries: content.entries(), bucketHashes: content.bucketHashes(), opened }
-    this.#snapshot = { prepared, usedMs: nowMs }
+    this.#snapshots.set(id, { prepared, usedMs: nowMs })
+    if (this.#snapshots.size > MAX_SNAPSHOTS) this.#snapshots.delete(this.#snapshots.keys().next().value!)
     return prepared
   }
 }

@@ -9,7 +9,7 @@ import { runSeeds, type SeedsReport } from './seeds.ts'
 
 const onNode = (await currentRuntime()).name === 'node'
 /** Of small meshes, in which more comes together; a few of the full size beside them. */
-const SEEDS = Number(process.env.ATOLL_SIM_SEEDS ?? (onNode ? 200 : 25))
+const SEEDS = Number(process.env.ATOLL_SIM_SEEDS ?? (onNode ? 150 : 20))
 const FULL_SEEDS = Math.ceil(SEEDS / 50)
 const FIRST = Number(process.env.ATOLL_SIM_FIRST ?? 1)
 const STEPS = Number(process.env.ATOLL_SIM_STEPS ?? 4000)

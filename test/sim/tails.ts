@@ -9,7 +9,7 @@ import type { RealFrame } from './wire.ts'
 /** Small, so that contents of a few hundred bytes take several frames, and breaks come in between. */
 const CHUNK_BYTES = 120
 /** Frames that a session may send in one turn of its node. */
-const FRAMES_PER_TURN = 2
+const FRAMES_PER_TURN = 1
 
 /** In order and without loss for as long as it stands; each end knows for itself whether it does. */
 export class Stream {
