@@ -316,8 +316,9 @@ class OpenFederation implements Federation {
     if (role !== 'server') return
     const connected = this.#host.peers().flatMap(({ peerId, ...peer }) => {
       const roundTripMs = this.#host.roundTripMs(peerId)
-      const measured = peer.role === 'server' && peer.datacenter !== datacenter && roundTripMs !== undefined
-      return measured ? [{ peerId, roundTripMs }] : []
+      // Through a relay the way is longer than the two are apart.
+      const isDirect = peer.role === 'server' && peer.datacenter !== datacenter && peer.via === undefined
+      return isDirect && roundTripMs !== undefined ? [{ peerId, roundTripMs }] : []
     })
     const moved = this.#coordinates.tick(this.#clock.nowMs(), connected)
     if (moved === undefined) return
