@@ -6,6 +6,8 @@ export interface LinkState {
   readonly rttMs: number
   /** Bytes are silently dropped, both ways. */
   readonly cut: boolean
+  /** Each way, of each connection over it; without it there is no limit. */
+  readonly bandwidthMbps?: number
 }
 
 export interface LinkRow extends LinkState {
@@ -20,8 +22,8 @@ export class LinkTable {
 
   constructor(topology: Pick<Topology, 'datacenters' | 'links'>) {
     this.#datacenters = topology.datacenters.map((dc) => dc.name)
-    for (const { between, rttMs } of topology.links) {
-      this.#rows.set(keyOf(...between), { between, rttMs, cut: false })
+    for (const link of topology.links) {
+      this.#rows.set(keyOf(...link.between), { ...link, cut: false })
     }
   }
 
@@ -104,7 +106,9 @@ export class DialledLinks {
     this.#byPort = new Map(
       Object.entries(view.ports).flatMap(([port, datacenter]) => {
         const row = byDatacenter.get(datacenter)
-        return row === undefined ? [] : [[port, { rttMs: row.rttMs, cut: row.cut }] as const]
+        if (row === undefined) return []
+        const { between: _, ...state } = row
+        return [[port, state] as const]
       }),
     )
   }

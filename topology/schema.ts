@@ -44,6 +44,8 @@ const link = z.strictObject({
   between: z.tuple([datacenterName, datacenterName]),
   /** Round trip between the two, in milliseconds. */
   rttMs,
+  /** Each way, for each connection over the link, in millions of bits a second; without it there is no limit. */
+  bandwidthMbps: z.number().min(0.1).max(100_000).exactOptional(),
 })
 
 const service = z.strictObject({
@@ -180,8 +182,9 @@ type Matrix = Readonly<Record<string, Readonly<Record<string, number>>>>
 
 function completeLinks(topology: Topology, matrix: Matrix | undefined, problems: string[]): Topology['links'] {
   const names = topology.datacenters.map((dc) => dc.name)
-  const known = new Map<string, { between: [string, string]; rttMs: number }>()
-  const add = (a: string, b: string, rtt: number, field: string): void => {
+  const known = new Map<string, Topology['links'][number]>()
+  const knownLimit = (a: string, b: string): number | undefined => known.get(pairKey(a, b))?.bandwidthMbps
+  const add = (a: string, b: string, rtt: number, field: string, bandwidthMbps = knownLimit(a, b)): void => {
     const stranger = [a, b].find((name) => !names.includes(name))
     if (stranger !== undefined) return void problems.push(`${field}: no datacenter "${stranger}" in this file`)
     if (a === b) return void problems.push(`${field}: "${a}" twice; a link joins two datacenters`)
@@ -190,9 +193,10 @@ function completeLinks(topology: Topology, matrix: Matrix | undefined, problems:
     if (other !== undefined && other.rttMs !== rtt) {
       return void problems.push(`${field}: ${rtt} ms between ${a} and ${b}, but ${other.rttMs} ms elsewhere`)
     }
-    known.set(key, { between: [a, b], rttMs: rtt })
+    known.set(key, { between: [a, b], rttMs: rtt, ...(bandwidthMbps !== undefined && { bandwidthMbps }) })
   }
-  for (const [index, each] of topology.links.entries()) add(...each.between, each.rttMs, `links[${index}].between`)
+  for (const [index, each] of topology.links.entries())
+    add(...each.between, each.rttMs, `links[${index}].between`, each.bandwidthMbps)
   for (const [a, row] of Object.entries(matrix ?? {})) {
     for (const [b, rtt] of Object.entries(row)) add(a, b, rtt, `matrix.${a}.${b}`)
   }
@@ -201,7 +205,7 @@ function completeLinks(topology: Topology, matrix: Matrix | undefined, problems:
     for (const b of names.slice(index + 1)) {
       const found = known.get(pairKey(a, b))
       if (found === undefined) problems.push(`links: no round-trip time between ${a} and ${b}`)
-      else links.push({ between: [a, b], rttMs: found.rttMs })
+      else links.push({ ...found, between: [a, b] })
     }
   })
   return links

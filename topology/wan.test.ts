@@ -148,6 +148,17 @@ describe('an emulated WAN', () => {
     expect(uncaught.errors).toEqual([])
   })
 
+  it('lets no more through than the link has room for', async () => {
+    const link = { rttMs: 20, cut: false, bandwidthMbps: 8 }
+    const [a, b] = await pair(link)
+    b.handle('sink', async () => 'taken')
+    const bytes = 200_000
+    const tookMs = await timed(() => a.call(idOf(b), 'sink', new Uint8Array(bytes), { deadlineMs: 5000 }))
+    expect(tookMs).toBeGreaterThanOrEqual((bytes * 8) / 8000)
+    link.bandwidthMbps = 800
+    await once((bytes * 8) / 8000, () => a.call(idOf(b), 'sink', new Uint8Array(bytes), { deadlineMs: 5000 }))
+  })
+
   it('makes dials hang during a cut, and lets them through afterwards', async () => {
     const link = { rttMs: 0, cut: true }
     const wrapTransport: TestHostOptions['wrapTransport'] = (factory) => wan(factory, () => link)

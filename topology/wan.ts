@@ -13,6 +13,8 @@ export interface WanLink {
   readonly cut: boolean
   /** Nothing gets through to the other side, or from it. No connection comes about, since that takes both ways. */
   readonly oneWay?: 'to' | 'from'
+  /** Each way, of each connection; undefined for no limit. */
+  readonly bandwidthMbps?: number
 }
 
 /** Asked for every chunk, with the address that was dialled (without its /p2p part): may change at any time. */
@@ -60,12 +62,17 @@ function delaying(upgrader: Upgrader, link: () => WanLink): Upgrader {
   })
 }
 
-/** One direction: everything leaves in order, half a round trip after it came, and not while the link is cut. */
+/**
+ * One direction: everything leaves in order, half a round trip after it came and the link had room for it, and not while
+ * the link is cut.
+ */
 class Line {
   readonly #link: () => WanLink
   readonly #way: 'to' | 'from'
   readonly #queue: { dueMs: number; bytes: number; run: () => void }[] = []
   #armed = false
+  /** Until then the link is busy with what was given to it before. */
+  #busyUntilMs = 0
   bytes = 0
 
   constructor(link: () => WanLink, way: 'to' | 'from') {
@@ -74,14 +81,18 @@ class Line {
   }
 
   push(bytes: number, run: () => void): void {
+    const { rttMs, bandwidthMbps } = this.#link()
     const lastMs = this.#queue.at(-1)?.dueMs ?? 0
-    this.#queue.push({ dueMs: Math.max(lastMs, performance.now() + this.#link().rttMs / 2), bytes, run })
+    const takesMs = bandwidthMbps === undefined ? 0 : (bytes * 8) / (bandwidthMbps * 1000)
+    this.#busyUntilMs = Math.max(this.#busyUntilMs, performance.now()) + takesMs
+    this.#queue.push({ dueMs: Math.max(lastMs, this.#busyUntilMs + rttMs / 2), bytes, run })
     this.bytes += bytes
     this.#arm()
   }
 
   clear(): void {
     this.#queue.length = 0
+    this.#busyUntilMs = 0
     this.bytes = 0
   }
 
