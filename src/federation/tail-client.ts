@@ -104,13 +104,18 @@ export class TailClient {
 
   #pick(): Target<Peer> | undefined {
     const { host, remote, replica, silentMs } = this.#options
+    const hears = ({ peerId }: Peer): boolean => (host.silentMs(peerId) ?? Number.POSITIVE_INFINITY) <= silentMs
+    const isNear = (peer: Peer): boolean =>
+      peer.role === 'server' && peer.datacenter === host.self.datacenter && hears(peer)
     const others = (): Peer[] =>
       host
         .peers()
         .filter((peer) => peer.role === 'server' && peer.datacenter !== remote.datacenter)
         .filter((peer) => (host.silentMs(peer.peerId) ?? Number.POSITIVE_INFINITY) <= silentMs)
         .sort(byNearness(host))
-    return this.#asking.pick(remote.reachableGateways(), replica.need() !== undefined, others)
+    const need = replica.need()
+    const near = need === 'snapshot' || need === 'repair' ? host.peers().filter(isNear) : []
+    return this.#asking.pick(remote.reachableGateways(), need !== undefined, others, near)
   }
 
   /** Whether anything complete came. */

@@ -30,13 +30,16 @@ class Server {
   readonly #process: ChildProcess
   readonly #waiting = new Map<string, (event: Record<string, unknown>) => void>()
 
+  readonly #failed = Promise.withResolvers<never>()
+
   constructor(runtime: RuntimeName, settings: NodeSettings) {
     this.settings = settings
+    this.#failed.promise.catch(() => {})
     const [file, ...args] = commandLine(runtime, 'test/bench/repair/node.ts')
     this.#process = spawn(file!, args, { cwd: PROJECT_ROOT, stdio: ['pipe', 'pipe', 'inherit'] })
     const lines = new LineSplitter((line) => {
       const event = parseLine(line) as Record<string, unknown> | undefined
-      if (event?.event === 'failed') note(String(event.error))
+      if (event?.event === 'failed') this.#failed.reject(new Error(String(event.error)))
       if (event) this.#waiting.get(String(event.event))?.(event)
     })
     this.#process.stdout!.on('data', (chunk: Uint8Array) => lines.push(chunk))
@@ -48,6 +51,10 @@ class Server {
   }
 
   event(name: string): Promise<Record<string, unknown>> {
+    return Promise.race([this.#failed.promise, this.#next(name)])
+  }
+
+  #next(name: string): Promise<Record<string, unknown>> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`no "${name}" within ${GIVE_UP_MS / 1000} s`)), GIVE_UP_MS)
       this.#waiting.set(name, (event) => {
@@ -71,7 +78,8 @@ class Server {
   }
 
   async put(path: string): Promise<void> {
-    await fetch(`http://127.0.0.1:${this.settings.httpPort}${path}`, { method: 'PUT' })
+    const response = await fetch(`http://127.0.0.1:${this.settings.httpPort}${path}`, { method: 'PUT' })
+    if (!response.ok) throw new Error(`PUT ${path}: ${response.status} ${await response.text()}`)
   }
 
   async kill(): Promise<void> {
@@ -95,10 +103,10 @@ async function until(what: string, condition: () => Promise<boolean>): Promise<v
   }
 }
 
-const replicaOf = async (server: Server): Promise<{ Entries?: number; Snapshots?: number } | undefined> => {
+const replicaOf = async (server: Server): Promise<{ Entries?: number } | undefined> => {
   const { body } = await server.get('/v1/mesh')
-  const { Datacenters } = body as { Datacenters: { Name: string; Replica?: { Entries?: number } }[] }
-  return Datacenters.find(({ Name }) => Name === 'eu-1')?.Replica
+  const { Datacenters } = body as { Datacenters: { Datacenter: string; Replica?: { Entries?: number } }[] }
+  return Datacenters.find(({ Datacenter }) => Datacenter === 'eu-1')?.Replica
 }
 
 /** Whether a service of the origin is answered whole. */
@@ -143,7 +151,8 @@ export async function repair(runtime: RuntimeName, options: Options): Promise<Ro
     await Promise.all([reader.watched(), origin.watched()])
 
     const beganMs = performance.now()
-    void reader.put(`/v1/agent/join/${encodeURIComponent(String(address).replace(/\/p2p\/.*/, ''))}`)
+    const joined = reader.put(`/v1/agent/join/${encodeURIComponent(String(address).replace(/\/p2p\/.*/, ''))}`)
+    await joined
     await until('the replica', async () => ((await replicaOf(reader))?.Entries ?? 0) >= 3 * instances)
     const tookMs = performance.now() - beganMs
     await until('a whole answer', () => answersWhole(reader, instances))

@@ -20,6 +20,20 @@ describe('whom a replica asks', () => {
   })
 })
 
+describe('what is missing as a whole', () => {
+  it('is asked of the near ones first, each once, and then of the origin, until nothing is missing', () => {
+    const asking = new Asking<string>()
+    const near = ['near-1', 'near-2']
+    const pick = (need: boolean) => asking.pick(['origin'], need, others, near)
+    expect(pick(true)).toEqual({ peer: 'near-1', thirdParty: true })
+    expect(pick(true)).toEqual({ peer: 'near-2', thirdParty: true })
+    expect(pick(true)).toEqual({ peer: 'origin', thirdParty: false })
+    expect(pick(true)).toEqual({ peer: 'origin', thirdParty: false })
+    expect(pick(false)).toEqual({ peer: 'origin', thirdParty: false })
+    expect(pick(true)).toEqual({ peer: 'near-1', thirdParty: true })
+  })
+})
+
 describe('the pause before the next try', () => {
   it('doubles from 250 ms to 5 s, and what fails cannot be hurried', () => {
     const asking = new Asking<string>()

@@ -1,6 +1,6 @@
 /**
- * Whom a replica tails, and when it tries again: the nearest gateway of its DC; while none can be reached and something is
- * missing, servers of other DCs in turn.
+ * Whom a replica tails, and when it tries again. What is missing as a whole is first asked of the servers of this node's own
+ * DC, each once; then of the nearest gateway of the replica's DC; while none can be reached, of servers of other DCs in turn.
  */
 
 const FIRST_BACKOFF_MS = 250
@@ -21,6 +21,8 @@ export class Asking<Peer> {
   /** Third parties take turns. */
   #turn = 0
   #asked = false
+  /** How many of the near ones were asked for what is missing now. */
+  #nearAsked = 0
   #had = false
 
   /** Something is missing. */
@@ -33,9 +35,19 @@ export class Asking<Peer> {
     this.#backoffMs = 0
   }
 
-  /** `gateways` of the DC that can be reached, and `others`' servers, both nearest first; `need`: whether anything is missing. */
-  pick(gateways: readonly Peer[], need: boolean, others: () => readonly Peer[]): Target<Peer> | undefined {
-    const target = this.#pick(gateways, need, others)
+  /**
+   * `gateways` of the DC that can be reached, and `others`' servers, both nearest first; `need`: whether anything is missing.
+   * `near`: servers of this node's own DC, where more is missing than what changed lately.
+   */
+  pick(
+    gateways: readonly Peer[],
+    need: boolean,
+    others: () => readonly Peer[],
+    near: readonly Peer[] = [],
+  ): Target<Peer> | undefined {
+    if (!need) this.#nearAsked = 0
+    const untried = need ? near[this.#nearAsked++] : undefined
+    const target = untried ? { peer: untried, thirdParty: true } : this.#pick(gateways, need, others)
     this.#had = target !== undefined
     if (target) this.#asked = false
     return target

@@ -36,6 +36,7 @@ async function start({ datacenter, dataDirectory, httpPort, libp2pPort, join, in
       node: `${datacenter}-server`,
       dataDirectory,
       http: { port: httpPort },
+      dns: { port: 0 },
       federation: { port: libp2pPort, join: [...join] },
       log: { level: 'warn', format: 'text' },
     },
