@@ -33,6 +33,7 @@ export async function meshSoak(options: MeshSoakOptions): Promise<Row[]> {
     runtimes: ['node', 'bun', 'deno'],
     length: 1,
     calmMs: 3000,
+    quietMs: CAUGHT_UP_MS,
     ...options,
     onStep: note,
     async onPart(part, mesh) {

@@ -20,6 +20,7 @@ describe.runIf(onNode)('a mesh under churn', () => {
       faults: FAULTS.length,
       length: 0.3,
       calmMs: 100,
+      quietMs: CAUGHT_UP_MS,
       rolling: false,
       writeEveryMs: 50,
       readEveryMs: 20,

@@ -17,7 +17,8 @@ export interface Finding {
 const SLACK_MS = 1200 + 500
 /** A node that was disturbed itself may have read old news late, and may not answer. */
 const SETTLED_MS = 2000
-const TIMEOUT_MS = 2000
+/** A node that is well and takes longer has failed, also on a busy machine. */
+const TIMEOUT_MS = 5000
 
 interface Entry {
   readonly Service: { readonly ID: string; readonly Port: number }

@@ -23,6 +23,8 @@ export interface SoakOptions {
   readonly length: number
   /** Between one fault and the next. */
   readonly calmMs: number
+  /** How long replicas may take to be equal once all is quiet. */
+  readonly quietMs: number
   /** Every node is restarted in an orderly way, one after the other. */
   readonly rolling: boolean
   /** Each datacenter changes something about so often, and each node is asked something. */
@@ -85,7 +87,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     await options.onPart?.('begin', mesh)
     const caughtUp = await disturb(world, options)
     await options.onPart?.('end', mesh)
-    const unequal = await compare(world)
+    const unequal = await compare(world, options.quietMs)
     return {
       formedMs,
       writes: writers.reduce((sum, each) => sum + each.writes, 0),
@@ -177,10 +179,8 @@ interface MeshAnswer {
   }[]
 }
 
-const QUIET_MS = 3000
-
 /** All is quiet: every replica of a datacenter must have the same digest, and hold what its own servers hold. */
-async function compare({ mesh, writers, readers }: World): Promise<string[]> {
+async function compare({ mesh, writers, readers }: World, quietMs: number): Promise<string[]> {
   const problems = async (): Promise<string[]> => {
     const out: string[] = []
     const seen = await Promise.all(
@@ -200,7 +200,7 @@ async function compare({ mesh, writers, readers }: World): Promise<string[]> {
     }
     return [...out, ...(await differences({ mesh, writers, readers }))]
   }
-  const endMs = performance.now() + QUIET_MS
+  const endMs = performance.now() + quietMs
   for (;;) {
     const found = await problems()
     if (found.length === 0 || performance.now() > endMs) return found
