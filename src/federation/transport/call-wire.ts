@@ -46,8 +46,11 @@ const packr = new Packr({ useRecords: false })
 
 export const VERSION_BYTE = Uint8Array.of(CALL_WIRE_VERSION)
 
-/** A copy: msgpackr hands out views of a shared buffer, and a frame that waits to be sent would keep all of it. */
-const pack = (fields: readonly unknown[]): Uint8Array => new Uint8Array(packr.pack(fields))
+/** msgpackr hands out views of a shared buffer: a small frame that waits to be sent would keep all of it, and is a copy. */
+function pack(fields: readonly unknown[]): Uint8Array {
+  const packed = packr.pack(fields)
+  return packed.byteLength > packed.buffer.byteLength / 2 ? packed : new Uint8Array(packed)
+}
 
 /** Without the version byte. Throws when the payload holds what msgpack cannot say. */
 export function encodeCallFrame(frame: CallFrame): Uint8Array {
