@@ -85,7 +85,8 @@ function streamOf(
           const changes = await follow(index, limits.heartbeatMs, signal)
           if (signal.aborted) return close(controller)
           index = changes.index
-          send(controller, eventsOf(changes) || `: at ${index}\n\n`)
+          // Nothing happened up to here: who comes back later need not have that history any more.
+          send(controller, eventsOf(changes) || `id: ${index}\nretry: ${RETRY_MS}\n\n`)
         } catch (error) {
           if (!signal.aborted) logger.debug({ error }, 'a stream of changes ended: it cannot be answered now')
           close(controller)
