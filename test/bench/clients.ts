@@ -136,6 +136,7 @@ class Clients {
   said(event: string): Promise<void> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`the clients did not say "${event}" in time`)), GIVE_UP_MS)
+      this.process.once('exit', () => reject(new Error(`clients ended before they said "${event}"`)))
       const done = (): void => {
         clearTimeout(timer)
         resolve()

@@ -126,7 +126,12 @@ async function register(federation: Federation, node: string, id: string, i: num
     complete: true,
   }
   const message = { command, datacenter: DATACENTER, token: '', requestId: random.uuid(), hops: 1 }
-  await federation.call({ datacenter: DATACENTER }, 'mesh.execute', message, { deadlineMs: 20_000 })
+  // As an agent does it: under the same request id until it is done.
+  for (;;) {
+    const done = federation.call({ datacenter: DATACENTER }, 'mesh.execute', message, { deadlineMs: 20_000 })
+    if (await done.then(() => true).catch(() => false)) return
+    await clock.sleep(500)
+  }
 }
 
 const lines = createInterface({ input: process.stdin })
