@@ -53,6 +53,8 @@ export interface Merging {
   readonly head: Head
   readonly envelope: Uint8Array
   readonly stoodMs: number | undefined
+  /** The content went on since it was asked for: what differs from then is not what differs from now. */
+  readonly moved?: boolean
 }
 
 export interface Attempt {

@@ -328,3 +328,20 @@ describe('a replica of a datacenter that was forgotten and is back', () => {
     expect(types(hear(beacon(head(0, EMPTY_DIGEST, { epoch }))))).toEqual(['install'])
   })
 })
+
+describe('a repair that was overtaken', () => {
+  it('is put in place as a whole: what came and went since it was asked for is in neither end of it', () => {
+    hear(d1)
+    const { attempt } = replica.beginAttempt(now, true)
+    const c2 = put('c', 'short-lived', 2)
+    hear(delta(1, head(2, digestAfter(a1, c2)), [c2]))
+    const a4 = put('a', '4', 4, 1)
+    const bitmap = bucketsToBitmap(new Set([bucketOf('a')]))
+    replica.begin({ type: 'begin', attempt, kind: 'buckets', id: 'id', firstFrame: 0, from: 0, bitmap }, now)
+    replica.chunk({ type: 'chunk', attempt, index: 0, changes: [a4] }, now)
+    const of = head(4, digestAfter(a4))
+    const effects = replica.end({ type: 'end', attempt, frames: 1, envelope }, beacon(of), false, now)
+    expect(types(settle(replica, effects, now))).toEqual(['merge', 'install'])
+    expect(replica.content.entries().map(({ key }) => key)).toEqual(['a'])
+  })
+})

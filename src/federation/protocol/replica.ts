@@ -396,11 +396,11 @@ export class Replica {
       if (!applied) return this.#mismatch(mode, transfer.kind, nowMs)
       return this.#adopt(nextOf(this.#content, head, envelope, stoodMs), applied, 'apply')
     }
-    const work =
-      transfer.kind === 'changes'
-        ? mergeChanges(this.#content, changes, head.digest)
-        : mergeBuckets(transfer, head.revision, head.digest)
-    return this.#merge({ work, kind: transfer.kind, mode, head, envelope, stoodMs })
+    const rest = { kind: transfer.kind, mode, head, envelope, stoodMs }
+    if (transfer.kind === 'changes')
+      return this.#merge({ ...rest, work: mergeChanges(this.#content, changes, head.digest) })
+    const moved = !equalBytes(transfer.base.root(), this.#content.root())
+    return this.#merge({ ...rest, work: mergeBuckets(transfer, head.revision, head.digest), moved })
   }
 
   #merge(merging: Merging): ReplicaEffect[] {
@@ -418,13 +418,13 @@ export class Replica {
     const result = merging?.work.next()
     if (!merging || !result?.done) return []
     this.#merging = undefined
-    const { kind, mode, head, envelope, stoodMs } = merging
+    const { kind, mode, head, envelope, stoodMs, moved } = merging
     const merged = result.value
     if (!merged) return [...this.#mismatch(mode, kind, nowMs), ...this.#demand(nowMs)]
     const next = nextOf(merged.content, head, envelope, stoodMs)
     if (kind === 'changes') this.counters.deltas++
     else this.counters.repairs++
-    if (!merged.changes) return this.#install(next)
+    if (!merged.changes || moved) return this.#install(next)
     return [...this.#adopt(next, merged.changes, 'repair'), ...this.#demand(nowMs)]
   }
 
