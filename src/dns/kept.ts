@@ -85,7 +85,7 @@ export class KeptSets {
   readonly #maxBytes: number
   #bytes = 0
 
-  constructor({ places = 16_384, maxBytes = 64 * 1024 * 1024 }: KeptSetsOptions = {}) {
+  constructor({ places = 4_096, maxBytes = 64 * 1024 * 1024 }: KeptSetsOptions = {}) {
     this.#slots = new Array<Kept | undefined>(places).fill(undefined)
     this.#mask = places / WAYS - 1
     this.#maxBytes = maxBytes

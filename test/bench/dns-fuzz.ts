@@ -75,6 +75,7 @@ async function fuzz(runtime: string, packets: number, seed: number): Promise<Row
       // As fast as it keeps up: what the kernel drops is not tried.
       await new Promise((wake) => setImmediate(wake))
       if (n % 10_000 === 0) await alive()
+      if (n % (packets / 10) === 0) note(`${n}: ${(await residentMb(child.pid!)).toFixed(0)} MB`)
       if (warm === 0 && n >= packets * WARM_UP_SHARE) warm = await residentMb(child.pid!)
     }
     await alive()
