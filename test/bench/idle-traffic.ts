@@ -48,6 +48,7 @@ async function start(index: number, join: string | undefined): Promise<Measured>
       datacenter: `dc-${index + 1}`,
       node: `server-${index + 1}`,
       http: { host: '127.0.0.1', port: 0 },
+      dns: { enabled: false },
       federation: { host: '127.0.0.1', port: 0, join: join === undefined ? [] : [join] },
     },
     { logger: silentLogger, wrapTransport: traffic.wrap },

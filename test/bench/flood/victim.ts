@@ -15,6 +15,7 @@ const node = await startNode({
   datacenter,
   node: `${datacenter}-server`,
   http: { host: '127.0.0.1', port: 0 },
+  dns: { enabled: false },
   federation: { host: '127.0.0.1', port: 0, mesh, flatNetwork: true, join: join === '' ? [] : [join] },
   log: { level: 'error', format: 'text' },
 })
