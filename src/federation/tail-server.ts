@@ -29,6 +29,8 @@ const MAX_SESSIONS = 1024
 const MAX_SESSIONS_PER_PEER = 16
 /** Requests of one reader; further ones wait. Each may cost a whole snapshot. */
 const ASKS: Rate = { perSecond: 2, burst: 20 }
+/** A session that ended meanwhile is let go of after so long. */
+const MAX_WAIT_MS = 500
 /** What waits for a slow reader; beyond it the stream is dropped, and the reader catches up anew. */
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024
 const MAX_QUEUED = 4096
@@ -178,9 +180,8 @@ class Session {
   /** What a reader asks beyond its share is not read before its time. */
   async #payFor(): Promise<void> {
     const { clock } = this.#options
-    const waitMs = this.#asks.waitMs(clock.nowMs())
-    this.#asks.spend(1, clock.nowMs())
-    if (waitMs > 0) await clock.sleep(waitMs)
+    while (!this.#over && !this.#asks.take(1, clock.nowMs()))
+      await clock.sleep(Math.min(MAX_WAIT_MS, this.#asks.waitMs(clock.nowMs())))
   }
 
   async #write(): Promise<void> {
