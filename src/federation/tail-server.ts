@@ -26,9 +26,9 @@ export interface TailServerOptions {
 
 const MAX_SESSIONS = 1024
 /** A reader has one for each DC that it cannot reach itself. */
-const MAX_SESSIONS_PER_PEER = 16
+const MAX_SESSIONS_PER_PEER = 8
 /** Requests of one reader; further ones wait. Each may cost a whole snapshot. */
-const ASKS: Rate = { perSecond: 2, burst: 20 }
+const ASKS: Rate = { perSecond: 2, burst: 10 }
 /** A session that ended meanwhile is let go of after so long. */
 const MAX_WAIT_MS = 500
 /** What waits for a slow reader; beyond it the stream is dropped, and the reader catches up anew. */

@@ -56,7 +56,7 @@ const IDLE_MS = 100
 const HASTE_MS = 200
 /** A head is told in full so often before heartbeats follow, since gossip may lose some; and again each time after so many. */
 const FULL_BEACONS = 2
-const HEARTBEATS_PER_BEACON = 9
+const HEARTBEATS_PER_BEACON = 19
 
 export class Publisher {
   readonly #options: Required<Omit<PublisherOptions, 'heartbeats'>> & Pick<PublisherOptions, 'heartbeats'>

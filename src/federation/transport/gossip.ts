@@ -94,10 +94,10 @@ export class Gossip {
       msgIdFn: (message) => hash('sha256', message.data, 'buffer').subarray(0, MESSAGE_ID_BYTES),
       D: 3,
       Dlo: 2,
-      Dhi: 5,
+      Dhi: 4,
       Dscore: 2,
       Dout: 1,
-      Dlazy: 2,
+      Dlazy: 1,
       gossipFactor: 0.1,
       // Off: messages are small, and asking not to be sent them costs more than they do.
       // What was seen is remembered for as long as a copy may take, and kept for those that ask for so many seconds.
