@@ -41,8 +41,17 @@ const usServices = async (): Promise<string[]> =>
 const usState = async (): Promise<string | undefined> =>
   (await seenBy(EU)).Datacenters.find(({ Datacenter }) => Datacenter === 'us-1')?.State
 
-/** Another server process for us-1, on the data of `folder`. Resolves once it is up. */
+/** Of two that start within a second their ids say which was first; those after this one are to be later. */
+const DISTINCT_MS = 1_500
+let restartedMs = 0
+async function restartUs(): Promise<void> {
+  await mesh.local.restart(US)
+  restartedMs = performance.now()
+}
+
+/** Another server process for us-1, later than the first, on the data of `folder`. Resolves once it is up. */
 async function addServer(name: string): Promise<void> {
+  await new Promise((wake) => setTimeout(wake, restartedMs + DISTINCT_MS - performance.now()))
   const [httpPort, libp2pPort, dnsPort] = await freePorts(3)
   await mesh.local.addNode({
     name,
@@ -77,7 +86,7 @@ describe.runIf(onNode)('a disk that was', () => {
     await mesh.local.kill(US)
     await cp(data(US), data('us-1-copy'), { recursive: true })
     await cp(data(US), data('backup'), { recursive: true })
-    await mesh.local.restart(US)
+    await restartUs()
     await eventually('us-1 is back', async () => (await usState()) === 'live', SEEN_MS)
   }, 60_000)
   afterAll(() => mesh?.stop())
@@ -101,7 +110,7 @@ describe.runIf(onNode)('a disk that was', () => {
     await mesh.local.kill(US)
     await rm(data(US), { recursive: true })
     await cp(data('backup'), data(US), { recursive: true })
-    await mesh.local.restart(US)
+    await restartUs()
     expect(await problem(US, 'store-behind')).toContain('its generation rises above 0')
     expect(await problem(EU, 'restored')).toContain('generation 0 -> 1')
     await eventually('eu-1 follows', async () => {
