@@ -29,6 +29,8 @@ export const FAULTS = [
   'large-write',
   'flood',
   'imposter',
+  'replay',
+  'mute',
 ] as const
 export type FaultKind = (typeof FAULTS)[number]
 
@@ -85,6 +87,8 @@ export const TRANSITIONS = [
   'answer: snapshot',
   'answer: snapshot resumed',
   'answer: refuse',
+  'answer: none, being mute',
+  'answer: stopped in the middle',
   'answer: third party buckets',
   'answer: third party snapshot',
   'answer: third party refuse',

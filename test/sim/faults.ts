@@ -41,8 +41,13 @@ const WEIGHTS: Readonly<Record<Drawn, number>> = {
   'large-write': 0.5,
   flood: 1,
   imposter: 1,
+  replay: 1.5,
+  mute: 4,
 }
 const KINDS = Object.keys(WEIGHTS) as Drawn[]
+
+/** How long what was heard is told again. */
+const REPLAYED_FOR_MS = 9000
 
 /** Larger than a delta in gossip may be. */
 const LARGE_BYTES = 50_000
@@ -111,6 +116,7 @@ export class Faults {
     for (const node of world.nodes) {
       node.stalledUntilMs = 0
       node.readsNothing = false
+      node.isMute = false
       node.turnMs = world.turnMs
       if (node.life) world.network.setQuiet(node.index, undefined)
       else this.at(world.nowMs + 2000 * world.random.float(), () => node.start(world.nowMs))
@@ -194,6 +200,8 @@ export class Faults {
       for (let i = 0; i < 40; i++) a.write(new Map([[`e/f/${i % 3}`, this.#world.random.bytes(6)]]))
     },
     imposter: (a) => this.#imposter(a),
+    replay: (a) => this.#replay(a),
+    mute: (_a, _b, node) => this.#mute(node),
   }
 
   /** Of one direction, more than `least` of what gossip sends. */
@@ -203,6 +211,30 @@ export class Faults {
     network[what][pair] = least + (1 - least) * random.float()
     this.#for(1000, 10_000, () => {
       network[what][pair] = 0
+    })
+  }
+
+  /** A DC is cut off, and what was heard of it is told again and again to some of those who heard it. */
+  #replay(datacenter: SimDatacenter): void {
+    const { nodes, random, nowMs } = this.#world
+    this.#isolate(datacenter)
+    const listeners = nodes.filter((node) => node.datacenter !== datacenter && random.float() < 0.5)
+    for (let afterMs = 0; afterMs < REPLAYED_FOR_MS; afterMs += 400 * random.float())
+      this.at(nowMs + afterMs, () => {
+        for (const node of listeners) {
+          const lately = node.life?.listening.lately(datacenter.index) ?? []
+          if (lately.length === 0) continue
+          const opened = this.#world.pick(lately)
+          node.arrives({ kind: 'gossip', opened, relayTo: undefined, atMs: this.#world.nowMs })
+        }
+      })
+  }
+
+  /** It takes what it is asked and answers nothing, or stops in the middle of an answer; all else goes on. */
+  #mute(node: SimNode): void {
+    node.isMute = true
+    this.#for(1000, 8000, () => {
+      node.isMute = false
     })
   }
 

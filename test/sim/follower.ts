@@ -271,6 +271,7 @@ export class Follower {
     const { replica } = this
     if (!replica.awaits(frame.attempt)) return
     const opened = this.#node.world.wire.open(frame.envelope)
+    if (!thirdParty) this.#node.life!.listening.came(opened)
     const noted = this.#node.life!.reception.receiveEnd(opened, thirdParty, nowMs)
     if (!noted) {
       this.abandon(nowMs)

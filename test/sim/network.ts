@@ -7,6 +7,7 @@ import type { SeededRandom } from '../../src/runtime/virtual.ts'
 const NEVER = Number.POSITIVE_INFINITY
 /** A connection on which nothing came for so long is dropped by that side. */
 const DROP_AFTER_MS = 3600
+const MAX_REORDER_MS = 500
 
 export class Network {
   readonly datacenters: number
@@ -69,7 +70,7 @@ export class Network {
   /** For one message; what reorders is held up for up to half a second. */
   latencyMs(from: number, to: number, inOrder: boolean): number {
     const pair = this.pair(from, to)
-    const late = !inOrder && this.#random.float() < this.reordering[pair]! ? 500 * this.#random.float() : 0
+    const late = !inOrder && this.#random.float() < this.reordering[pair]! ? MAX_REORDER_MS * this.#random.float() : 0
     return this.#oneWayMs[pair]! * (1 + 0.2 * this.#random.float()) + late
   }
 

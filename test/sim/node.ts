@@ -14,6 +14,7 @@ import type { Covered } from './coverage.ts'
 import { restoreFollower, saveFollower } from './disk.ts'
 import { Follower, SILENT_MS } from './follower.ts'
 import { CheckedSink } from './invariants.ts'
+import { Listening } from './listening.ts'
 import { Meeting, type SimHello } from './meeting.ts'
 import { SimPublishing } from './publishing.ts'
 import type { Revision, SimStore } from './store.ts'
@@ -68,6 +69,8 @@ export class SimNode {
   life: Life | undefined
   /** Its reads fail without a word: what it serves is empty, under heads that say otherwise. */
   readsNothing = false
+  /** What others ask of it is taken and never answered. */
+  isMute = false
   /** Until then the process is stopped. */
   stalledUntilMs = 0
   #inbox: Arrival[] = []
@@ -199,6 +202,7 @@ export class Life {
   readonly standing: OwnStanding
   readonly publishing: SimPublishing
   readonly meeting: Meeting
+  readonly listening: Listening
   readonly followers: (Follower | undefined)[] = []
   readonly sinks: (CheckedSink | undefined)[] = []
   readonly lines = new Map<SimNode, { readonly breaker: Breaker; inFlight: number }>()
@@ -225,6 +229,7 @@ export class Life {
     this.#boot = Math.floor(nowMs + node.wallOffsetMs) * 1024 + Math.floor(world.random.float() * 1024)
     this.publishing = new SimPublishing(node, this.#boot)
     this.meeting = new Meeting(this)
+    this.listening = new Listening(this, nowMs)
     this.#nextTickMs = nowMs + TICK_MS * world.random.float()
     this.#nextSweepMs = nowMs + SWEEP_MS * world.random.float()
     this.#publishAtMs = nowMs + (this.meeting.hasNobody ? 0 : PUBLISH_AFTER_MS)
@@ -305,13 +310,18 @@ export class Life {
     const { node, directory } = this
     this.#nextTickMs = nowMs + TICK_MS
     for (const name of directory.tick(nowMs)) this.#forget(node.world.indexOf(name), nowMs)
+    this.listening.ticked(nowMs)
     const speaking = isSpeaker(node.identity, directory.gateways(node.datacenter.name), nowMs)
     if (speaking && !this.isSpeaking) node.hit('speaker: took over')
     this.isSpeaking = speaking
     this.publishing.publisher.setSpeaking(speaking)
     this.#tellSuspects(nowMs)
     if (node.world.withHeartbeats) this.publishing.publisher.setHeartbeats(directory.heartbeatsUnderstood(nowMs))
-    for (const follower of this.followers) if (follower) this.#watchState(follower, nowMs)
+    for (const follower of this.followers) {
+      if (!follower) continue
+      this.#watchState(follower, nowMs)
+      this.listening.check(follower)
+    }
   }
 
   /** One more than before is told at once. */
@@ -357,6 +367,8 @@ export class Life {
     relayTo: readonly SimNode[] | undefined,
     nowMs: number,
   ): void {
+    // What one tells of itself is no hearsay.
+    if (via !== 'hearsay' || from?.identity.peerId === opened.identity.peerId) this.listening.came(opened)
     const { passOn, effects } = this.reception.receive(opened, via, from?.identity.peerId, nowMs)
     for (const effect of effects) this.#receive(effect, nowMs)
     if (relayTo && this.#passesOn(passOn))
@@ -364,6 +376,7 @@ export class Life {
   }
 
   hearBeat(heartbeat: Heartbeat, relayTo: readonly SimNode[] | undefined, nowMs: number): void {
+    this.listening.beat(heartbeat)
     const { passOn, fresh, effects } = this.reception.heartbeat(heartbeat, nowMs)
     this.node.hit(fresh ? 'reception: heartbeat fresh' : 'reception: heartbeat of nothing known')
     for (const effect of effects) this.#receive(effect, nowMs)
@@ -481,6 +494,7 @@ export class Life {
   beat(heartbeat: Heartbeat): void {
     const { world } = this.node
     const frame: RealFrame = { type: 'live', envelope: encodeHeartbeat(heartbeat) }
+    world.chains.set(heartbeat.ref, this.node.datacenter.index)
     for (const session of this.#sessions) session.live(frame, world.nowMs)
     world.gossip(this.node, { kind: 'heartbeat', heartbeat })
   }

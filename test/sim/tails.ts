@@ -95,7 +95,8 @@ export class Session {
   /** An answer first, then what came meanwhile. A newer request ends the answer to the former one. */
   turn(nowMs: number): void {
     const ask = this.#ask
-    if (ask) {
+    if (this.#node.isMute) this.#fallSilent()
+    else if (ask) {
       this.#ask = undefined
       this.#frames = this.#follows ? this.#answerOwn(ask, nowMs) : this.#answerReplica(ask)
     }
@@ -103,6 +104,14 @@ export class Session {
       this.stream.send(false, this.#frames.shift()!, nowMs)
     if (this.#frames.length > 0) return
     for (const frame of this.#live.splice(0)) this.stream.send(false, frame, nowMs)
+  }
+
+  /** What was asked, and the rest of an answer, is never dealt with. */
+  #fallSilent(): void {
+    if (this.#ask) this.#node.hit('answer: none, being mute')
+    else if (this.#frames.length > 0) this.#node.hit('answer: stopped in the middle')
+    this.#ask = undefined
+    this.#frames = []
   }
 
   #answerOwn(ask: AskFrame, nowMs: number): RealFrame[] {

@@ -108,6 +108,8 @@ export class World {
   readonly withHeartbeats: boolean
   /** Production's values, but for how long a rival stays visible: a minute would be most of a run. */
   readonly replicaOptions: Omit<ReplicaOptions, 'datacenter'> = { quarantineMs: 4000 }
+  /** Which DC's gateway each chain of heartbeats is of. */
+  readonly chains = new Map<string, number>()
   readonly heldStreams = new Set<Stream>()
   readonly faults: Faults
   nowMs = 0
