@@ -54,10 +54,12 @@ describe('changed bytes, seeded', () => {
       const { host, federation } = await start('eu-1', [], large)
       const friend = await start('us-1', [host.addresses[0]!])
       await until(() => friend.federation.remote('eu-1')?.fit && federation.remote('us-1')?.fit)
-      for (const seed of [1, 2]) {
+      // What is sent just before a connection ends may stay unread: more seeds, until something was read and refused.
+      const enough = (): boolean => what !== 'gossip' || refused > 0
+      for (let seed = 1; seed <= 2 || (!enough() && seed <= 20); seed++) {
         await fuzz(what, { address: host.addresses[0]!, identity: small!, random: new SeededRandom(seed), rounds: 25 })
       }
-      if (what === 'gossip') expect(refused).toBeGreaterThan(0)
+      await until(enough)
       expect(host.peer(friend.host.self.peerId)).toBeDefined()
       expect(friend.federation.remote('eu-1')!.state).toBe('live')
       await until(() => host.peers().length === 1)
