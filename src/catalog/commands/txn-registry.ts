@@ -13,6 +13,29 @@ type Of<T extends TxnOperation['type']> = Extract<TxnOperation, { type: T }>
 
 const quoted = JSON.stringify
 
+/**
+ * Throws `Refusal` where the verb is none, or what is stored does not allow it: `stored` is the modify index of `of`, undefined
+ * when there is none.
+ */
+function judge(kind: string, verb: string, of: string, stored: number | undefined, index: number): void {
+  switch (verb) {
+    case 'get':
+      if (stored === undefined) throw new Refusal(`${of} doesn't exist`)
+      return
+    case 'cas':
+      if (index !== (stored ?? 0)) throw new Refusal(`failed to set ${of}, index is stale`)
+      return
+    case 'delete-cas':
+      if (stored !== undefined && stored !== index) throw new Refusal(`failed to delete ${of}, index is stale`)
+      return
+    case 'set':
+    case 'delete':
+      return
+    default:
+      throw new Refusal(`unknown ${kind} verb ${quoted(verb)}`)
+  }
+}
+
 /** Nodes, services and checks in a transaction, over drafts of the nodes that it touches. */
 export class TxnRegistry {
   readonly #tables: Tables
@@ -62,32 +85,18 @@ export class TxnRegistry {
     const draft = this.#draft(name)
     const stored = this.#rowOf(draft)
     this.#compare(`e/n/${draft.part}`, draft.state?.row?.modifyIndex ?? 0)
-    const of = quoted(node.node || node.id)
-    switch (verb) {
-      case 'get':
-        if (!stored) throw new Refusal(`node ${of} doesn't exist`)
-        return [stored]
-      case 'cas':
-        if (index !== (stored?.row.modifyIndex ?? 0)) throw new Refusal(`failed to set node ${of}, index is stale`)
-        break
-      case 'delete-cas':
-        if (stored && stored.row.modifyIndex !== index) throw new Refusal(`failed to delete node ${of}, index is stale`)
-        break
-      case 'set':
-      case 'delete':
-        break
-      default:
-        throw new Refusal(`unknown Node verb ${quoted(verb)}`)
-    }
+    const of = `node ${quoted(node.node || node.id)}`
+    judge('Node', verb, of, stored?.row.modifyIndex, index)
+    if (verb === 'get') return [stored!]
     if (verb.startsWith('delete')) {
-      if (draft.node) throw new Refusal(`node ${of} is written and deleted in one transaction`)
+      if (draft.node) throw new Refusal(`${of} is written and deleted in one transaction`)
       if (stored) draft.removeAll()
       return []
     }
-    if (draft.node === null) throw new Refusal(`node ${of} is deleted and written in one transaction`)
+    if (draft.node === null) throw new Refusal(`${of} is deleted and written in one transaction`)
     const wanted = draft.state?.row ? keepingAgent(draft.state.row, node) : node
     const claimed = claim(this.#tables, wanted)
-    if (claimed.renamed !== undefined) throw new Refusal(`node ${of}: its id belongs to node ${claimed.renamed}`)
+    if (claimed.renamed !== undefined) throw new Refusal(`${of}: its id belongs to node ${claimed.renamed}`)
     for (const compare of claimed.if) this.#compares.set(compare.key, compare)
     draft.putNode(wanted)
     return [this.#rowOf(draft)!]
@@ -110,22 +119,8 @@ export class TxnRegistry {
     const stored = row()
     this.#compare(`e/s/${draft.part}/${part}`, was?.modifyIndex ?? 0)
     const of = `service ${quoted(id)} on node ${quoted(node)}`
-    switch (verb) {
-      case 'get':
-        if (!stored) throw new Refusal(`${of} doesn't exist`)
-        return [stored]
-      case 'cas':
-        if (index !== (stored?.row.modifyIndex ?? 0)) throw new Refusal(`failed to set ${of}, index is stale`)
-        break
-      case 'delete-cas':
-        if (stored && stored.row.modifyIndex !== index) throw new Refusal(`failed to delete ${of}, index is stale`)
-        break
-      case 'set':
-      case 'delete':
-        break
-      default:
-        throw new Refusal(`unknown Service verb ${quoted(verb)}`)
-    }
+    judge('Service', verb, of, stored?.row.modifyIndex, index)
+    if (verb === 'get') return [stored!]
     if (verb.startsWith('delete')) {
       if (stored) draft.removeService(part)
       return []
@@ -148,22 +143,8 @@ export class TxnRegistry {
     this.#compare(`e/c/${draft.part}/${part}`, was?.entryIndex ?? 0)
     this.#compare(`o/${draft.part}/${part}`, was?.outputIndex ?? 0)
     const of = `check ${quoted(id)} on node ${quoted(check.node)}`
-    switch (verb) {
-      case 'get':
-        if (!stored) throw new Refusal(`${of} doesn't exist`)
-        return [stored]
-      case 'cas':
-        if (index !== (stored?.row.modifyIndex ?? 0)) throw new Refusal(`failed to set ${of}, index is stale`)
-        break
-      case 'delete-cas':
-        if (stored && stored.row.modifyIndex !== index) throw new Refusal(`failed to delete ${of}, index is stale`)
-        break
-      case 'set':
-      case 'delete':
-        break
-      default:
-        throw new Refusal(`unknown Check verb ${quoted(verb)}`)
-    }
+    judge('Check', verb, of, stored?.row.modifyIndex, index)
+    if (verb === 'get') return [stored!]
     if (verb.startsWith('delete')) {
       if (stored) draft.removeCheck(part)
       return []
