@@ -29,6 +29,7 @@ export const serviceEntry = (node: string, service: LocalServiceDefinition): Ser
   proxy: service.proxy,
   connect: service.connect,
   ...(service.failover === undefined ? {} : { failover: service.failover }),
+  ...(service.locality && { locality: service.locality }),
   owner: 'agent',
 })
 

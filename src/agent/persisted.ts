@@ -83,6 +83,7 @@ const service = z.object({
   proxy: object.nullable(),
   connect: object.nullable(),
   failover: z.boolean().optional(),
+  locality: z.object({ region: text, zone: text }).optional(),
 }) satisfies z.ZodType<Omit<LocalServiceDefinition, 'checks'>>
 
 const unitFile = z.discriminatedUnion('kind', [

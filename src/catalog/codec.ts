@@ -9,6 +9,7 @@ import type {
   CheckRow,
   KvEntry,
   KvRow,
+  Locality,
   NodeEntry,
   NodeRow,
   Owner,
@@ -80,8 +81,28 @@ function own(bytes: unknown): Uint8Array {
 }
 const EMPTY = new Uint8Array(0)
 
+const packedLocality = (where: Locality | undefined): readonly string[] | null =>
+  where === undefined ? null : [where.region, where.zone]
+const locality = (value: unknown): { locality?: Locality } =>
+  Array.isArray(value) ? { locality: { region: name(value[0]), zone: name(value[1]) } } : {}
+
+/** Fields of later versions: what none of them says is left out, so that entries without keep their bytes and digests. */
+function atEnd(...fields: readonly unknown[]): readonly unknown[] {
+  let length = fields.length
+  while (length > 0 && fields[length - 1] === null) length--
+  return fields.slice(0, length)
+}
+
 export const encodeNode = (entry: NodeEntry): Uint8Array =>
-  pack(entry.id, entry.node, entry.address, sorted(entry.taggedAddresses), sorted(entry.meta), ownerCode(entry.owner))
+  pack(
+    entry.id,
+    entry.node,
+    entry.address,
+    sorted(entry.taggedAddresses),
+    sorted(entry.meta),
+    ownerCode(entry.owner),
+    ...atEnd(packedLocality(entry.locality)),
+  )
 
 export function decodeNode(bytes: Uint8Array, createIndex: number, modifyIndex: number): NodeRow {
   const f = unpack(bytes)
@@ -91,6 +112,7 @@ export function decodeNode(bytes: Uint8Array, createIndex: number, modifyIndex: 
     address: text(f[3]),
     taggedAddresses: object<string>(f[4]),
     meta: object<string>(f[5]),
+    ...locality(f[7]),
     owner: owner(f[6]),
     createIndex,
     modifyIndex,
@@ -115,6 +137,7 @@ export const encodeService = (entry: ServiceEntry): Uint8Array =>
     entry.connect,
     entry.failover ?? null,
     ownerCode(entry.owner),
+    ...atEnd(packedLocality(entry.locality)),
   )
 
 export function decodeService(bytes: Uint8Array, createIndex: number, modifyIndex: number): ServiceRow {
@@ -136,6 +159,7 @@ export function decodeService(bytes: Uint8Array, createIndex: number, modifyInde
     proxy: object<unknown>(f[13]),
     connect: object<unknown>(f[14]),
     ...(typeof f[15] === 'boolean' ? { failover: f[15] } : {}),
+    ...locality(f[17]),
     owner: owner(f[16]),
     createIndex,
     modifyIndex,

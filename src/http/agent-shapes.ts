@@ -3,7 +3,7 @@
 import type { LocalCheck, LocalServiceDefinition } from '../model/local.ts'
 import type { AgentSelf, Member } from '../resolver/agent-door.ts'
 import { goMap, goValue, type JsonStruct } from './json.ts'
-import { addressMap, definitionShape, textMap, weights } from './shapes.ts'
+import { addressMap, definitionShape, localityShape, textMap, weights } from './shapes.ts'
 
 export function localServiceShape(
   service: LocalServiceDefinition,
@@ -26,6 +26,7 @@ export function localServiceShape(
     Proxy: service.proxy === null ? undefined : goValue(service.proxy),
     Connect: service.connect === null ? undefined : goValue(service.connect),
     Failover: service.failover,
+    Locality: localityShape(service.locality),
     Datacenter: datacenter,
   }
 }

@@ -4,6 +4,7 @@ import type {
   CheckDefinition,
   CheckRow,
   KvRow,
+  Locality,
   NodeRow,
   ServiceAddress,
   ServiceRow,
@@ -23,6 +24,9 @@ export const addressMap = (addresses: Readonly<Record<string, ServiceAddress>> |
 }
 
 export const weights = ({ passing, warning }: Weights): JsonStruct => ({ Passing: passing, Warning: warning })
+
+export const localityShape = (locality: Locality | undefined): JsonStruct | undefined =>
+  locality && { Region: locality.region, Zone: locality.zone }
 
 const PROXY_FIELDS = [
   'DestinationServiceName',
@@ -58,6 +62,7 @@ export const nodeShape = (node: NodeRow, datacenter: string): JsonStruct => ({
   Datacenter: datacenter,
   TaggedAddresses: textMap(node.taggedAddresses),
   Meta: textMap(node.meta),
+  Locality: localityShape(node.locality),
   CreateIndex: node.createIndex,
   ModifyIndex: node.modifyIndex,
 })
@@ -77,6 +82,7 @@ export const serviceShape = (service: ServiceRow): JsonStruct => ({
   Proxy: proxyShape(service.proxy),
   Connect: connectShape(service.connect),
   Failover: service.failover,
+  Locality: localityShape(service.locality),
   CreateIndex: service.createIndex,
   ModifyIndex: service.modifyIndex,
 })
@@ -150,6 +156,7 @@ export function catalogServiceShape(instance: RoutedInstance, datacenter: string
     ServiceEnableTagOverride: service.enableTagOverride,
     ServiceProxy: proxyShape(service.proxy),
     ServiceConnect: connectShape(service.connect),
+    ServiceLocality: localityShape(service.locality),
     CreateIndex: service.createIndex,
     ModifyIndex: service.modifyIndex,
     Atoll: remote && remoteShape(remote),

@@ -16,6 +16,12 @@ export interface Indexed {
   readonly modifyIndex: number
 }
 
+/** Where something stands, in a provider's words; kept and given back. */
+export interface Locality {
+  readonly region: string
+  readonly zone: string
+}
+
 export interface NodeEntry {
   /** UUID of the node, or '' for a node registered through the catalog API without one. */
   readonly id: string
@@ -23,6 +29,7 @@ export interface NodeEntry {
   readonly address: string
   readonly taggedAddresses: Readonly<Record<string, string>> | null
   readonly meta: Readonly<Record<string, string>> | null
+  readonly locality?: Locality
   readonly owner: Owner
 }
 
@@ -56,6 +63,7 @@ export interface ServiceEntry {
   readonly connect: Readonly<Record<string, unknown>> | null
   /** Whether a lookup of this service may be answered by another DC when none passes here; undefined: as the mesh says. */
   readonly failover?: boolean
+  readonly locality?: Locality
   readonly owner: Owner
 }
 

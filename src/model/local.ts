@@ -1,5 +1,5 @@
 /** The workloads that a node's own agent knows of: services and checks as they were registered with it. */
-import type { CheckDefinition, ServiceAddress, Status, Weights } from './entries.ts'
+import type { CheckDefinition, Locality, ServiceAddress, Status, Weights } from './entries.ts'
 
 /** A check as it was registered with the agent. Durations as given ("10s"). Exactly one kind is set. */
 export interface LocalCheckDefinition {
@@ -49,6 +49,7 @@ export interface LocalServiceDefinition {
   readonly proxy: Readonly<Record<string, unknown>> | null
   readonly connect: Readonly<Record<string, unknown>> | null
   readonly failover?: boolean
+  readonly locality?: Locality
   readonly checks: readonly LocalCheckDefinition[]
 }
 

@@ -87,12 +87,15 @@ export function askMessageOf(payload: unknown): AskMessage {
 const owner = z.enum(['agent', 'catalog'])
 const addresses = z.record(text, z.object({ address: z.string(), port: z.number().int() })).nullable()
 
+const locality = z.object({ region: z.string(), zone: z.string() }).optional()
+
 const node = z.object({
   id: text,
   node: text,
   address: z.string(),
   taggedAddresses: strings.nullable(),
   meta: strings.nullable(),
+  locality,
   owner,
 })
 
@@ -112,6 +115,7 @@ const service = z.object({
   proxy: anything.nullable(),
   connect: anything.nullable(),
   failover: z.boolean().optional(),
+  locality,
   owner,
 })
 

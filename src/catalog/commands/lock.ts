@@ -14,7 +14,8 @@ type Of<K extends Command['kind']> = Extract<Command, { kind: K }>
 export function requireSession(tables: Tables, id: string): SessionRow {
   const session = tables.session(id)
   if (session) return session
-  throw new AtollError('invalid', `invalid session ${JSON.stringify(id)}`, { field: 'acquire' })
+  const fault = id === '' ? 'missing session' : `invalid session ${JSON.stringify(id)}`
+  throw new AtollError('invalid', fault, { field: 'acquire' })
 }
 
 /** That the session still stands, and no lock-delay of the key does. */

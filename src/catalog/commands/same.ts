@@ -11,7 +11,7 @@ export function equal(a: unknown, b: unknown): boolean {
   return keys.length === Object.keys(right).length && keys.every((key) => key in right && equal(left[key], right[key]))
 }
 
-const NODE: readonly (keyof NodeEntry)[] = ['id', 'address', 'taggedAddresses', 'meta']
+const NODE: readonly (keyof NodeEntry)[] = ['id', 'address', 'taggedAddresses', 'meta', 'locality']
 const SERVICE: readonly (keyof ServiceEntry)[] = [
   'id',
   'service',
@@ -27,6 +27,7 @@ const SERVICE: readonly (keyof ServiceEntry)[] = [
   'proxy',
   'connect',
   'failover',
+  'locality',
 ]
 /** All but notes and output, which are kept apart. */
 const CHECK: readonly (keyof CheckEntry)[] = [

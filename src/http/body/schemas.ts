@@ -5,6 +5,12 @@ import { aliased, base64, duration } from './decode.ts'
 const text = z.string().optional()
 const int = z.int().optional()
 const flag = z.boolean().optional()
+const locality = z
+  .object({ Region: z.string().optional(), Zone: z.string().optional() })
+  .optional()
+  .describe('Where it stands: kept and given back')
+/** Peering is off: entries of peers cannot be written. */
+const none = z.literal('').optional()
 const texts = z.array(z.string()).optional()
 const textMap = z.record(z.string(), z.string()).optional()
 
@@ -77,6 +83,7 @@ export const serviceRegistrationSchema = z
     Proxy: anything,
     Connect: anything,
     Failover: flag.describe('Whether lookups may be answered by another datacenter when none passes here'),
+    Locality: locality,
   })
   .meta({ goType: 'structs.ServiceDefinition' })
 
@@ -91,7 +98,12 @@ export const checkDefinitionSchema = z.object({
   Method: text,
   Body: text,
   TCP: text,
+  TCPUseTLS: flag,
+  UDP: text,
   H2PING: text,
+  H2PingUseTLS: flag,
+  OSService: text,
+  SessionName: text,
   Interval: duration().optional(),
   OutputMaxSize: int,
   Timeout: duration().optional(),
@@ -138,6 +150,7 @@ export const catalogCheckSchema = z.object({
   Interval: text,
   Timeout: text,
   ExposedPort: int,
+  PeerName: none,
   Definition: checkDefinitionSchema.optional(),
   ...index,
 })
@@ -157,6 +170,8 @@ export const catalogServiceSchema = z.object({
   Proxy: anything,
   Connect: anything,
   Failover: flag,
+  Locality: locality,
+  PeerName: none,
   ...index,
 })
 
@@ -172,6 +187,8 @@ export const catalogRegistrationSchema = z
     Check: catalogCheckSchema.optional(),
     Checks: z.array(catalogCheckSchema).optional(),
     SkipNodeUpdate: flag,
+    Locality: locality,
+    PeerName: none,
     Token: text,
   })
   .meta({ goType: 'structs.RegisterRequest' })
@@ -225,6 +242,8 @@ export const txnSchema = z
               Datacenter: text,
               TaggedAddresses: textMap,
               Meta: textMap,
+              Locality: locality,
+              PeerName: none,
               ...index,
             })
             .optional(),

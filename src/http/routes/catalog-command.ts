@@ -11,7 +11,7 @@ import type {
 } from '../body/schemas.ts'
 import { badRequest, HttpError } from '../errors.ts'
 import { metadataFault } from '../metadata.ts'
-import { addressesOf } from './registration.ts'
+import { addressesOf, localityOf } from './registration.ts'
 
 type Registration = z.output<typeof catalogRegistrationSchema>
 type Service = z.output<typeof catalogServiceSchema>
@@ -38,6 +38,7 @@ export function catalogCommand(body: Registration): Command & { kind: 'register'
       address: body.Address ?? '',
       taggedAddresses: body.TaggedAddresses ?? null,
       meta: body.NodeMeta ?? null,
+      ...localityOf(body.Locality),
       owner: 'catalog',
     },
     services: body.Service ? serviceEntries(node, body.Service) : [],
@@ -85,6 +86,7 @@ export function serviceEntry(node: string, service: Service): ServiceEntry {
     proxy: service.Proxy ?? null,
     connect: service.Connect ?? null,
     ...(service.Failover === undefined ? {} : { failover: service.Failover }),
+    ...localityOf(service.Locality),
     owner: 'catalog',
   }
 }
@@ -148,6 +150,8 @@ const KINDS: readonly (readonly [string, string])[] = [
   ['HTTP', 'http'],
   ['TTL', 'ttl'],
   ['TCP', 'tcp'],
+  ['UDP', 'udp'],
+  ['OSService', 'os-service'],
   ['GRPC', 'grpc'],
   ['H2PING', 'h2ping'],
   ['DockerContainerID', 'docker'],

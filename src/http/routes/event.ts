@@ -1,6 +1,5 @@
 /** `/v1/event`: user events of a datacenter. */
 import { type EventEntry, type EventRow, MAX_EVENT_BYTES, MAX_EVENT_FILTER_LENGTH } from '../../model/event.ts'
-import type { Answer } from '../../resolver/mesh.ts'
 import { json, metaHeaders } from '../answer.ts'
 import { readBody } from '../body/read.ts'
 import { HttpError } from '../errors.ts'
@@ -55,17 +54,37 @@ export const eventRoutes: readonly Route[] = [
     summary: 'The last events of this datacenter that are for the node that is asked, the oldest first',
     parameters: { name: 'only those of this name', index: 'wait for one after this', wait: 'for at most this long' },
     async handle(call, context) {
-      const { ask, ...read } = readOptions(call.query, call.principal, null)
+      const { ask, waitMs } = readOptions(call.query, call.principal, null)
       const { datacenter: _, ...options } = ask
       const name = call.query.get('name')
       const prepared = context.mesh.prepare({ kind: 'events', ...(name && { name }) }, options)
-      const answer: Answer<readonly EventRow[]> =
-        read.index > 0 ? await waitForAnswer(prepared, read, call, context) : await prepared.answer()
-      const headers = { ...metaHeaders(answer, 'none', ''), 'X-Consul-Index': String(answer.index) }
-      return json((await eventsFor(answer.value, context)).map(eventShape), call.pretty, 200, headers)
+      const asked = BigInt(call.query.get('index'))
+      const endMs = context.clock.nowMs() + waitMs
+      let answer = await prepared.answer()
+      let events = await eventsFor(answer.value, context)
+      while (asked > 0n && eventIndexOf(events) === asked) {
+        const leftMs = endMs - context.clock.nowMs()
+        if (leftMs < 1) break
+        const before = answer.index
+        answer = await waitForAnswer(prepared, { index: before, waitMs: leftMs }, call, context)
+        if (answer.index === before || call.request.signal.aborted || context.closing.aborted) break
+        events = await eventsFor(answer.value, context)
+      }
+      const headers = { ...metaHeaders(answer, 'none', ''), 'X-Consul-Index': String(eventIndexOf(events)) }
+      return json(events.map(eventShape), call.pretty, 200, headers)
     },
   },
 ]
+
+/**
+ * The index of a list of events is made of the id of its last one, as in Consul, whose clients find by it where in the
+ * list they were: the halves of the id, of 64 bits each, added without carry. 1 when there is none.
+ */
+function eventIndexOf(events: readonly EventRow[]): bigint {
+  const hex = events.at(-1)?.id.replaceAll('-', '') ?? ''
+  if (!/^[0-9a-f]{32}$/i.test(hex)) return 1n
+  return BigInt(`0x${hex.slice(0, 16)}`) ^ BigInt(`0x${hex.slice(16)}`) || 1n
+}
 
 const TOO_LARGE =
   '1 error occurred:\n\t* error broadcasting event to segment "": user event exceeds configured limit of 512 bytes before encoding\n\n'

@@ -1,7 +1,7 @@
 /** The bodies of the agent's registrations as definitions, with Consul's checks of them, in Consul's order. */
 import type * as z from 'zod'
 import { formatDuration } from '../../model/duration.ts'
-import type { ServiceAddress, Status } from '../../model/entries.ts'
+import type { Locality, ServiceAddress, Status } from '../../model/entries.ts'
 import type { LocalCheckDefinition, LocalServiceDefinition } from '../../model/local.ts'
 import type { addressSchema, checkRegistrationSchema, serviceRegistrationSchema } from '../body/schemas.ts'
 import { badRequest } from '../errors.ts'
@@ -48,6 +48,7 @@ export function serviceDefinition(body: Service): LocalServiceDefinition {
     proxy: body.Proxy ?? null,
     connect: body.Connect ?? null,
     ...(body.Failover === undefined ? {} : { failover: body.Failover }),
+    ...localityOf(body.Locality),
     // Consul shows no interval and timeout for checks that came with their service.
     checks: checks.map((check) => checkFields(check, { interval: '', timeout: '' })),
   }
@@ -144,6 +145,12 @@ function kindOf(check: Check): { type: string; fields: Partial<LocalCheckDefinit
   }
   if (check.TCP) return { type: 'tcp', fields: { tcp: hostAndPort(check.TCP) } }
   return { type: 'ttl', fields: { ttlMs: check.TTL! } }
+}
+
+/** An empty one is none. */
+export function localityOf(given: { Region?: string; Zone?: string } | undefined): { locality?: Locality } {
+  const { Region: region = '', Zone: zone = '' } = given ?? {}
+  return region === '' && zone === '' ? {} : { locality: { region, zone } }
 }
 
 export function addressesOf(

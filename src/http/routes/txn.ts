@@ -11,6 +11,7 @@ import type { Json, JsonStruct } from '../json.ts'
 import type { Route } from '../route.ts'
 import { checkShape, kvShape, nodeShape, serviceShape } from '../shapes.ts'
 import { checkEntry, serviceEntry } from './catalog-command.ts'
+import { localityOf } from './registration.ts'
 
 const MAX_BODY_BYTES = 512 * 1024
 
@@ -100,8 +101,15 @@ function operationOf({ KV, Node, Service, Check }: Body[number]): TxnOperation |
     }
   }
   if (Node) {
-    const { ID = '', Node: node = '', Address = '', TaggedAddresses, Meta, ModifyIndex = 0 } = Node.Node ?? {}
-    const entry = { id: ID, node, address: Address, taggedAddresses: TaggedAddresses ?? null, meta: Meta ?? null }
+    const { ID = '', Node: node = '', Address = '', TaggedAddresses, Meta, Locality, ModifyIndex = 0 } = Node.Node ?? {}
+    const entry = {
+      id: ID,
+      node,
+      address: Address,
+      taggedAddresses: TaggedAddresses ?? null,
+      meta: Meta ?? null,
+      ...localityOf(Locality),
+    }
     return { type: 'node', verb: Node.Verb ?? '', node: { ...entry, owner: 'catalog' }, index: ModifyIndex }
   }
   if (Service) {
