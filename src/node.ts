@@ -30,7 +30,9 @@ import type { AgentSelf } from './resolver/agent-door.ts'
 import { createMesh, type RunningMesh } from './resolver/door.ts'
 import { SERVED } from './resolver/forward.ts'
 import { anonymous } from './resolver/mesh.ts'
+import { hostReport, processMemory } from './runtime/host-report.ts'
 import { httpProbe } from './runtime/http-probe.ts'
+import { LogTap } from './runtime/log-tap.ts'
 import { pinoLogger } from './runtime/logger.ts'
 import type { Logger, Runtime } from './runtime/ports.ts'
 import { currentRuntime } from './runtime/runtime.ts'
@@ -66,6 +68,8 @@ interface Frame {
   readonly config: Config
   readonly runtime: Runtime
   readonly logger: Logger
+  /** Who follows the log; undefined where that is not ours. */
+  readonly tap: LogTap | undefined
   readonly name: string
   readonly nodeId: string
   readonly bootId: string
@@ -81,15 +85,16 @@ export async function startNode(input: ConfigInput, options: NodeOptions = {}): 
   const runtime = await currentRuntime()
   const { clock, random, disk } = runtime
   const name = nodeNameOf(config, hostname())
-  const logger =
-    options.logger ??
-    pinoLogger({ level: config.log.level, format: config.log.format === 'json' ? 'json' : 'line', name })
+  const { level } = config.log
+  const tap = options.logger ? undefined : new LogTap(level)
+  const format = config.log.format === 'json' ? 'json' : 'line'
+  const logger = options.logger ?? pinoLogger({ level, format, name, tap })
   const parts = new StopStack(clock, logger)
   try {
     const nodeId = await loadNodeId(disk, random, config.dataDirectory)
     const ports = { http: config.http.port, libp2p: config.federation.port }
     const listening = { addresses: [] }
-    const frame: Frame = { config, runtime, logger, name, nodeId, bootId: random.uuid(), parts, ports, listening }
+    const frame: Frame = { config, runtime, logger, tap, name, nodeId, bootId: random.uuid(), parts, ports, listening }
     return await startParts(frame, options)
   } catch (error) {
     await parts.stop()
@@ -411,7 +416,7 @@ function startDistance(frame: Frame, federation: Federation, server: ServerSide 
 }
 
 async function startHttp(frame: Frame, mesh: RunningMesh): Promise<{ hostname: string; port: number }> {
-  const { config, runtime, logger, parts } = frame
+  const { config, runtime, logger, tap, parts } = frame
   const { clock, random } = runtime
   const app = createApp({
     mesh,
@@ -419,6 +424,12 @@ async function startHttp(frame: Frame, mesh: RunningMesh): Promise<{ hostname: s
     random,
     logger: logger.child({ part: 'http' }),
     version: VERSION,
+    machine: {
+      report: () => hostReport(config.dataDirectory ?? '.'),
+      memory: processMemory,
+      metricsHost: config.dev ? '' : hostname(),
+      log: tap,
+    },
     limits: { maxBlockingQueries: config.http.maxBlockingQueries, maxWatchers: config.http.maxWatchStreams },
   })
   const http = await runtime.serveHttp({

@@ -66,6 +66,11 @@ describe('codec', () => {
     const coordinate = { vec: [0.5, -1, 0, 0, 0, 0, 0, 0], error: 1.5, adjustment: -0.1, height: 1e-5 }
     const row = { node: 'N1', segment: '', coordinate }
     expect(codec.decodeCoordinate(codec.encodeCoordinate(row))).toEqual(row)
+    const locality = { region: 'r', zone: 'z' }
+    expect(codec.decodeNode(codec.encodeNode({ ...node, locality }), 1, 1).locality).toEqual(locality)
+    expect(codec.decodeService(codec.encodeService({ ...service, locality }), 1, 1).locality).toEqual(locality)
+    // Entries without have the bytes that they always had: digests of replicas are made of them.
+    expect(codec.encodeService(service).length).toBeLessThan(codec.encodeService({ ...service, locality }).length)
     const { failover: _, ...plain } = service
     expect('failover' in codec.decodeService(codec.encodeService(plain), 1, 1)).toBe(false)
   })

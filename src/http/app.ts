@@ -8,10 +8,11 @@ import { KeptAnswers } from './kept.ts'
 import { defaultLimits, Gate, type HttpLimits } from './limits.ts'
 import { cleanPath, decodePath, targetOf } from './path.ts'
 import { Query } from './query.ts'
-import { type Call, type Context, type Method, Recent, type Route, Waiters } from './route.ts'
+import { type Call, type Context, type Machine, type Method, Recent, type Route, Waiters } from './route.ts'
 import { agentRoutes } from './routes/agent.ts'
 import { agentCheckRoutes } from './routes/agent-check.ts'
 import { agentHealthRoutes } from './routes/agent-health.ts'
+import { agentMachineRoutes } from './routes/agent-machine.ts'
 import { agentServiceRoutes } from './routes/agent-service.ts'
 import { catalogRoutes } from './routes/catalog.ts'
 import { coordinateRoutes } from './routes/coordinate.ts'
@@ -21,10 +22,13 @@ import { kvRoutes } from './routes/kv.ts'
 import { kvChangeRoutes } from './routes/kv-changes.ts'
 import { laterRoutes } from './routes/later.ts'
 import { meshRoutes } from './routes/mesh.ts'
+import { offRoutes } from './routes/off.ts'
+import { operatorRoutes } from './routes/operator.ts'
 import { sessionRoutes } from './routes/session.ts'
 import { snapshotRoutes } from './routes/snapshot.ts'
 import { statusRoutes } from './routes/status.ts'
 import { txnRoutes } from './routes/txn.ts'
+import { uiRoutes } from './routes/ui.ts'
 import { watchRoutes } from './routes/watch.ts'
 
 export interface AppOptions {
@@ -34,6 +38,8 @@ export interface AppOptions {
   readonly logger: Logger
   /** Atoll's version, as `/v1/agent/self` shows it. */
   readonly version: string
+  /** Where the process and its log can be looked into; without, there is little to tell. */
+  readonly machine?: Machine
   readonly limits?: Partial<HttpLimits>
 }
 
@@ -50,6 +56,7 @@ export const routes: readonly Route[] = [
   ...agentServiceRoutes,
   ...agentCheckRoutes,
   ...agentHealthRoutes,
+  ...agentMachineRoutes,
   ...catalogRoutes,
   ...healthRoutes,
   ...kvRoutes,
@@ -59,10 +66,25 @@ export const routes: readonly Route[] = [
   ...snapshotRoutes,
   ...statusRoutes,
   ...coordinateRoutes,
+  ...operatorRoutes,
+  ...uiRoutes,
+  ...offRoutes,
   ...meshRoutes,
   ...watchRoutes,
   ...kvChangeRoutes,
 ]
+
+const unknownMachine: Machine = {
+  report: async () => ({
+    memory: {},
+    cpus: [],
+    host: { hostname: '', uptimeS: 0, os: '', platformVersion: '', kernelVersion: '', kernelArch: '' },
+    disk: undefined,
+  }),
+  memory: () => ({ residentBytes: 0, heapUsedBytes: 0, heapTotalBytes: 0, externalBytes: 0 }),
+  metricsHost: '',
+  log: undefined,
+}
 
 export function createApp(options: AppOptions): App {
   const limits = { ...defaultLimits, ...options.limits }
@@ -74,12 +96,14 @@ export function createApp(options: AppOptions): App {
     random: options.random,
     logger: options.logger,
     version: options.version,
+    machine: options.machine ?? unknownMachine,
     limits,
     kept,
     blocking: new Gate(limits.maxBlockingQueries),
     watchers: new Gate(limits.maxWatchers),
     cachedBefore: new Recent(1_024),
     agentChanged: new Waiters(),
+    startedAtMs: options.clock.wallMs(),
     closing: closing.signal,
   }
   const router = routerOf(routes, context)
@@ -148,7 +172,7 @@ function longestFirst(a: string, b: string): number {
 
 function handlerOf(path: string, routes: readonly Route[], context: Context): Handler {
   const byMethod = new Map(routes.map((route) => [route.method as string, route]))
-  const methods: Method[] = ['GET', 'PUT', 'DELETE']
+  const methods: Method[] = ['GET', 'POST', 'PUT', 'DELETE']
   const allow = ['OPTIONS', ...methods.filter((method) => byMethod.has(method))].join(',')
   return ({ req }) => {
     const route = byMethod.get(req.method)

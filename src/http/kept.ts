@@ -117,6 +117,10 @@ export class KeptAnswers {
     return this.#byTarget.size
   }
 
+  get bytes(): number {
+    return this.#bytes
+  }
+
   /** undefined when nothing is kept, or when that cannot answer any more: then it is forgotten. */
   respond(target: string, nowMs: number): Response | undefined {
     const kept = this.#byTarget.get(target)

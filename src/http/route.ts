@@ -1,12 +1,12 @@
 /** Routes as data: what may be asked, in words and schemas, and what answers it. */
 import type * as z from 'zod'
 import type { Mesh, Principal } from '../resolver/mesh.ts'
-import type { Clock, Logger, Random } from '../runtime/ports.ts'
+import type { Clock, HostReport, LogFollower, Logger, ProcessMemory, Random } from '../runtime/ports.ts'
 import type { KeptAnswers } from './kept.ts'
 import type { Gate, HttpLimits } from './limits.ts'
 import type { Query } from './query.ts'
 
-export type Method = 'GET' | 'PUT' | 'DELETE'
+export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 
 export interface Route {
   readonly method: Method
@@ -33,6 +33,16 @@ export interface Call {
   readonly pretty: boolean
 }
 
+/** The machine below, and the process on it. */
+export interface Machine {
+  report(): Promise<HostReport>
+  memory(): ProcessMemory
+  /** Stands in the names of metrics, as Consul has it unless told otherwise; '' for none. */
+  readonly metricsHost: string
+  /** undefined where the log goes to a logger that cannot be followed. */
+  readonly log: { follow(follower: LogFollower): () => void } | undefined
+}
+
 /** What handlers work with: one per app. */
 export interface Context {
   readonly mesh: Mesh
@@ -41,6 +51,7 @@ export interface Context {
   readonly logger: Logger
   readonly limits: HttpLimits
   readonly version: string
+  readonly machine: Machine
   readonly kept: KeptAnswers
   readonly blocking: Gate
   readonly watchers: Gate
@@ -48,6 +59,8 @@ export interface Context {
   readonly cachedBefore: Recent
   /** Wakes who waits for a change of this node's own services. */
   readonly agentChanged: Waiters
+  /** Wall clock, when the app began. */
+  readonly startedAtMs: number
   /** Aborts when the app closes. */
   readonly closing: AbortSignal
 }

@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs'
 import { type DestinationStream, type Logger as Pino, pino } from 'pino'
-import type { Logger } from './ports.ts'
+import { LogTap } from './log-tap.ts'
+import type { Logger, LogLineLevel } from './ports.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
@@ -13,22 +14,36 @@ export interface LoggerOptions {
   readonly format?: 'json' | 'line'
   /** Takes whole lines. Default: standard error, written at once. */
   readonly destination?: { write(line: string): void }
+  /** Who follows it, of the same level; nobody unless given. */
+  readonly tap?: LogTap
 }
 
 /** The Logger port over pino, without worker transports, so that it works on every runtime and loses no last line. */
 export function pinoLogger(options: LoggerOptions = {}): Logger {
+  const level = options.level ?? 'info'
+  const tap = options.tap ?? new LogTap(level)
   const destination = options.destination ?? standardError
+  const written = options.format === 'line' ? humanLines(destination) : destination
+  const line: { level: LogLineLevel } = { level: 'info' }
+  const tapped: DestinationStream = {
+    write(json) {
+      if (tap.tell(json, line.level)) written.write(json)
+    },
+  }
   return adapt(
     pino(
       {
-        level: options.level ?? 'info',
+        // The tap holds back what nobody takes, whose level may change.
+        level: 'debug',
         base: options.name === undefined ? {} : { name: options.name },
         timestamp: pino.stdTimeFunctions.isoTime,
         formatters: { level: (label) => ({ level: label }) },
         serializers: { error: pino.stdSerializers.err },
       },
-      options.format === 'line' ? humanLines(destination) : destination,
+      tapped,
     ),
+    tap,
+    line,
   )
 }
 
@@ -41,13 +56,21 @@ export const silentLogger: Logger = {
   child: () => silentLogger,
 }
 
-function adapt(logger: Pino): Logger {
+/** `line` tells the destination the level of the line that it is handed. */
+function adapt(logger: Pino, tap: LogTap, line: { level: LogLineLevel }): Logger {
+  const at =
+    (level: LogLineLevel): Logger[LogLineLevel] =>
+    (fields, message) => {
+      if (!tap.takes(level)) return
+      line.level = level
+      logger[level](fields, message)
+    }
   return {
-    debug: (fields, message) => logger.debug(fields, message),
-    info: (fields, message) => logger.info(fields, message),
-    warn: (fields, message) => logger.warn(fields, message),
-    error: (fields, message) => logger.error(fields, message),
-    child: (fields) => adapt(logger.child(fields)),
+    debug: at('debug'),
+    info: at('info'),
+    warn: at('warn'),
+    error: at('error'),
+    child: (fields) => adapt(logger.child(fields), tap, line),
   }
 }
 

@@ -196,3 +196,47 @@ export interface Logger {
   error(fields: Record<string, unknown>, message: string): void
   child(fields: Record<string, unknown>): Logger
 }
+
+/** From what is told to most severe. */
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
+export type LogLineLevel = (typeof LOG_LEVELS)[number]
+
+/** Somebody who follows the log while it is written: `/v1/agent/monitor`. */
+export interface LogFollower {
+  readonly level: LogLineLevel
+  /** A line as one JSON object with `time`, `level`, `msg` and fields, ended by a newline. Must not throw. */
+  onLine(json: string, level: LogLineLevel): void
+}
+
+/** What a machine is and how much of it is in use. */
+export interface HostReport {
+  readonly memory: Readonly<Record<string, number>>
+  readonly cpus: readonly { readonly modelName: string; readonly mhz: number }[]
+  readonly host: {
+    readonly hostname: string
+    /** Seconds since it was started. */
+    readonly uptimeS: number
+    readonly os: string
+    readonly platformVersion: string
+    readonly kernelVersion: string
+    readonly kernelArch: string
+  }
+  /** Of the file system that the path is on; undefined where that cannot be told. */
+  readonly disk:
+    | {
+        readonly path: string
+        readonly totalBytes: number
+        readonly freeBytes: number
+        readonly files: number
+        readonly freeFiles: number
+      }
+    | undefined
+}
+
+/** Of this process. */
+export interface ProcessMemory {
+  readonly residentBytes: number
+  readonly heapUsedBytes: number
+  readonly heapTotalBytes: number
+  readonly externalBytes: number
+}

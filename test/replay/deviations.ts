@@ -25,14 +25,36 @@ export interface Where {
   readonly at?: RegExp
 }
 
-const LATER = /^\w+ \/v1\/(query|operator|connect|config|acl|discovery-chain|internal|agent\/(connect|monitor|host))\b/
+const LATER = /^\w+ \/v1\/(query|acl)\b/
+const CONNECT = /^\w+ \/v1\/(connect|discovery-chain|agent\/connect)\b/
 
 export const deviations: readonly Deviation[] = [
   {
     area: 'Everything',
-    what: 'Prepared queries, ACLs, configuration entries, intentions and the operator API are not there: 501 with a text (401 `ACL support disabled` under `/v1/acl/`); so are `agent/monitor`, `agent/host` and `agent/connect`',
+    what: 'Prepared queries and ACLs are not there: 501 with a text (401 `ACL support disabled` under `/v1/acl/`)',
     why: 'They are for later versions',
     where: [{ request: LATER }],
+  },
+  {
+    area: 'Service mesh',
+    what: 'Everything under `connect`, `agent/connect` and `discovery-chain` answers as a Consul with Connect off: 500 `Connect must be enabled in order to use this endpoint`',
+    why: 'Atoll has no service mesh',
+    where: [{ request: CONNECT }],
+  },
+  {
+    area: 'Service mesh',
+    what: 'There are no configuration entries: lists are empty, single ones are missing, deletions do nothing, and writing one is a 501 that names its kind. There are no federation states either',
+    why: 'They configure the service mesh',
+    where: [{ request: /^\w+ \/v1\/config\b/ }, { request: /federation-states$/, at: /\(length\)$/ }],
+  },
+  {
+    area: 'Operator',
+    what: "The configuration of autopilot is fixed: writing what is so already is taken, a change is a 501 that names the field. `LastTerm` and `LastIndex` of servers are the store's generation and index, `StableSince` is when the node that was asked began, and of servers elsewhere no version is known",
+    why: 'There is no Raft to steer',
+    where: [
+      { request: /autopilot\/configuration/ },
+      { request: /autopilot\/health/, at: /^body\.Servers\[\d+\]\.(Version|LastTerm|LastIndex)$/ },
+    ],
   },
   {
     area: 'Everything',
@@ -143,7 +165,10 @@ export const deviations: readonly Deviation[] = [
     area: 'Agent',
     what: 'The service `consul`, which stands for the servers, has metadata of Atoll, and `Failover` says that its look-ups stay in their datacenter',
     why: 'Clients look for the service; what Raft and Serf say in it, nobody reads',
-    where: [{ step: /^service consul$/, at: /^body\[0\]\.(ServiceMeta|Service\.Meta|Service\.Failover)\b/ }],
+    where: [
+      { step: /^service consul$/, at: /^body\[0\]\.(ServiceMeta|Service\.Meta|Service\.Failover)\b/ },
+      { step: /^ui nodes$/, at: /^body\[0\]\.Services\[0\]\.(Meta|Failover)\b/ },
+    ],
   },
   {
     area: 'Agent',
@@ -153,14 +178,23 @@ export const deviations: readonly Deviation[] = [
   },
   {
     area: 'Agent',
-    what: '`agent/metrics` has gauges of the HTTP face only',
-    why: 'Metrics are for a later version',
-    where: [{ request: /^GET \/v1\/agent\/metrics$/, at: /^body/ }],
+    what: '`agent/metrics` has gauges only, under names of Consul where it has the same one; the format of Prometheus needs not be switched on, and its names have no host name in them',
+    why: 'Nothing is counted on the way of a request; who asks for a format wants it',
+    where: [
+      { request: /^GET \/v1\/agent\/metrics$/, at: /^body/ },
+      { request: /^GET \/v1\/agent\/metrics\?format=prometheus$/ },
+    ],
   },
   {
     area: 'Agent',
-    what: 'A failed join says why in other words; joining oneself fails',
-    why: 'The transport is another, and an address that leads back is a mistake worth knowing',
+    what: '`agent/host` tells less of memory and processors',
+    why: 'What every runtime tells of its machine',
+    where: [{ request: /^GET \/v1\/agent\/host$/, at: /^body\.(Memory|CPU\[0\]|Host|Disk)\./ }],
+  },
+  {
+    area: 'Agent',
+    what: 'A failed join says why in other words',
+    why: 'The transport is another',
     where: [{ request: /^PUT \/v1\/agent\/join\// }],
   },
   {

@@ -1,6 +1,6 @@
 /** `/v1/agent`: the node that was asked, and its place in the mesh. */
 import { isAtollError } from '../../model/errors.ts'
-import type { Member } from '../../resolver/agent-door.ts'
+import type { AgentSelf, Member } from '../../resolver/agent-door.ts'
 import { memberOfSelf, memberShape } from '../agent-shapes.ts'
 import { done, json, text } from '../answer.ts'
 import { badRequest, HttpError } from '../errors.ts'
@@ -65,6 +65,8 @@ export const agentRoutes: readonly Route[] = [
     rest: 'address',
     summary: 'Joins the mesh through another node: a multiaddr or host:port',
     async handle(call, { mesh }) {
+      // Whoever is told to join everybody, itself among them, has done so.
+      if (call.rest === ownAddress(mesh.agent.self())) return done()
       try {
         await mesh.agent.join([call.rest])
       } catch (error) {
@@ -115,17 +117,6 @@ export const agentRoutes: readonly Route[] = [
     summary: 'Refused: access control is not on',
     handle: () => text(401, 'ACL support disabled'),
   },
-  {
-    method: 'GET',
-    path: '/v1/agent/metrics',
-    summary: 'What this face of the node is busy with',
-    handle(call, context) {
-      if (call.query.get('format') === 'prometheus') {
-        return text(415, 'Prometheus is not enabled since its retention time is not positive')
-      }
-      return json(metricsShape(context), call.pretty)
-    },
-  },
 ]
 
 /** `enable` of a maintenance request. */
@@ -135,6 +126,10 @@ export function requireEnable({ query }: Call): boolean {
   if (enable === undefined) throw badRequest(`Invalid value for enable: ${JSON.stringify(query.get('enable'))}`)
   return enable
 }
+
+/** host:port under which other nodes join this one. */
+const ownAddress = ({ address, ports }: AgentSelf): string =>
+  `${address.includes(':') ? `[${address}]` : address}:${ports.libp2p}`
 
 async function selfShape(call: Call, { mesh, version }: Context): Promise<Json> {
   const self = mesh.agent.self()
@@ -166,7 +161,14 @@ async function selfShape(call: Call, { mesh, version }: Context): Promise<Json> 
       Server: self.server,
       Version: version,
     },
-    DebugConfig: { Datacenter: self.datacenter, NodeName: self.node, NodeID: self.nodeId, ServerMode: self.server },
+    DebugConfig: {
+      Datacenter: self.datacenter,
+      NodeName: self.node,
+      NodeID: self.nodeId,
+      ServerMode: self.server,
+      SerfAdvertiseAddrLAN: ownAddress(self),
+      SerfAdvertiseAddrWAN: ownAddress(self),
+    },
     Coord: row
       ? coordinateShape(row).Coord
       : { Vec: [0, 0, 0, 0, 0, 0, 0, 0], Error: 1.5, Adjustment: 0, Height: 1e-5 },
@@ -174,21 +176,5 @@ async function selfShape(call: Call, { mesh, version }: Context): Promise<Json> 
     Stats: goMap(stats, (values) => goMap(values, asText)),
     Meta: textMap(self.meta),
     Atoll: { PeerID: self.peerId, Addresses: self.addresses, Runtime: self.runtime },
-  }
-}
-
-function metricsShape({ clock, blocking, watchers, kept }: Context): Json {
-  const gauge = (name: string, value: number): Json => ({ Name: `atoll.http.${name}`, Value: value, Labels: {} })
-  const now = new Date(clock.wallMs()).toISOString()
-  return {
-    Timestamp: `${now.slice(0, 10)} ${now.slice(11, 19)} +0000 UTC`,
-    Gauges: [
-      gauge('blocking_queries', blocking.inside),
-      gauge('kept_answers', kept.size),
-      gauge('watchers', watchers.inside),
-    ],
-    Points: [],
-    Counters: [],
-    Samples: [],
   }
 }

@@ -7,19 +7,7 @@ export interface LaterRoute {
   answer(): Response
 }
 
-const PATHS = [
-  '/v1/query',
-  '/v1/query/',
-  '/v1/operator/',
-  '/v1/connect/',
-  '/v1/config',
-  '/v1/config/',
-  '/v1/discovery-chain/',
-  '/v1/internal/',
-  '/v1/agent/connect/',
-  '/v1/agent/monitor',
-  '/v1/agent/host',
-]
+const PATHS = ['/v1/query', '/v1/query/']
 
 export const laterRoutes: readonly LaterRoute[] = [
   ...PATHS.map((path) => ({ path, answer: () => text(501, `${path}: not part of this version of Atoll`) })),

@@ -1,0 +1,216 @@
+/** `/v1/internal/ui`: overviews as Consul's own page and some dashboards read them. */
+import type { CheckRow, ServiceRow, Status } from '../../model/entries.ts'
+import type { AnswerValue, AskOptions } from '../../resolver/mesh.ts'
+import { type HeaderRecord, json, metaHeaders } from '../answer.ts'
+import { nodeFields } from '../filter/fields.ts'
+import { filterOf } from '../filter/filter.ts'
+import type { Json, JsonStruct } from '../json.ts'
+import { readOptions } from '../query.ts'
+import { waitForAnswer } from '../reading.ts'
+import { type Call, type Context, FILTER_PARAMETER, READ_PARAMETERS, type Route } from '../route.ts'
+import { checkShape, nodeShape, serviceShape } from '../shapes.ts'
+import { requireText } from '../words.ts'
+
+type NodeView = NonNullable<AnswerValue<'node'>>
+
+export const uiRoutes: readonly Route[] = [
+  {
+    method: 'GET',
+    path: '/v1/internal/ui/services',
+    summary: 'All services with how many instances they have and how those are',
+    parameters: READ_PARAMETERS,
+    handle: (call, context) =>
+      overview(call, context, async (views, datacenter) =>
+        [...summaries(views)].map((one) => summaryShape(one, datacenter)),
+      ),
+  },
+  {
+    method: 'GET',
+    path: '/v1/internal/ui/nodes',
+    summary: 'All nodes with their services and checks',
+    parameters: { ...READ_PARAMETERS, ...FILTER_PARAMETER },
+    handle(call, context) {
+      const filter = filterOf(call.query.get('filter'), nodeFields)
+      return overview(call, context, async (views, datacenter) =>
+        views.map((view) => nodeViewShape(view, datacenter)).filter((shape) => !filter || filter(shape)),
+      )
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/internal/ui/node/',
+    rest: 'node',
+    summary: 'A node with its services and checks; null when there is none',
+    parameters: READ_PARAMETERS,
+    async handle(call, context) {
+      const { ask, ...read } = readOptions(call.query, call.principal, null)
+      const prepared = context.mesh.prepare({ kind: 'node', node: requireText(call.rest, 'Missing node name') }, ask)
+      const answer = read.index > 0 ? await waitForAnswer(prepared, read, call, context) : await prepared.answer()
+      const shape = answer.value ? nodeViewShape(answer.value, answer.datacenter) : null
+      return json(shape, call.pretty, 200, metaHeaders(answer, 'index', 'blocking-query'))
+    },
+  },
+  {
+    method: 'GET',
+    path: '/v1/internal/ui/catalog-overview',
+    summary: 'How many nodes, services and checks are in which state',
+    parameters: READ_PARAMETERS,
+    handle: (call, context) => overview(call, context, async (views) => overviewShape(views)),
+  },
+  {
+    method: 'GET',
+    path: '/v1/internal/ui/exported-services',
+    summary: 'Always empty: nothing is exported to peers',
+    handle: (call) => json([], call.pretty),
+  },
+  {
+    method: 'GET',
+    path: '/v1/internal/federation-states',
+    summary: 'Always empty: there are no mesh gateways to tell of',
+    parameters: READ_PARAMETERS,
+    handle: (call, context) => overview(call, context, async () => []),
+  },
+]
+
+/** Nodes that are looked at before the event loop is given away. */
+const NODES_AT_ONCE = 200
+
+/** What can be said of all nodes of a datacenter; it changes when any node or check does. */
+async function overview(
+  call: Call,
+  context: Context,
+  shape: (views: readonly NodeView[], datacenter: string) => Promise<Json>,
+): Promise<Response> {
+  const { ask, ...read } = readOptions(call.query, call.principal, null)
+  const prepared = context.mesh.prepare({ kind: 'state', state: 'any' }, ask)
+  const answer = read.index > 0 ? await waitForAnswer(prepared, read, call, context) : await prepared.answer()
+  const headers: HeaderRecord = metaHeaders(answer, 'index', 'blocking-query')
+  return json(await shape(await viewsOf(ask, context), answer.datacenter), call.pretty, 200, headers)
+}
+
+async function viewsOf(ask: AskOptions, { mesh, clock }: Context): Promise<NodeView[]> {
+  const views: NodeView[] = []
+  const nodes = (await mesh.ask({ kind: 'nodes' }, ask)).value
+  for (const [i, { node }] of nodes.entries()) {
+    if (i % NODES_AT_ONCE === NODES_AT_ONCE - 1) await clock.sleep(0)
+    const view = (await mesh.ask({ kind: 'node', node }, ask)).value
+    if (view) views.push(view)
+  }
+  return views
+}
+
+function nodeViewShape({ node, services, checks }: NodeView, datacenter: string): JsonStruct {
+  const { Datacenter: _, CreateIndex: __, ModifyIndex: ___, ...shown } = nodeShape(node, datacenter)
+  return {
+    ...shown,
+    Services: services.map((service) => {
+      const shape = serviceShape(service)
+      return { ...shape, Tags: service.tags.length === 0 ? null : service.tags }
+    }),
+    Checks: checks.map((check) => ({
+      ...checkShape(check),
+      ServiceTags: check.serviceTags.length === 0 ? null : check.serviceTags,
+    })),
+  }
+}
+
+interface Summary {
+  readonly service: string
+  kind: string
+  readonly tags: Set<string>
+  readonly nodes: Set<string>
+  readonly sources: Set<string>
+  instances: number
+  readonly checks: Record<Status, number>
+}
+
+/** Services by name, with the checks of their instances and of the nodes that those are on. */
+function summaries(views: readonly NodeView[]): Iterable<Summary> {
+  const byName = new Map<string, Summary>()
+  for (const { node, services, checks } of views) {
+    for (const service of services) {
+      const summary = summaryOf(byName, service)
+      summary.instances++
+      summary.nodes.add(node.node)
+      for (const tag of service.tags) summary.tags.add(tag)
+      const source = service.meta?.['external-source']
+      if (source) summary.sources.add(source)
+      for (const check of checks) if (countsFor(check, service)) summary.checks[check.status]++
+    }
+  }
+  return [...byName.values()].sort((a, b) => (a.service < b.service ? -1 : 1))
+}
+
+function summaryOf(byName: Map<string, Summary>, { service, kind }: ServiceRow): Summary {
+  const known = byName.get(service)
+  if (known) return known
+  const summary: Summary = {
+    service,
+    kind,
+    tags: new Set(),
+    nodes: new Set(),
+    sources: new Set(),
+    instances: 0,
+    checks: { passing: 0, warning: 0, critical: 0 },
+  }
+  byName.set(service, summary)
+  return summary
+}
+
+const countsFor = (check: CheckRow, service: ServiceRow): boolean =>
+  check.serviceId === '' || check.serviceId === service.id
+
+const orNull = (list: Iterable<string>): Json => {
+  const all = [...list]
+  return all.length === 0 ? null : all
+}
+
+const summaryShape = (summary: Summary, datacenter: string): JsonStruct => ({
+  Kind: summary.kind || undefined,
+  Name: summary.service,
+  Datacenter: datacenter,
+  Tags: orNull(summary.tags),
+  Nodes: [...summary.nodes],
+  ExternalSources: orNull(summary.sources),
+  InstanceCount: summary.instances,
+  ChecksPassing: summary.checks.passing,
+  ChecksWarning: summary.checks.warning,
+  ChecksCritical: summary.checks.critical,
+  GatewayConfig: {},
+  TransparentProxy: false,
+  ConnectedWithProxy: false,
+  ConnectedWithGateway: false,
+})
+
+const worstOf = (counts: Record<Status, number>): Status =>
+  counts.critical > 0 ? 'critical' : counts.warning > 0 ? 'warning' : 'passing'
+
+const statesShape = (states: readonly Status[]): JsonStruct => ({
+  Total: states.length,
+  Passing: states.filter((state) => state === 'passing').length,
+  Warning: states.filter((state) => state === 'warning').length,
+  Critical: states.filter((state) => state === 'critical').length,
+})
+
+function overviewShape(views: readonly NodeView[]): JsonStruct {
+  const byCheck = new Map<string, Status[]>()
+  const ofNodes = views.map(({ checks }) => {
+    const counts = { passing: 0, warning: 0, critical: 0 }
+    for (const { name, status, serviceId } of checks) {
+      if (serviceId === '') counts[status]++
+      const states = byCheck.get(name) ?? []
+      states.push(status)
+      byCheck.set(name, states)
+    }
+    return worstOf(counts)
+  })
+  return {
+    Nodes: [statesShape(ofNodes)],
+    Services: [...summaries(views)].map(({ service, checks, instances }) => ({
+      Name: service,
+      ...statesShape([worstOf(checks)]),
+      Total: instances,
+    })),
+    Checks: [...byCheck].map(([Name, states]) => ({ Name, ...statesShape(states) })),
+  }
+}
