@@ -12,7 +12,7 @@ function sources(folder: string): string[] {
     .filter((name) => name.endsWith('.ts'))
 }
 
-const production = sources('src').filter((file) => !file.endsWith('.test.ts') && !file.includes('/testing/'))
+const production = sources('src').filter((file) => !/\.(test|d)\.ts$/.test(file) && !file.includes('/testing/'))
 
 /** Relative imports of a file, as paths from the project's root. */
 function importsOf(file: string): { path: string; typeOnly: boolean }[] {

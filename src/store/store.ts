@@ -9,8 +9,8 @@ import type { Epoch } from '../model/epoch.ts'
 
 export const MAX_KEY_BYTES = 4096
 export const MAX_VALUE_BYTES = 1024 * 1024
-/** Per list of a transaction: compares, then, else. etcd's limit, less one that the driver needs. */
-export const MAX_TXN_OPERATIONS = 127
+/** Per list of a transaction: compares, then, else. etcd's limit of 128, less three that the driver needs. */
+export const MAX_TXN_OPERATIONS = 125
 
 export interface KeyValue {
   readonly key: string

@@ -44,7 +44,7 @@ export function lifeCompliance(open: Opener): void {
 
     test('close finishes what was accepted, ends watches and refuses the rest', async () => {
       const { store, reopen } = await opened(open)
-      const { recorder } = watch(store, '', '', 0)
+      const { recorder } = watch(store, '', '', store.status().revision)
       const accepted = Array.from({ length: 50 }, (_, i) => put(store, `k${i}`, 'x'))
       const closed = store.close()
       await expect(store.txn({ then: [] })).rejects.toMatchObject({ code: 'closed' })

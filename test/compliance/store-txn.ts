@@ -234,9 +234,9 @@ export function txnCompliance(open: Opener): void {
         [{ then: [{ delete: 'a\uDC00' }] }, 'surrogate'],
         [{ then: [{ put: 'ü'.repeat(MAX_KEY_BYTES / 2 + 1), value }] }, '4096'],
         [{ then: [{ put: 'a', value: new Uint8Array(MAX_VALUE_BYTES + 1) }] }, 'then.value'],
-        [{ then: many.map((put) => ({ put, value })) }, '127'],
-        [{ if: many.map((key) => ({ key, target: 'mod', op: '=', to: 0 })), then: [] }, '127'],
-        [{ then: [], else: many.map((key) => ({ delete: key })) }, '127'],
+        [{ then: many.map((put) => ({ put, value })) }, String(MAX_TXN_OPERATIONS)],
+        [{ if: many.map((key) => ({ key, target: 'mod', op: '=', to: 0 })), then: [] }, String(MAX_TXN_OPERATIONS)],
+        [{ then: [], else: many.map((key) => ({ delete: key })) }, String(MAX_TXN_OPERATIONS)],
         [
           {
             then: [

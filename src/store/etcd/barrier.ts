@@ -1,0 +1,67 @@
+import { create } from '@bufbuild/protobuf'
+import type { Cluster } from './cluster.ts'
+import type { KeySpace } from './key-space.ts'
+import {
+  KV,
+  type RangeRequest,
+  RangeRequestSchema,
+  RangeRequest_SortOrder as SortOrder,
+  RangeRequest_SortTarget as SortTarget,
+} from './proto/etcd_pb.js'
+import type { WatchHub } from './watches.ts'
+
+export interface BarrierOptions {
+  readonly cluster: Cluster
+  readonly keys: KeySpace
+  readonly hub: WatchHub
+}
+
+/**
+ * The linearizable read behind which all reads of a process line up: of the slots' highest mod revision, as every transaction
+ * writes one. Who comes while one is under way waits for the next: what was acknowledged after it was asked it may not cover.
+ */
+export class Barrier {
+  readonly #o: BarrierOptions
+  readonly #request: RangeRequest
+  #underWay: Promise<number> | undefined
+  #next: Promise<number> | undefined
+
+  constructor(options: BarrierOptions) {
+    this.#o = options
+    this.#request = create(RangeRequestSchema, {
+      ...options.keys.slots,
+      sortOrder: SortOrder.DESCEND,
+      sortTarget: SortTarget.MOD,
+      limit: 1n,
+      keysOnly: true,
+    })
+  }
+
+  /** Resolves with the last revision that watches were shown, once they have reached all that happened before the call. */
+  join(): Promise<number> {
+    if (!this.#underWay) return this.#begin()
+    this.#next ??= this.#underWay.then(ignore, ignore).then(() => {
+      this.#next = undefined
+      return this.#begin()
+    })
+    return this.#next
+  }
+
+  #begin(): Promise<number> {
+    const barrier = this.#ask().finally(() => {
+      if (this.#underWay === barrier) this.#underWay = undefined
+    })
+    this.#underWay = barrier
+    return barrier
+  }
+
+  async #ask(): Promise<number> {
+    const { cluster, hub } = this.#o
+    const { kvs } = await cluster.ask(KV.method.range, this.#request, 'a linearizable read')
+    const behind = hub.reach(Number(kvs[0]?.modRevision ?? 0n))
+    if (behind) await behind
+    return hub.shown
+  }
+}
+
+const ignore = (): void => {}

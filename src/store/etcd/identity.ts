@@ -1,0 +1,86 @@
+/** What a store is: its epoch, whose it is, and the version of its layout. */
+import { create } from '@bufbuild/protobuf'
+import type { Epoch } from '../../model/epoch.ts'
+import type { Random } from '../../runtime/ports.ts'
+import { StoreError } from '../store.ts'
+import type { Cluster } from './cluster.ts'
+import type { KeySpace } from './key-space.ts'
+import { putOp, rangeOp, unchanged } from './messages.ts'
+import { KV, TxnRequestSchema } from './proto/etcd_pb.js'
+
+const VERSION = 1
+const encoder = new TextEncoder()
+
+export interface Identity {
+  readonly epoch: Epoch
+  /** Name of the datacenter; '' for none. */
+  readonly owner: string
+}
+
+export interface StoredIdentity extends Identity {
+  readonly modRevision: number
+}
+
+export const newEpoch = (generation: number, random: Random): Epoch => ({
+  generation,
+  random: Buffer.from(random.bytes(8)).toString('hex'),
+})
+
+export function encodeIdentity({ epoch, owner }: Identity): Uint8Array {
+  return encoder.encode(JSON.stringify({ version: VERSION, owner, ...epoch }))
+}
+
+/** Throws StoreError 'version' or 'corrupt'. */
+export function decodeIdentity(value: Uint8Array, prefix: string): Identity {
+  const { version, owner, generation, random } = parsed(value)
+  if (typeof version === 'number' && version > VERSION) {
+    throw new StoreError(
+      'version',
+      `a newer Atoll wrote what is in etcd under ${prefix} (layout ${version}); update this one`,
+    )
+  }
+  if (typeof owner !== 'string' || !Number.isSafeInteger(generation) || typeof random !== 'string') {
+    throw new StoreError(
+      'corrupt',
+      `the key ${prefix}e in etcd is not what Atoll wrote; was the prefix used by something else?`,
+    )
+  }
+  return { owner, epoch: { generation: generation as number, random } }
+}
+
+function parsed(value: Uint8Array): Record<string, unknown> {
+  try {
+    return Object(JSON.parse(new TextDecoder().decode(value)))
+  } catch {
+    return {}
+  }
+}
+
+/** Reads it, or writes the first. Throws StoreError 'invalid' when the prefix belongs to another datacenter. */
+export async function openIdentity(
+  cluster: Cluster,
+  keys: KeySpace,
+  owner: string,
+  random: Random,
+): Promise<StoredIdentity> {
+  const first: Identity = { epoch: newEpoch(0, random), owner }
+  const request = create(TxnRequestSchema, {
+    compare: [unchanged(keys.epoch, 0n)],
+    success: [putOp(keys.epoch, encodeIdentity(first))],
+    failure: [rangeOp({ key: keys.epoch })],
+  })
+  // Should an answer get lost, the next attempt finds what the first one wrote.
+  const { succeeded, responses, header } = await cluster.ask(KV.method.txn, request, 'its prefix')
+  if (succeeded) return { ...first, modRevision: Number(header!.revision) }
+  const found = responses[0]!.response
+  const kv = found.case === 'responseRange' ? found.value.kvs[0] : undefined
+  if (!kv) throw new StoreError('unavailable', 'etcd answered the question for its identity with something else')
+  const identity = decodeIdentity(kv.value, keys.prefix)
+  if (identity.owner !== owner) {
+    throw new StoreError(
+      'invalid',
+      `store.url: the prefix ${keys.prefix} of this etcd belongs to datacenter "${identity.owner}", this is "${owner}"; give each a prefix of its own`,
+    )
+  }
+  return { ...identity, modRevision: Number(kv.modRevision) }
+}
