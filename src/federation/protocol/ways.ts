@@ -63,6 +63,8 @@ interface Destination {
 /** A DC that was never reached directly is dialled directly first; one whose connections broke is mostly back at once. */
 const FIRST_MS = 3000
 const BROKEN_MS = 1500
+/** One that is connected and silent has waited already; after a stall of this node its word may only not be read yet. */
+const SILENT_MS = 400
 /** Of two ends the larger waits: one connection is enough. */
 const LARGER_MS = 700
 /** A relay is not needed any more once the direct way has lasted so long. */
@@ -189,8 +191,7 @@ export class Ways {
   #graceMs(destination: Destination, { self, neighbours }: WaysView, { peerId }: Route): number {
     const larger = self.peerId > peerId ? LARGER_MS : 0
     if (!destination.wasCovered) return FIRST_MS + larger
-    // Connected, and silent: it has waited already.
-    return (neighbours.some((each) => each.peerId === peerId) ? 0 : BROKEN_MS) + larger
+    return (neighbours.some((each) => each.peerId === peerId) ? SILENT_MS : BROKEN_MS) + larger
   }
 
   #isDueAsShorter(destination: Destination, route: Route, current: Neighbour, nowMs: number): boolean {

@@ -96,6 +96,7 @@ async function secureOutbound(
   const key = connection.timeline
   try {
     const channel = await noise.secureOutbound(connection, dial)
+    assertOpen(connection)
     const peerId = channel.remotePeer.toString()
     attempt.peerId = peerId
     if (!options.wanted(peerId, attempt)) throw new AtollError('conflict', 'already connected to this peer')
@@ -134,6 +135,7 @@ async function secureInbound(
 ): Promise<SecuredConnection> {
   const key = connection.timeline
   const channel = await noise.secureInbound(connection, dial)
+  assertOpen(connection)
   const peerId = channel.remotePeer.toString()
   const frames = lpStream(channel.connection, { maxDataLength: MAX_HELLO_BYTES })
   let secured: Secured
@@ -155,6 +157,11 @@ async function secureInbound(
   await frames.write(pack(answerTo(options, secured)), dial)
   options.onSecured(key, secured)
   return { ...channel, connection: frames.unwrap() }
+}
+
+/** Noise's stream over a connection that ended while it checked the last message never hears of that end. */
+function assertOpen({ status }: MessageStream): void {
+  if (status !== 'open') throw new AtollError('unavailable', 'the connection ended during the handshake')
 }
 
 const answerTo = (options: HandshakeOptions, { version }: Secured): unknown[] => [

@@ -415,14 +415,16 @@ export class Libp2pHost implements Host {
     else this.#dialler.onDown(link.peer.peerId)
     // Gossip goes through the third peer as it is; a relayed connection would only carry it twice.
     if (role === 'server' && this.self.role === 'server' && via === undefined) this.#gossip.attach(link)
-    this.#options.logger.info({ node, datacenter, address, direction, via: via?.node }, 'peer up')
+    const { connectionId } = link.secured
+    this.#options.logger.info({ node, datacenter, address, direction, via: via?.node, connectionId }, 'peer up')
     this.#peerListeners.emit({ type: 'up', peer: link.peer })
   }
 
   #onDown(link: Link): void {
     this.#gossip.detach(link)
     const { node, datacenter, address } = link.peer
-    this.#options.logger.info({ node, datacenter, address }, 'peer down')
+    const { connectionId } = link.secured
+    this.#options.logger.info({ node, datacenter, address, connectionId }, 'peer down')
     this.#peerListeners.emit({ type: 'down', peer: link.peer })
     this.#dialler.onDown(link.peer.peerId)
   }

@@ -65,13 +65,16 @@ const ANSWER_POLL_MS = 10
 const DRAIN_MIN_MS = 1000
 /** ... and no longer when it says nothing. */
 const DRAIN_SILENT_MS = 2500
+/** A direct connection whose call stream takes so many times `suspectMs` to open gives way to a relayed one that waits. */
+const OPENING_PATIENCE = 2
 
 /**
  * Keeps one connection per peer, whoever dialled and however many came about: of each pair the node with the smaller
  * peer id elects, by opening the call stream on one connection; the other takes what it is given. What is not elected
  * is closed. A second connection replaces the first when the other side is a new process, when it says in its hello
  * that it has given up just that first one, or when it is direct and the first is not; else it came of dials that crossed,
- * and the first stays. Where one of the two goes through a relay the first is kept until the second is up, and drains then.
+ * and the first stays. Where one of the two goes through a relay the first is kept until the second is up, and drains then;
+ * a relayed one that comes while the direct one is being opened waits, in case that does not come up.
  */
 export class Links {
   readonly #options: LinksOptions
@@ -228,15 +231,16 @@ export class Links {
         this.#elected.set(peerId, successor)
       }
     }
+    const standIn = wasElected && successor === undefined ? this.#standIn(link) : undefined
     const error = new AtollError('unavailable', reason)
     link.whenUp.reject(error)
     link.channel?.end(reason)
     // Cut, so that nobody takes their end for an orderly one.
     for (const stream of [...link.streams]) stream.abort(error)
-    const { node, datacenter, address } = link.peer
-    this.#options.logger.debug({ node, datacenter, address, reason, wasUp }, 'a connection ended')
+    this.#options.logger.debug({ ...namesOf(link), reason, wasUp }, 'a connection ended')
     if (wasUp) this.#options.onDown(link)
     else this.#options.onGone(link.peer.peerId)
+    if (standIn?.state === 'candidate' && !this.#closed) this.#consider(standIn)
     return true
   }
 
@@ -258,7 +262,10 @@ export class Links {
         link.channel?.ping()
       }
     }
-    for (const link of this.all()) if (link.state === 'draining') this.#tickDraining(link, nowMs, deafMs)
+    for (const link of this.all()) {
+      if (link.state === 'draining') this.#tickDraining(link, nowMs, deafMs)
+      else if (link.state === 'opening') this.#tickOpening(link, nowMs, deafMs)
+    }
   }
 
   /**
@@ -284,6 +291,22 @@ export class Links {
     else link.channel?.ping()
   }
 
+  /** It has its time to come up, unless something else waits for that. */
+  #tickOpening(link: Link, nowMs: number, deafMs: number): void {
+    link.heardMs = Math.min(nowMs, link.heardMs + deafMs)
+    const openingMs = nowMs - link.heardMs
+    if (openingMs > OPENING_PATIENCE * this.#options.limits.suspectMs && this.#standIn(link) !== undefined)
+      this.drop(link, `its call stream was not open after ${Math.round(openingMs)} ms, and another way is there`)
+  }
+
+  /** A relayed connection that waits whether this one comes up. */
+  #standIn(link: Link): Link | undefined {
+    if (link.via !== undefined || !this.#elects(link)) return undefined
+    for (const other of this.#all.values())
+      if (other.peer.peerId === link.peer.peerId && other.state === 'candidate') return other
+    return undefined
+  }
+
   tellCertificate(certificate: Uint8Array): void {
     for (const link of this.up()) link.channel?.tellCertificate(certificate)
   }
@@ -306,10 +329,10 @@ export class Links {
     const current = this.#elected.get(peerId)
     const successor = this.#successors.get(peerId)
     for (const other of [current, successor]) {
-      if (other !== undefined && !this.#isBetter(link, other)) {
-        this.drop(link, 'connected already')
-        return
-      }
+      if (other === undefined || this.#isBetter(link, other)) continue
+      const waits = link.via !== undefined && other.via === undefined && other.state === 'opening'
+      if (!waits || this.#standIn(other) !== link) this.drop(link, 'connected already')
+      return
     }
     if (successor !== undefined) this.drop(successor, 'replaced by a newer connection')
     link.state = 'opening'
@@ -327,7 +350,9 @@ export class Links {
   #isBetter(link: Link, than: Link): boolean {
     const { bootId, connectionId } = than.secured
     if (bootId !== link.secured.bootId || connectionId === link.secured.lost) return true
-    return link.via === undefined ? than.via !== undefined : this.isSilent(than)
+    if (link.via === undefined) return than.via !== undefined
+    // One that is being opened had no cause to say anything yet.
+    return than.state === 'up' && this.isSilent(than)
   }
 
   async #open(link: Link): Promise<void> {
@@ -379,6 +404,8 @@ export class Links {
       former.drainingSinceMs = link.upSinceMs
     }
     this.#options.onUp(link, givesWay ? former : undefined)
+    const standIn = this.#standIn(link)
+    if (standIn !== undefined) this.drop(standIn, 'the direct connection is up')
   }
 
   #onCertificate(link: Link, certificate: Uint8Array): void {
@@ -429,6 +456,14 @@ export class Links {
 /** Between a direct connection and a relayed one, or two relayed ones, of one process: no call need be lost. */
 const canHandOver = (from: Link, to: Link): boolean =>
   from.state === 'up' && from.secured.bootId === to.secured.bootId && (from.via !== undefined || to.via !== undefined)
+
+const namesOf = ({ peer, secured }: Link): Record<string, string | undefined> => ({
+  node: peer.node,
+  datacenter: peer.datacenter,
+  address: peer.address,
+  via: peer.via?.node,
+  connectionId: secured.connectionId,
+})
 
 const foreignLimits = (limits: HostLimits): HostLimits => ({
   ...limits,
