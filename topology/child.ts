@@ -8,6 +8,7 @@ import { messageOf } from './errors.ts'
 import { DialledLinks } from './links.ts'
 import type { NodeOrder, NodeSettings } from './messages.ts'
 import { receiveOrders, report } from './orders.ts'
+import { watchStalls } from './stalls.ts'
 import { wan } from './wan.ts'
 
 /** An orderly stop may take so long; then the process ends anyway. */
@@ -69,6 +70,11 @@ async function start(settings: NodeSettings, table: DialledLinks): Promise<void>
     setTimeout(() => process.exit(1), 100)
   }
 }
+
+watchStalls(({ endedWallMs, ms }) => {
+  report({ topology: 'stalled', endedWallMs, ms })
+  console.error(`the event loop stood still for ${ms} ms`)
+})
 
 async function end(): Promise<void> {
   setTimeout(() => process.exit(1), STOP_MS)

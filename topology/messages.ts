@@ -54,4 +54,6 @@ export type ChildReport =
       readonly version?: string
     }
   | { readonly topology: 'failed'; readonly message: string }
+  /** Its event loop stood still (stalls.ts). */
+  | { readonly topology: 'stalled'; readonly endedWallMs: number; readonly ms: number }
   | { readonly topology: 'done'; readonly sequence: number; readonly error?: string }

@@ -1,6 +1,7 @@
 /** A child with a life: started, ready, paused, killed, started again. Nodes and sample backends are workers. */
 import { Child, type ChildOptions, type ExitInfo, tailOf } from './child-process.ts'
 import { LauncherError } from './errors.ts'
+import { Stalls } from './stalls.ts'
 
 export type WorkerState = 'idle' | 'starting' | 'ready' | 'paused' | 'killed' | 'ended'
 
@@ -27,6 +28,8 @@ const TAIL_LINES = 12
 export class Worker {
   readonly name: string
   readonly logFile: string
+  /** Times in which its event loop stood still, in all its lives. */
+  readonly stalls = new Stalls()
   readonly #options: WorkerOptions
   #child: Child | undefined
   #state: WorkerState = 'idle'
@@ -150,6 +153,8 @@ export class Worker {
       this.#settle({ peerId: textOf(report.peerId), addresses, version: textOf(report.version) })
     } else if (report.topology === 'failed') {
       this.#settle(new LauncherError(`${this.name} cannot start: ${String(report.message)}`))
+    } else if (report.topology === 'stalled') {
+      this.stalls.add({ endedWallMs: Number(report.endedWallMs), ms: Number(report.ms) })
     } else if (report.topology === 'done') {
       const error = typeof report.error === 'string' ? new LauncherError(`${this.name}: ${report.error}`) : undefined
       this.#asked.get(Number(report.sequence))?.(error)

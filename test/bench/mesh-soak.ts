@@ -3,7 +3,7 @@
  * them that knows each right answer. The mesh must not take more than half of the machine, or it is the scheduler that is measured.
  *
  *   node test/bench/mesh-soak.ts [--dcs 12] [--faults 21] [--seed 1] [--write-ms 1000] [--read-ms 200] [--only 'cut off']
- *     [--rolling=false] [--json]
+ *     [--rolling=false] [--debug] [--json]
  */
 import { parseArgs } from 'node:util'
 import type { TestMesh } from '../cluster/harness.ts'
@@ -22,6 +22,7 @@ export interface MeshSoakOptions {
   readonly readEveryMs: number
   readonly only?: string
   readonly rolling: boolean
+  readonly logLevel: 'debug' | 'info'
 }
 
 export async function meshSoak(options: MeshSoakOptions): Promise<Row[]> {
@@ -68,7 +69,7 @@ function rowsOf({ datacenters }: MeshSoakOptions, result: SoakResult, share: Cpu
     },
     {
       what: 'after the end of a fault, until every node has everything',
-      measured: `median ${ms(median(times))} ms, slowest ${ms(slowest.ms)} ms (${slowest.after})`,
+      measured: `median ${ms(median(times))} ms, slowest ${ms(slowest.ms)} ms (${slowest.after}; event loops stood still for ${ms(slowest.stalledMs)} ms of it)`,
       bar: `${CAUGHT_UP_MS / 1000} s`,
       met: times.every((each) => each < CAUGHT_UP_MS),
     },
@@ -97,6 +98,7 @@ if (import.meta.main) {
       'read-ms': { type: 'string', default: '200' },
       only: { type: 'string', default: '' },
       rolling: { type: 'string', default: 'true' },
+      debug: { type: 'boolean', default: false },
     },
     strict: false,
   })
@@ -109,6 +111,7 @@ if (import.meta.main) {
       readEveryMs: Number(values['read-ms']),
       only: String(values.only),
       rolling: values.rolling !== 'false',
+      logLevel: values.debug === true ? 'debug' : 'info',
     }),
   )
 }

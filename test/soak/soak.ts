@@ -30,6 +30,7 @@ export interface SoakOptions {
   /** Each datacenter changes something about so often, and each node is asked something. */
   readonly writeEveryMs: number
   readonly readEveryMs: number
+  readonly logLevel?: 'debug' | 'info'
   readonly onStep?: (line: string) => void
   /** Called at the begin and the end of the part that is measured. */
   readonly onPart?: (part: 'begin' | 'end', mesh: TestMesh) => Promise<void>
@@ -41,6 +42,8 @@ export interface CaughtUp {
   readonly ms: number
   /** Who was the last, and about which datacenter. */
   readonly last: string
+  /** For how long of that the event loops of those two stood still, whichever did longer: the machine had no time for them. */
+  readonly stalledMs: number
 }
 
 export interface SoakResult {
@@ -76,6 +79,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       })),
     ),
     services: [],
+    logLevel: options.logLevel ?? 'info',
   })
   try {
     const writers = names.map((name) => new Writer(mesh, name, random))
@@ -127,9 +131,12 @@ async function disturb(world: World, options: SoakOptions): Promise<CaughtUp[]> 
   for (const reader of readers) reader.start(options.readEveryMs)
   const step = async (name: string, run: () => Promise<void>): Promise<void> => {
     await run()
-    const { ms, last } = await untilCaughtUp(world)
-    out.push({ after: name, ms, last })
-    options.onStep?.(`${name}: all caught up ${Math.round(ms)} ms later, ${last} last`)
+    const beganWallMs = Date.now()
+    const { ms, last, stalledMs } = await untilCaughtUp(world)
+    out.push({ after: name, ms, last, stalledMs })
+    const at = new Date(beganWallMs).toISOString().slice(11, 23)
+    const stalled = `(loops stood still for ${stalledMs} ms)`
+    options.onStep?.(`${at} ${name}: all caught up ${Math.round(ms)} ms later, ${last} last ${stalled}`)
     await sleep(options.calmMs)
   }
   const faults = FAULTS.filter(({ name }) => name.includes(options.only ?? ''))
@@ -154,6 +161,9 @@ async function disturb(world: World, options: SoakOptions): Promise<CaughtUp[]> 
 /** Milliseconds until every node has, of every datacenter, what was acknowledged now; Infinity when that takes too long. */
 async function untilCaughtUp({ writers, readers, mesh }: World): Promise<Omit<CaughtUp, 'after'>> {
   const beganMs = performance.now()
+  const beganWallMs = Date.now()
+  const stalledMs = (...nodes: string[]): number =>
+    Math.max(...nodes.map((node) => mesh.local.node(node).worker.stalls.within(beganWallMs, Date.now())))
   const wanted = writers.map((writer) => ({ writer, version: writer.history.acked }))
   const each = readers.flatMap(({ node }) =>
     wanted.map(async ({ writer, version }) => {
@@ -161,10 +171,10 @@ async function untilCaughtUp({ writers, readers, mesh }: World): Promise<Omit<Ca
       // Readers of its own: what a node that just started answers is not judged, only waited for.
       const reader = new Reader(mesh, node, [writer])
       while (((await reader.look(writer)) ?? -1) < version) {
-        if (performance.now() - beganMs > CATCH_UP_MS) return { ms: Number.POSITIVE_INFINITY, last }
+        if (performance.now() - beganMs > CATCH_UP_MS) return { ms: Number.POSITIVE_INFINITY, last, stalledMs: 0 }
         await sleep(POLL_MS)
       }
-      return { ms: performance.now() - beganMs, last }
+      return { ms: performance.now() - beganMs, last, stalledMs: stalledMs(node, writer.server) }
     }),
   )
   return (await Promise.all(each)).reduce((most, one) => (one.ms > most.ms ? one : most))

@@ -20,6 +20,40 @@ describe('whom a replica asks', () => {
   })
 })
 
+describe('a gateway that fails', () => {
+  it('is followed by the next one at once, and by a pause when all have failed', () => {
+    const asking = new Asking<string>()
+    const asked: [string | undefined, number][] = []
+    for (let i = 0; i < 5; i++) {
+      const peer = asking.pick(['a', 'b'], true, others)?.peer
+      asking.ended(false)
+      asked.push([peer, asking.pauseMs()])
+    }
+    expect(asked).toEqual([
+      ['a', 20],
+      ['b', 250],
+      ['a', 20],
+      ['b', 500],
+      ['a', 20],
+    ])
+    // The next one brings all that is missing: from then on it is the nearest again.
+    expect(asking.pick(['a', 'b'], true, others)?.peer).toBe('b')
+    asking.ended(true)
+    expect(asking.pick(['a', 'b'], true, others)?.peer).toBe('a')
+  })
+  it('keeps its turn when others come and go, and when one connects', () => {
+    const asking = new Asking<string>()
+    asking.pick(['a', 'b', 'c'], true, others)
+    asking.ended(false)
+    asking.look()
+    expect(asking.pick(['a', 'b', 'c'], true, others)?.peer).toBe('b')
+    asking.ended(false)
+    expect(asking.pick(['a'], true, others)?.peer).toBe('a')
+    asking.ended(false)
+    expect(asking.pauseMs()).toBe(250)
+  })
+})
+
 describe('what is missing as a whole', () => {
   it('is asked of the near ones first, each once, and then of the origin, until nothing is missing', () => {
     const asking = new Asking<string>()

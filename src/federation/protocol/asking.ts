@@ -1,6 +1,7 @@
 /**
  * Whom a replica tails, and when it tries again. What is missing as a whole is first asked of the servers of this node's own
- * DC, each once; then of the nearest gateway of the replica's DC; while none can be reached, of servers of other DCs in turn.
+ * DC, each once; then of the nearest gateway of the replica's DC, where that fails of the next one, and so on around; while none
+ * can be reached, of servers of other DCs in turn.
  */
 
 const FIRST_BACKOFF_MS = 250
@@ -24,6 +25,12 @@ export class Asking<Peer> {
   /** How many of the near ones were asked for what is missing now. */
   #nearAsked = 0
   #had = false
+  /** Gateways of the DC that failed since one did not. */
+  #failures = 0
+  /** Among how many the last target was chosen; 0 when it was not a gateway of the DC. */
+  #choice = 0
+  /** The next one of the choice was not tried yet. */
+  #hasNext = false
 
   /** Something is missing. */
   ask(): void {
@@ -46,6 +53,8 @@ export class Asking<Peer> {
     near: readonly Peer[] = [],
   ): Target<Peer> | undefined {
     if (!need) this.#nearAsked = 0
+    this.#choice = 0
+    this.#hasNext = false
     const untried = need ? near[this.#nearAsked++] : undefined
     const target = untried ? { peer: untried, thirdParty: true } : this.#pick(gateways, need, others)
     this.#had = target !== undefined
@@ -54,8 +63,9 @@ export class Asking<Peer> {
   }
 
   #pick(gateways: readonly Peer[], need: boolean, others: () => readonly Peer[]): Target<Peer> | undefined {
-    const nearest = gateways[0]
-    if (nearest) return { peer: nearest, thirdParty: false }
+    const gateway = gateways[this.#failures % Math.max(1, gateways.length)]
+    this.#choice = gateways.length
+    if (gateway) return { peer: gateway, thirdParty: false }
     if (!need || !this.#asked) return undefined
     const list = others()
     const peer = list[this.#turn++ % Math.max(1, list.length)]
@@ -65,16 +75,22 @@ export class Asking<Peer> {
   /** A transfer came whole on the stream. */
   completed(): void {
     this.#backoffMs = 0
+    this.#failures = 0
   }
 
   /** The stream is over; `complete`: a transfer came whole on it. */
   ended(complete: boolean): void {
-    this.#backoffMs = complete ? 0 : Math.min(MAX_BACKOFF_MS, this.#backoffMs * 2 || FIRST_BACKOFF_MS)
+    if (complete) return this.completed()
+    if (this.#choice > 0) this.#failures++
+    // A pause is for when all of them failed.
+    this.#hasNext = this.#choice > 0 && this.#failures % this.#choice !== 0
+    if (!this.#hasNext) this.#backoffMs = Math.min(MAX_BACKOFF_MS, this.#backoffMs * 2 || FIRST_BACKOFF_MS)
   }
 
   /** Until the next `pick`. */
   pauseMs(): number {
-    return this.#had ? Math.max(AGAIN_MS, this.#backoffMs) : IDLE_MS
+    if (!this.#had) return IDLE_MS
+    return this.#hasNext ? AGAIN_MS : Math.max(AGAIN_MS, this.#backoffMs)
   }
 
   /** Whether `ask` and `look` end the pause at once: not when it is the last one asked who failed. */
