@@ -166,6 +166,8 @@ export interface MeshStatusJson {
   readonly Datacenters: readonly MeshDatacenterJson[]
   /** The asked node's doubt in itself, from late timers and wrong suspicions; not told by nodes of 0.1.0. */
   readonly Doubt?: { readonly Score: number; readonly Of: number }
+  /** Reads of other DCs that the asked node sent to a second gateway because the first was slow; not told by nodes of 0.1.0. */
+  readonly Hedges?: number
   /** What is wrong with identities, latest first; not told by nodes of 0.1.0. */
   readonly Problems?: readonly MeshProblemJson[]
   /** What a client node could answer from without a server; null on servers, and not told by nodes of 0.1.0. */

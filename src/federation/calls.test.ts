@@ -171,6 +171,7 @@ describe('a read that may be hedged', () => {
     // Two ways to each, and the wait between them.
     expect(tookMs).toBeLessThan(200)
     expect(total()).toBe(42)
+    expect(eu.federation.hedges).toBe(1)
   })
 
   it('costs a few more calls at most, also when everything is slow', async () => {

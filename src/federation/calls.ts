@@ -122,7 +122,7 @@ export class Calls {
     }
   }
 
-  /** Calls that were sent to a second gateway because the first was slow. */
+  /** Calls that were sent to a second gateway because the first was slow, ever. */
   get hedges(): number {
     return this.#hedges
   }

@@ -197,6 +197,8 @@ export interface Federation {
    * It gives others `score + 1` times as long before it suspects them.
    */
   readonly awareness: { readonly score: number; readonly maxScore: number }
+  /** Calls that were sent to a second gateway because the first was slow, since this node started. */
+  readonly hedges: number
   /** What is wrong with identities: shown, logged once, kept for ten minutes after it was last seen. */
   readonly problems: { list(): readonly ShownProblem[]; report(problem: Problem): void }
   /** Runs after membership, reachability or a state of a DC changed (not for every delta). */

@@ -347,6 +347,9 @@ class OpenFederation implements Federation {
   get awareness(): { readonly score: number; readonly maxScore: number } {
     return this.#directory.awareness
   }
+  get hedges(): number {
+    return this.#calls.hedges
+  }
   roundTripMs(peerId: string): number | undefined {
     return this.#host.roundTripMs(peerId)
   }

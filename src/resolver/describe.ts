@@ -19,6 +19,7 @@ export function describeMesh(options: DescribeOptions): MeshStatus {
     runtime: options.runtime,
     datacenters: datacentersOf(options),
     doubt: doubtOf(options.federation),
+    hedges: options.federation.hedges,
     problems: options.federation.problems.list(),
     links: linksOf(options.federation),
     summaries: undefined,

@@ -7,6 +7,8 @@ export interface MeshStatus {
   readonly datacenters: readonly DatacenterStatus[]
   /** This node's doubt in itself: 0 is none. While it has some, others get more time before it suspects them. */
   readonly doubt: { readonly score: number; readonly of: number }
+  /** Reads of other DCs that were asked of a second gateway because the first was slow, since this node started. */
+  readonly hedges: number
   /** What is wrong with identities, latest first; kept for ten minutes after it was last seen. */
   readonly problems: readonly ProblemStatus[]
   /** Connections of this node. */

@@ -80,7 +80,10 @@ export class Asking<Peer> {
 
   /** The stream is over; `complete`: a transfer came whole on it. */
   ended(complete: boolean): void {
-    if (complete) return this.completed()
+    if (complete) {
+      this.completed()
+      return
+    }
     if (this.#choice > 0) this.#failures++
     // A pause is for when all of them failed.
     this.#hasNext = this.#choice > 0 && this.#failures % this.#choice !== 0

@@ -3,6 +3,7 @@ import type { Clock, Logger, Random, Timer } from '../../runtime/ports.ts'
 import type { PeerAddress, Role } from '../host.ts'
 import type { DialAttempt } from './encrypter.ts'
 import type { HostLimits } from './limits.ts'
+import { SharedDials } from './shared-dials.ts'
 
 export interface DiallerOptions {
   readonly selfPeerId: string
@@ -35,9 +36,11 @@ const MAX_STRANGERS = 12
 export class Dialler {
   readonly #options: DiallerOptions
   readonly #wanted = new Map<string, Wanted>()
+  readonly #dials: SharedDials
 
   constructor(options: DiallerOptions) {
     this.#options = options
+    this.#dials = new SharedDials(options.dial)
   }
 
   want(peers: readonly PeerAddress[]): void {
@@ -108,15 +111,11 @@ export class Dialler {
   }
 
   async #dial(address: string, peerId: string | undefined, signal: AbortSignal): Promise<DialAttempt> {
-    const attempt: DialAttempt = {}
-    const isStranger = (): boolean => peerId !== undefined && attempt.peerId !== undefined && attempt.peerId !== peerId
-    try {
-      await this.#options.dial(address, attempt, signal)
-    } catch (error) {
-      // "Connected already" is as good, as long as one knows to whom.
-      if (!isStranger() && attempt.refusal?.code !== 'conflict') throw attempt.refusal ?? error
-    }
-    if (isStranger()) throw new AtollError('conflict', `the address leads to another node, ${attempt.peerId}`)
+    const { attempt, error } = await this.#dials.dial(address, peerId, signal)
+    const isStranger = peerId !== undefined && attempt.peerId !== undefined && attempt.peerId !== peerId
+    // "Connected already" is as good, as long as one knows to whom.
+    if (error !== undefined && !isStranger && attempt.refusal?.code !== 'conflict') throw attempt.refusal ?? error
+    if (isStranger) throw new AtollError('conflict', `the address leads to another node, ${attempt.peerId}`)
     return attempt
   }
 

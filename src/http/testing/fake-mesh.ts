@@ -85,6 +85,7 @@ export function fakeMesh(): FakeMesh {
       runtime: 'node',
       datacenters: [],
       doubt: { score: 0, of: 4 },
+      hedges: 0,
       problems: [],
       links: [],
       summaries: undefined,

@@ -224,6 +224,7 @@ export class FakeFederation implements Federation {
   readonly addresses = ['/ip4/127.0.0.1/tcp/1/p2p/self']
   readonly problems = { list: () => [], report: () => {} }
   readonly awareness = { score: 0, maxScore: 4 }
+  hedges = 0
   readonly list: FakeRemote[] = []
   readonly calls: { target: string | undefined; method: string; payload: unknown; deadlineMs: number }[] = []
   onCall: (method: string, payload: unknown) => Promise<unknown> = () =>
