@@ -11,6 +11,7 @@ import { PROJECT_ROOT } from '../topology/runtimes.ts'
 import { parsePage, type Section, type Step } from './readme/page.ts'
 import { looksLike, shapeOf } from './readme/shape.ts'
 import { type Background, environmentOf, start, type } from './readme/terminal.ts'
+import { onNode } from './support/on-node.ts'
 
 const WITHIN_MS = 25_000
 const PAUSE_MS = 100
@@ -138,7 +139,7 @@ describe('the README', () => {
 for (const section of page) {
   const steps = section.steps.filter(({ mode }) => mode !== 'scripts')
   if (steps.length === 0) continue
-  describe(section.title, () => {
+  describe.runIf(onNode)(section.title, () => {
     let place: Place
     const background: Background[] = []
     let failed = false

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { freePorts } from '../../topology/free-ports.ts'
 import { multiaddrOf } from '../../topology/plan.ts'
+import { onNode } from '../support/on-node.ts'
 import { eventually, startMesh, type TestMesh } from './harness.ts'
 
 const EU = 'eu-1-server'
@@ -67,8 +68,6 @@ async function addServer(name: string): Promise<void> {
 }
 const ends = (node: string): Promise<true> =>
   eventually(`${node} ends`, () => mesh.local.node(node).worker.state === 'ended' || undefined, SEEN_MS)
-
-const onNode = process.versions.bun === undefined && process.versions.deno === undefined
 
 describe.runIf(onNode)('a disk that was', () => {
   beforeAll(async () => {

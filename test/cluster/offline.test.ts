@@ -1,6 +1,7 @@
 /** A datacenter whose only server dies, on mixed runtimes: its client nodes go on answering, and say how old that is. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { NodeAnswer } from '../../topology/node-api.ts'
+import { onNode } from '../support/on-node.ts'
 import { eventually, startMesh, type TestMesh } from './harness.ts'
 
 let mesh: TestMesh
@@ -8,7 +9,6 @@ const SERVER = 'eu-1-server'
 const CLIENTS = ['eu-1-client', 'eu-1-client-2'] as const
 
 /** The nodes run on all three runtimes, whatever runs the test: once is enough. */
-const onNode = process.versions.bun === undefined && process.versions.deno === undefined
 
 beforeAll(async () => {
   if (!onNode) return

@@ -5,8 +5,8 @@
 import { describe, expect, it } from 'vitest'
 import { FAULTS } from '../soak/faults.ts'
 import { soak } from '../soak/soak.ts'
+import { onNode } from '../support/on-node.ts'
 
-const onNode = process.versions.bun === undefined && process.versions.deno === undefined
 /** The bar is 3 s; the machine may do other things too. */
 const CAUGHT_UP_MS = 3 * 3000
 

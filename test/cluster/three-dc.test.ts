@@ -4,11 +4,13 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { meshSeenBy, type NodeAnswer } from '../../topology/node-api.ts'
+import { onNode } from '../support/on-node.ts'
 import { eventually, quantile, type Sample, sampleWhile, sleep, startMesh, type TestMesh } from './harness.ts'
 
 let mesh: TestMesh
 
 beforeAll(async () => {
+  if (!onNode) return
   mesh = await startMesh({
     name: 'three-dc',
     flatNetwork: true,
@@ -71,7 +73,7 @@ const WEB = '/v1/health/service/web?passing'
 const API = '/v1/health/service/api?passing'
 const EU = ['eu-1-server', 'eu-1-client']
 
-describe('three datacenters', () => {
+describe.runIf(onNode)('three datacenters', () => {
   it('know of each other, and every node answers for all of them', async () => {
     for (const node of mesh.nodes) {
       await eventually(`${node} lists all`, async () => {
@@ -146,7 +148,7 @@ describe('three datacenters', () => {
   })
 })
 
-describe('when the last instance of a service fails', () => {
+describe.runIf(onNode)('when the last instance of a service fails', () => {
   it('lookups go to the nearest datacenter that has some, and say so', async () => {
     await mesh.local.stopService('eu-1', 'web')
     for (const node of EU) {
@@ -212,7 +214,7 @@ describe('when the last instance of a service fails', () => {
   })
 })
 
-describe('while the WAN is cut', () => {
+describe.runIf(onNode)('while the WAN is cut', () => {
   it('between two, nothing fails, and consistent reads go through the third', async () => {
     await answersFrom('eu-1-server', API, 'us-1', 'api')
     const samples = await sampleWhile(
@@ -276,7 +278,7 @@ describe('while the WAN is cut', () => {
   })
 })
 
-describe('a datacenter that joins', () => {
+describe.runIf(onNode)('a datacenter that joins', () => {
   it('is listed and answered for by all within two seconds', async () => {
     // As `atoll agent --join` from another terminal: no link of its own, hence no delay to it.
     const server = await mesh.addDatacenter('sa-1', { join: 'eu-1-server', runtime: 'bun' })

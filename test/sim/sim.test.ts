@@ -2,12 +2,11 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { currentRuntime } from '../../src/runtime/runtime.ts'
+import { onNode } from '../support/on-node.ts'
 import { bugNames, loadBug, MESH } from './bugs.ts'
 import { Coverage } from './coverage.ts'
 import { runSeeds, type SeedsReport } from './seeds.ts'
 
-const onNode = (await currentRuntime()).name === 'node'
 /** Of small meshes, in which more comes together; a few of the full size beside them. */
 const SEEDS = Number(process.env.ATOLL_SIM_SEEDS ?? (onNode ? 150 : 20))
 const FULL_SEEDS = Math.ceil(SEEDS / 50)
