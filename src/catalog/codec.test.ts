@@ -128,7 +128,10 @@ describe('codec', () => {
   })
 
   it('keeps the records of the leader and of the node leases', () => {
-    expect(codec.decodeNodeLease(codec.encodeNodeLease({ node: 'n', bootId: 'b' }))).toEqual({ node: 'n', bootId: 'b' })
+    const lease = { node: 'n', bootId: 'b', server: 's' }
+    expect(codec.decodeNodeLease(codec.encodeNodeLease(lease))).toEqual(lease)
+    // As older servers wrote it.
+    expect(codec.decodeNodeLease(new Packr().pack([1, 'n', 'b']))).toEqual({ ...lease, server: '' })
     const leader = { serverId: 's', address: 'h:1', bootId: 'b' }
     expect(codec.decodeLeader(codec.encodeLeader(leader))).toEqual(leader)
     expect(codec.decodeOutcome(codec.encodeOutcome(true, 'k'))).toEqual({ applied: true, key: 'k' })

@@ -338,11 +338,13 @@ export function decodeBulkDeletion(bytes: Uint8Array): BulkDeletion {
 export interface NodeLease {
   readonly node: string
   readonly bootId: string
+  /** Id of the server that hears the node; '' where that does not say. */
+  readonly server: string
 }
-export const encodeNodeLease = (lease: NodeLease): Uint8Array => pack(lease.node, lease.bootId)
+export const encodeNodeLease = (lease: NodeLease): Uint8Array => pack(lease.node, lease.bootId, lease.server)
 export function decodeNodeLease(bytes: Uint8Array): NodeLease {
   const f = unpack(bytes)
-  return { node: text(f[1]), bootId: text(f[2]) }
+  return { node: text(f[1]), bootId: text(f[2]), server: text(f[3]) }
 }
 
 export interface LeaderRecord {

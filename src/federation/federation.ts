@@ -30,6 +30,11 @@ export interface ExportSource {
   revision(): number
   /** Of the store itself, whatever subscribers that read history have got of it. */
   storeRevision(): number
+  /**
+   * Where several servers write to one store: resolves once this one has heard all that was written before the call. Rejects when
+   * that cannot be known now.
+   */
+  catchUp?(): Promise<void>
   /** Everything exported, at one revision, in parts that are handed over one after the other. Resolves with the revision. */
   read(onPart: (entries: readonly ExportedEntry[]) => void | Promise<void>): Promise<number>
   /**

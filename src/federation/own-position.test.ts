@@ -47,6 +47,26 @@ describe('a gateway that restarts', () => {
     expect(raised).toEqual([])
   })
 
+  it('and hears late what others wrote to its store, asks that before it calls the store rolled back', async () => {
+    mesh = new MemoryMesh(13)
+    const [eu, us] = await two()
+    eu.kill()
+    const { raised, ...callback } = raising(eu.source)
+    // Another server on the store had published what this one does not see yet.
+    eu.source.lag = 7
+    let asked = 0
+    const source = Object.assign(eu.source, {
+      catchUp: async () => {
+        if (++asked === 1) throw new Error('no majority')
+        eu.source.lag = 0
+      },
+      storeRevision: () => eu.source.revision(),
+    })
+    const again = await mesh.start('eu-1', { source, join: [us], ...callback })
+    await mesh.until(() => asked > 1 && holds(us, again) && remote(us, 'eu-1').fit)
+    expect([raised, problems(again)]).toEqual([[], []])
+  })
+
   it('with its store is no store that was rolled back, also while somebody reads its history', async () => {
     mesh = new MemoryMesh(12)
     const [eu, us] = await two()

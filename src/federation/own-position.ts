@@ -3,11 +3,12 @@
  * `protocol/own-standing.ts`; here it meets the store and the publisher.
  */
 
+import { compareEpoch } from '../model/epoch.ts'
 import { messageOf } from '../model/errors.ts'
 import type { Clock, Logger } from '../runtime/ports.ts'
 import type { ExportSource } from './federation.ts'
 import type { Head } from './protocol/messages.ts'
-import { OwnStanding, type OwnStore, type StandingEffect } from './protocol/own-standing.ts'
+import { OwnStanding, type OwnStore, type Published, type StandingEffect } from './protocol/own-standing.ts'
 import type { Problem } from './protocol/problems.ts'
 import type { Publishing } from './publishing.ts'
 import { Wakeup } from './wakeup.ts'
@@ -51,15 +52,20 @@ export class OwnPosition {
   #run(effects: readonly StandingEffect[]): void {
     if (this.#closed) return
     for (const effect of effects) {
-      if (effect.type === 'raise') void this.#raise(effect.generation)
+      if (effect.type === 'raise') void this.#raise(effect.seen)
       else this.#giveUp(effect.suspend)
     }
     this.#wakeup.at(this.#standing.wakeAtMs())
   }
 
   /** Never rejects. */
-  async #raise(generation: number): Promise<void> {
+  async #raise(seen: Published): Promise<void> {
     const { logger, publishing, onOwnDatacenterAhead, datacenter, clock, report } = this.#options
+    const { generation } = seen.epoch
+    if (await this.#isSettled(seen)) {
+      this.#run([])
+      return
+    }
     const fields = { datacenter, generation, own: publishing.source.epoch.generation }
     publishing.suspend()
     const message = `the mesh knows more of this datacenter than its store does, which was restored or begun anew: its generation rises above ${generation}, and what the store holds becomes the truth`
@@ -74,6 +80,28 @@ export class OwnPosition {
       this.#standing.raiseFailed(clock.nowMs())
     }
     this.#run([])
+  }
+
+  /**
+   * Whether nothing is to be done now: the store knows all that was published, once this server has heard what others wrote to
+   * it, or that cannot be known now. Never rejects.
+   */
+  async #isSettled({ epoch, revision }: Published): Promise<boolean> {
+    const { publishing, logger, clock } = this.#options
+    const { source } = publishing
+    if (!source.catchUp) return false
+    try {
+      await source.catchUp()
+    } catch (error) {
+      logger.warn({ reason: messageOf(error) }, 'whether this DC is ahead of its store is not known; trying again')
+      this.#standing.raiseFailed(clock.nowMs())
+      return true
+    }
+    const own = this.#own()
+    const order = compareEpoch(own.epoch, epoch)
+    if (order !== 'newer' && !(order === 'same' && own.revision >= revision)) return false
+    this.#standing.abreast()
+    return true
   }
 
   #giveUp(suspend: boolean): void {

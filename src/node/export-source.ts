@@ -34,6 +34,11 @@ export function exportSourceOf(store: Store): ExportSource {
       return least
     },
     storeRevision: () => store.status().revision,
+    ...(store.status().driver === 'etcd' && {
+      catchUp: async () => {
+        await store.barrier()
+      },
+    }),
     async read(onPart) {
       let from: string = FROM
       let revision: number | undefined

@@ -467,7 +467,7 @@ export class Life {
       this.publishing.suspend()
       const fails = world.faultsOn && world.random.float() < 0.15
       const atMs = world.nowMs + 10 + 300 * world.random.float()
-      this.node.arrives({ kind: 'raise', generation: effect.generation, fails, atMs })
+      this.node.arrives({ kind: 'raise', generation: effect.seen.epoch.generation, fails, atMs })
     }
   }
 

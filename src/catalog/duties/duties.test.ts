@@ -155,6 +155,34 @@ describe('liveness', () => {
     expect(health(1)).toBe('passing')
   })
 
+  it('of several servers, the one that hears a node keeps it alive, whoever loses a connection to it', async () => {
+    await open()
+    const [a, b] = ['a', 'b'].map((server) => {
+      const { store, catalog } = h
+      return createLiveness({ store, catalog, clock, logger: silent, server })
+    }) as [Liveness, Liveness]
+    started.push(a, b)
+    await h.catalog.execute(agentSync(nodeEntry('n1', { id: idOf(1) })))
+    await a.alive(idOf(1), 'n1', 'boot')
+    const { lease } = h.catalog.view.signals.leases.get(idOf(1))!
+    // It turns to the other server, and its connection to the first closes.
+    await b.alive(idOf(1), 'n1', 'boot')
+    a.gone(idOf(1))
+    await clock.advance(3000)
+    expect(health(1)).toBe('passing')
+    expect(h.catalog.view.signals.leases.get(idOf(1))).toMatchObject({ lease, server: 'b' })
+    // It comes back, while its connection to the other closes.
+    b.gone(idOf(1))
+    await clock.advance(500)
+    await a.alive(idOf(1), 'n1', 'boot')
+    await clock.advance(1500)
+    expect(health(1)).toBe('passing')
+    a.gone(idOf(1))
+    await clock.advance(2000)
+    expect(health(1)).toBe('critical')
+    expect(h.catalog.view.signals.leases.has(idOf(1))).toBe(false)
+  })
+
   it('renews in the store at most every 2 s', async () => {
     await open()
     await join(1)
@@ -169,8 +197,8 @@ describe('liveness', () => {
       await liveness.alive(idOf(1), 'n1', 'boot')
       await clock.advance(100)
     }
-    // Two of the node, two of the leader.
-    expect(renewals).toBeLessThanOrEqual(4)
+    // Two of the node, five of the leader.
+    expect(renewals).toBeLessThanOrEqual(7)
     expect(h.store.txns).toBe(txns)
   })
 

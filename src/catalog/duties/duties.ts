@@ -18,8 +18,10 @@ export interface DutiesOptions {
   readonly logger: Logger
   /** `serverId` stays over restarts (the node's id). */
   readonly self: Omit<LeaderRecord, 'bootId'>
-  /** Term of the leader's and of the nodes' leases, in ms. Default 8,000. */
+  /** Term of the nodes' leases, in ms. Default 8,000. */
   readonly leaseMs?: number
+  /** Term of the leader's own lease: another server takes over after it and a quarter, at the latest. Default 3,000. */
+  readonly leaderLeaseMs?: number
   /** Default 0.3. */
   readonly maxShare?: number
   /** Default 10,000. */
@@ -65,7 +67,7 @@ export function startDuties(options: DutiesOptions): Duties {
     clock,
     logger,
     self: { ...options.self, bootId: random.uuid() },
-    leaseMs,
+    leaseMs: options.leaderLeaseMs ?? 3000,
     onTerm: (guard) => {
       for (const duty of running) duty.close()
       running = guard ? begin(guard) : []

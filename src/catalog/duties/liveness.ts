@@ -5,12 +5,15 @@ import { type Store, StoreError } from '../../store/store.ts'
 import { encodeNodeLease } from '../codec.ts'
 import { ALIVE_OUTPUT } from '../commands/register.ts'
 import type { OpenCatalog } from '../open.ts'
+import type { NodeLeaseState } from '../tables/signals.ts'
 
 export interface LivenessOptions {
   readonly store: Store
   readonly catalog: OpenCatalog
   readonly clock: Clock
   readonly logger: Logger
+  /** Id of this server: tells apart those that share the store. Default ''. */
+  readonly server?: string
   /** How long a node counts as alive without being heard, in ms. Default 8,000. */
   readonly leaseMs?: number
   /** Signs of life within so many ms cost the store one renewal. Default 2,000. */
@@ -54,6 +57,7 @@ class StoreLiveness implements Liveness {
   readonly #leaseMs: number
   readonly #renewEveryMs: number
   readonly #goneGraceMs: number
+  readonly #server: string
   readonly #living = new Map<string, Living>()
   readonly #sweeper: Timer
   #closed = false
@@ -63,6 +67,7 @@ class StoreLiveness implements Liveness {
     this.#leaseMs = options.leaseMs ?? 8000
     this.#renewEveryMs = options.renewEveryMs ?? 2000
     this.#goneGraceMs = options.goneGraceMs ?? 1000
+    this.#server = options.server ?? ''
     this.#sweeper = options.clock.every(SWEEP_MS, () => this.#sweep())
   }
 
@@ -118,24 +123,35 @@ class StoreLiveness implements Liveness {
     const { store, catalog, clock } = this.#o
     const now = clock.nowMs()
     const { bootId } = living
-    if (living.lease !== 0 && (await this.#renewed(living.lease))) {
-      living.renewedMs = now
-      return
-    }
-    // After a restart of this server the node's lease may still stand; that of another boot must not.
     const known = catalog.view.signals.leases.get(living.id)
-    if (known?.bootId === bootId && known.lease !== living.lease && (await this.#renewed(known.lease))) {
-      living.lease = known.lease
-      living.renewedMs = now
-      return
+    // The lease may be known from before a restart of this server, or from another that heard the node; not of another boot.
+    const standing = living.lease !== 0 ? living.lease : known?.bootId === bootId ? known.lease : 0
+    if (standing !== 0 && (await this.#renewed(standing))) {
+      if (!known || (await this.#takeOver(living, known, standing))) {
+        living.lease = standing
+        living.renewedMs = now
+        return
+      }
     }
     const lease = await store.grantLease(this.#leaseMs)
-    const value = encodeNodeLease({ node: living.node, bootId })
-    await store.txn({ then: [{ put: `l/${living.id}`, value, lease: lease.id }] })
+    await store.txn({ then: [this.#put(living, bootId, lease.id)] })
     // Another boot was heard meanwhile: this lease is not its.
     living.lease = living.bootId === bootId ? lease.id : 0
     living.renewedMs = now
-    if (known && known.lease !== lease.id) await store.revokeLease(known.lease)
+    if (known && known.bootId !== bootId) await store.revokeLease(known.lease)
+  }
+
+  #put({ id, node }: Living, bootId: string, lease: number) {
+    return { put: keys.lease(id), value: encodeNodeLease({ node, bootId, server: this.#server }), lease }
+  }
+
+  /** So that no other server gives the node up for having lost its own connection to it. Whether the key is this server's now. */
+  async #takeOver(living: Living, known: NodeLeaseState, lease: number): Promise<boolean> {
+    if (known.server === this.#server && known.lease === lease) return true
+    const { bootId, id } = living
+    const unchanged = { key: keys.lease(id), target: 'mod', op: '=', to: known.modRevision } as const
+    const { succeeded } = await this.#o.store.txn({ if: [unchanged], then: [this.#put(living, bootId, lease)] })
+    return succeeded
   }
 
   async #renewed(lease: number): Promise<boolean> {
@@ -170,14 +186,16 @@ class StoreLiveness implements Liveness {
     await living.work
     if (living.farewell === undefined || this.#living.get(living.id) !== living) return
     this.#living.delete(living.id)
-    if (living.lease === 0) return
+    const known = this.#o.catalog.view.signals.leases.get(living.id)
+    if (!known || known.lease !== living.lease || known.server !== this.#server) return
+    const { store, logger } = this.#o
     try {
-      await this.#o.store.revokeLease(living.lease)
+      // Unless another server hears it by now.
+      const unchanged = { key: keys.lease(living.id), target: 'mod', op: '=', to: known.modRevision } as const
+      const { succeeded } = await store.txn({ if: [unchanged], then: [{ delete: keys.lease(living.id) }] })
+      if (succeeded) await store.revokeLease(living.lease)
     } catch (error) {
-      this.#o.logger.warn(
-        { error, node: living.node },
-        'the lease of a node that is gone could not be revoked; it will lapse',
-      )
+      logger.warn({ error, node: living.node }, 'the lease of a node that is gone could not be ended; it will lapse')
     }
   }
 

@@ -18,9 +18,15 @@ export interface OwnStore {
   readonly revision: number
 }
 
+/** How far the DC was published. */
+export type Published = OwnStore
+
 export type StandingEffect =
-  /** Publish nothing, raise the store's generation above `generation`, and tell `raised` or `raiseFailed`. */
-  | { readonly type: 'raise'; readonly generation: number }
+  /**
+   * Publish nothing, raise the store's generation above that of the head, and tell `raised` or `raiseFailed`. Or, where the store
+   * turns out to know all that the head says, `abreast`.
+   */
+  | { readonly type: 'raise'; readonly seen: Published }
   /** It was raised too often, or cannot be. When `suspend`, nothing more may be published. */
   | { readonly type: 'give-up'; readonly standing: Standing; readonly suspend: boolean }
 
@@ -40,7 +46,7 @@ const MAX_RETRY_MS = 30_000
 type Phase =
   | { readonly name: 'calm' }
   | { readonly name: 'weighing'; readonly head: Head; readonly signer: string; readonly untilMs: number }
-  | { readonly name: 'raising'; readonly generation: number; readonly retryMs: number; readonly againMs: number }
+  | { readonly name: 'raising'; readonly seen: Published; readonly retryMs: number; readonly againMs: number }
 
 const CALM: Phase = { name: 'calm' }
 
@@ -84,10 +90,11 @@ export class OwnStanding {
     }
   }
 
-  #act({ epoch }: Head, standing: Standing): StandingEffect[] {
+  #act({ epoch, revision }: Head, standing: Standing): StandingEffect[] {
     if (this.#options.canRaise && this.#raises < MAX_RAISES) {
-      this.#phase = raising(epoch.generation, RETRY_MS)
-      return [{ type: 'raise', generation: epoch.generation }]
+      const seen = { epoch, revision }
+      this.#phase = raising(seen, RETRY_MS)
+      return [{ type: 'raise', seen }]
     }
     this.#phase = CALM
     // What is of an older or a rival epoch is ignored by others, and seen by them; only rewriting an epoch would do harm.
@@ -110,8 +117,8 @@ export class OwnStanding {
       return this.heard(head, signer, own, nowMs)
     }
     if (phase.name === 'raising') {
-      this.#phase = raising(phase.generation, phase.retryMs)
-      return [{ type: 'raise', generation: phase.generation }]
+      this.#phase = raising(phase.seen, phase.retryMs)
+      return [{ type: 'raise', seen: phase.seen }]
     }
     this.#phase = CALM
     const standing = this.#judge(phase.head, phase.signer, own)
@@ -124,17 +131,22 @@ export class OwnStanding {
     this.#phase = CALM
   }
 
+  /** The store was only heard late: another server on it had published what it holds. */
+  abreast(): void {
+    if (this.#phase.name === 'raising') this.#phase = CALM
+  }
+
   /** It is asked for again, after a pause that doubles from 1 s to 30 s. */
   raiseFailed(nowMs: number): void {
     if (this.#phase.name !== 'raising') return
-    const { generation, retryMs } = this.#phase
-    this.#phase = { ...raising(generation, Math.min(MAX_RETRY_MS, retryMs * 2)), againMs: nowMs + retryMs }
+    const { seen, retryMs } = this.#phase
+    this.#phase = { ...raising(seen, Math.min(MAX_RETRY_MS, retryMs * 2)), againMs: nowMs + retryMs }
   }
 }
 
-const raising = (generation: number, retryMs: number): Extract<Phase, { name: 'raising' }> => ({
+const raising = (seen: Published, retryMs: number): Extract<Phase, { name: 'raising' }> => ({
   name: 'raising',
-  generation,
+  seen,
   retryMs,
   againMs: Number.POSITIVE_INFINITY,
 })
