@@ -4,6 +4,7 @@
  */
 import * as z from 'zod'
 import { AtollError } from './model/errors.ts'
+import { parseStoreUrl } from './store/address.ts'
 
 const port = z.number().int().min(0).max(65_535)
 const name = z
@@ -147,7 +148,28 @@ const federationSchema = z
 
 const storeSchema = z
   .strictObject({
-    /** Revisions kept for watchers and repair by delta; each costs the size of its change on disk. */
+    /**
+     * Where a server keeps the catalog: `embedded` in the data directory, for a DC with one server; or an etcd cluster
+     * (3.4 or later), which any number of servers share: etcd://10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379/prefix, with TLS
+     * etcds://. The prefix is atoll/<datacenter> unless given; DCs on one etcd need one each. A write then costs a round trip to etcd
+     * and its disks, and default reads share one.
+     */
+    url: z.string().min(1).max(4096).default('embedded'),
+    /** etcd's user; its role must read and write the prefix, and the root role lets Atoll compact and make room. */
+    user: z.string().min(1).optional(),
+    password: z.string().optional(),
+    tls: z
+      .strictObject({
+        /** PEM file of who signed the members' certificates; the machine's own authorities unless given. */
+        ca: z.string().min(1).optional(),
+        /** PEM files of the certificate and key by which etcd knows this server. */
+        cert: z.string().min(1).optional(),
+        key: z.string().min(1).optional(),
+        /** Name in the members' certificates, where that is not the host that is dialled. Needed on Deno and Bun for bare addresses. */
+        serverName: z.string().min(1).optional(),
+      })
+      .prefault({}),
+    /** Of the embedded store: revisions kept for watchers and repair by delta; each costs the size of its change on disk. */
     historyRevisions: z.number().int().min(100).max(10_000_000).default(100_000),
   })
   .prefault({})
@@ -210,6 +232,7 @@ export function parseConfig(input: unknown): Config {
       { field: 'dataDirectory' },
     )
   }
+  assertStore(config)
   if (!config.server && !config.dev && config.federation.join.length === 0) {
     throw new AtollError(
       'invalid',
@@ -218,4 +241,15 @@ export function parseConfig(input: unknown): Config {
     )
   }
   return config
+}
+
+function assertStore({ store, datacenter, dev, server }: Config): void {
+  if (store.url === 'embedded') return
+  parseStoreUrl(store.url, datacenter)
+  const refused = dev
+    ? 'a --dev server keeps nothing; give --server and --data-dir instead'
+    : server
+      ? undefined
+      : 'a client has no store; give --server'
+  if (refused) throw new AtollError('invalid', `store.url: ${refused}`, { field: 'store.url' })
 }

@@ -36,6 +36,7 @@ import { LogTap } from './runtime/log-tap.ts'
 import { pinoLogger } from './runtime/logger.ts'
 import type { Logger, Runtime } from './runtime/ports.ts'
 import { currentRuntime } from './runtime/runtime.ts'
+import { isShared } from './store/open.ts'
 
 export interface NodeOptions {
   /** Puts something around the TCP transport of libp2p: an emulated WAN. */
@@ -109,7 +110,7 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
   const replicas = new Replicas(logger)
   const process = new OnlyProcess(runtime.clock)
   const federation = await startFederation(frame, host, server, replicas, process)
-  const only = isServer ? watchOnlyServer(frame, federation) : undefined
+  const only = server && watchOnlyServer(frame, federation, server)
   const self = selfOf(frame, host)
   const mesh: { door?: RunningMesh } = {}
   const agent = await startAgent(frame, self(), mesh)
@@ -178,9 +179,14 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
   }
 }
 
-function watchOnlyServer({ config, runtime, nodeId, logger, parts }: Frame, federation: Federation): OnlyServer {
+function watchOnlyServer(
+  { config, runtime, nodeId, logger, parts }: Frame,
+  federation: Federation,
+  { store }: ServerSide,
+): OnlyServer {
   const { datacenter } = config
-  const only = new OnlyServer({ federation, datacenter, nodeId, clock: runtime.clock, logger })
+  const sharedStore = isShared(config.store) ? () => store.epoch.random : undefined
+  const only = new OnlyServer({ federation, datacenter, nodeId, clock: runtime.clock, logger, sharedStore })
   parts.push('only server', () => only.close())
   return only
 }
@@ -380,6 +386,7 @@ function startLiveness(
     catalog,
     clock,
     logger: leader,
+    server: frame.nodeId,
     leaseMs,
     renewEveryMs: times.renewMs,
     goneGraceMs: times.connectionGraceMs,

@@ -24,6 +24,38 @@ const flags = {
     env: ['ATOLL_DATA_DIR'],
     purpose: 'where identity, store and registrations are kept; .atoll/<dc> unless given',
   },
+  store: {
+    type: 'string',
+    value: 'url',
+    env: ['ATOLL_STORE'],
+    purpose: 'where a server keeps the catalog: embedded, or etcd://host:port,host:port/prefix; embedded unless given',
+  },
+  'store-user': { type: 'string', value: 'name', env: ['ATOLL_STORE_USER'], purpose: "etcd's user" },
+  'store-password': {
+    type: 'string',
+    value: 'secret',
+    env: ['ATOLL_STORE_PASSWORD'],
+    purpose: 'its password; the environment or the file keeps it out of the list of processes',
+  },
+  'store-ca': {
+    type: 'string',
+    value: 'path',
+    env: ['ATOLL_STORE_CA'],
+    purpose: "PEM file of who signed the certificates of etcd's members",
+  },
+  'store-cert': {
+    type: 'string',
+    value: 'path',
+    env: ['ATOLL_STORE_CERT'],
+    purpose: 'PEM file of the certificate by which etcd knows this server',
+  },
+  'store-key': { type: 'string', value: 'path', env: ['ATOLL_STORE_KEY'], purpose: 'PEM file of its key' },
+  'store-server-name': {
+    type: 'string',
+    value: 'name',
+    env: ['ATOLL_STORE_SERVER_NAME'],
+    purpose: "name in the certificates of etcd's members, where it is not the host",
+  },
   'http-host': {
     type: 'string',
     value: 'host',
@@ -152,6 +184,10 @@ export const command = defineCommand({
       says: 'another datacenter for the same mesh',
     },
     { line: 'atoll agent --dc eu-1 --data-dir /var/lib/atoll --join 10.0.0.7:8300', says: 'a client beside workloads' },
+    {
+      line: 'atoll agent --server --dc eu-1 --data-dir /var/lib/atoll --store etcd://10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379 --join 10.0.0.8:8300',
+      says: 'one of several servers on an etcd cluster',
+    },
   ],
   flags,
   notes: [
@@ -203,6 +239,8 @@ export function configFromFlags({ flags: values, given }: Pick<Context<typeof fl
         .map(([field, flag]) => [field, values[flag]]),
     )
   const wan = values['wan-address']
+  const tls = take({ ca: 'store-ca', cert: 'store-cert', key: 'store-key', serverName: 'store-server-name' })
+  const store = take({ url: 'store', user: 'store-user', password: 'store-password' })
   const tree = {
     ...take({
       dev: 'dev',
@@ -226,6 +264,7 @@ export function configFromFlags({ flags: values, given }: Pick<Context<typeof fl
       flatNetwork: 'flat-network',
       failover: 'failover',
     }),
+    store: Object.keys(tls).length > 0 ? { ...store, tls } : store,
     log: take({ level: 'log-level', format: 'log-format' }),
   }
   return Object.fromEntries(Object.entries(tree).filter(([, value]) => !isTree(value) || Object.keys(value).length > 0))

@@ -97,15 +97,31 @@ export function serverHeartbeat(options: ServerLivenessOptions): Heartbeat {
   }
 }
 
-/** Tells a server of the DC that this client lives; at once when a server comes up. */
+/**
+ * Tells a server of the DC that this client lives: the same one for as long as it is connected, as each server that hears a node
+ * writes that down. At once when a server comes or goes: one that lost its connection takes the node for gone, unless another hears it.
+ */
 export function clientHeartbeat(options: Common): Heartbeat {
   const { federation, datacenter, self, periodMs } = options
-  const heartbeat = startHeartbeat({
-    ...options,
-    renew: async () => renewalOf(await federation.call({ datacenter }, RENEW, self, { deadlineMs: periodMs })),
-  })
+  const servers = new Set<string>()
+  const renew = async (): Promise<Renewal> => {
+    const [peerId] = servers
+    if (peerId !== undefined) {
+      try {
+        return renewalOf(await federation.call({ peerId }, RENEW, self, { deadlineMs: periodMs / 2 }))
+      } catch {
+        // It is asked last from now on.
+        if (servers.delete(peerId)) servers.add(peerId)
+      }
+    }
+    return renewalOf(await federation.call({ datacenter }, RENEW, self, { deadlineMs: periodMs }))
+  }
+  const heartbeat = startHeartbeat({ ...options, renew })
   const stopListening = federation.onOwnPeer(({ type, peer }) => {
-    if (type === 'up' && peer.role === 'server') heartbeat.now()
+    if (peer.role !== 'server') return
+    if (type === 'up') servers.add(peer.peerId)
+    else servers.delete(peer.peerId)
+    heartbeat.now()
   })
   return {
     now: () => heartbeat.now(),

@@ -4,7 +4,7 @@ import type { Peer } from '../federation/host.ts'
 import { AtollError } from '../model/errors.ts'
 import type { Logger } from '../runtime/ports.ts'
 import { VirtualClock } from '../runtime/virtual.ts'
-import { OnlyServer } from './only-server.ts'
+import { OnlyServer, STORE } from './only-server.ts'
 
 type Listener = (event: { readonly type: 'up' | 'down'; readonly peer: Peer }) => void
 
@@ -16,7 +16,7 @@ interface Other {
   readonly uptimeMs?: unknown
 }
 
-function world() {
+function world(sharedStore?: () => string) {
   const clock = new VirtualClock()
   const refusals: string[] = []
   const errors: string[] = []
@@ -29,6 +29,8 @@ function world() {
   }
   let listener: Listener | undefined
   let uptimeMs: unknown
+  /** What the other says of its store, each time that it is asked. */
+  const stores: unknown[] = []
   const federation: Pick<Federation, 'onOwnPeer' | 'call' | 'handle' | 'problems'> = {
     problems: { list: () => [], report: ({ message }) => errors.push(message) },
     onOwnPeer(given) {
@@ -37,13 +39,14 @@ function world() {
         listener = undefined
       }
     },
-    async call() {
-      if (uptimeMs instanceof Error) throw uptimeMs
-      return uptimeMs
+    async call(_target, method) {
+      const answer = method === STORE ? stores.shift() : uptimeMs
+      if (answer instanceof Error) throw answer
+      return answer
     },
     handle() {},
   }
-  const only = new OnlyServer({ federation, datacenter: 'eu-1', nodeId: 'm', clock, logger })
+  const only = new OnlyServer({ federation, datacenter: 'eu-1', nodeId: 'm', clock, logger, sharedStore })
   const meet = async (other: Other): Promise<void> => {
     const { nodeId = 'z', role = 'server', type = 'up' } = other
     uptimeMs = other.uptimeMs ?? 3_600_000
@@ -51,7 +54,7 @@ function world() {
     await clock.advance(0)
   }
   const hear = () => only.assert((error) => refusals.push(error.message))
-  return { clock, only, meet, refusals, errors, hear }
+  return { clock, only, meet, refusals, errors, hear, stores }
 }
 
 describe('one server for a datacenter', () => {
@@ -97,5 +100,40 @@ describe('one server for a datacenter', () => {
     only.close()
     await meet({})
     expect([...refusals, ...errors]).toEqual([])
+  })
+})
+
+describe('several servers on one store', () => {
+  it('are welcome, also while one of them has not heard yet that the epoch changed', async () => {
+    const { meet, hear, stores, clock, refusals, errors } = world(() => 'aa')
+    hear()
+    stores.push('aa')
+    await meet({})
+    stores.push('former', 'aa')
+    await meet({})
+    await clock.advance(2_000)
+    expect([refusals, errors, stores]).toEqual([[], [], []])
+  })
+
+  it('are too many where one has another store, or an embedded one', async () => {
+    const other = world(() => 'aa')
+    other.hear()
+    other.stores.push('bb', 'bb')
+    await other.meet({})
+    await other.clock.advance(2_000)
+    expect(other.refusals).toEqual([expect.stringContaining('same --store')])
+    const embedded = world(() => 'aa')
+    embedded.hear()
+    embedded.stores.push(new AtollError('unsupported', 'this node answers no "node.store"'))
+    await embedded.meet({})
+    expect(embedded.refusals).toHaveLength(1)
+  })
+
+  it('of which one does not answer are told of, and left alone', async () => {
+    const { meet, hear, stores, refusals, errors } = world(() => 'aa')
+    hear()
+    stores.push(new AtollError('timeout', 'silent'))
+    await meet({})
+    expect([refusals, errors.length]).toEqual([[], 1])
   })
 })

@@ -1,7 +1,7 @@
 /**
- * The embedded store is one server's: a second server of the same DC has a catalog of its own and would answer from that.
- * The one that started later ends when they meet, unless it has run for long: two that were kept apart are for a person
- * to sort out.
+ * All servers of a DC have one store. The embedded one is one server's: a second server of the same DC has a catalog of its own and
+ * would answer from that; so would one on another etcd, or under another prefix. The one that started later ends when they meet,
+ * unless it has run for long: two that were kept apart are for a person to sort out.
  */
 import type { Federation } from '../federation/federation.ts'
 import type { Peer } from '../federation/host.ts'
@@ -15,6 +15,10 @@ const TOGETHER_MS = 1_000
 const ASK_MS = 5_000
 /** Milliseconds since the start of a server's process: no clock of another machine is compared. */
 export const UPTIME = 'node.uptime'
+/** The random part of the epoch of a store that several servers share: servers with the same one are on the same store. */
+export const STORE = 'node.store'
+/** Servers on one store may hear a moment apart that its epoch changed. */
+const ASK_AGAIN_MS = 2_000
 
 export interface OnlyServerOptions {
   readonly federation: Pick<Federation, 'onOwnPeer' | 'call' | 'handle' | 'problems'>
@@ -22,7 +26,11 @@ export interface OnlyServerOptions {
   readonly nodeId: string
   readonly clock: Clock
   readonly logger: Logger
+  /** What tells the store that this server shares with others; undefined: it shares none. */
+  readonly sharedStore?: () => string
 }
+
+const NO_ANSWER: ReadonlySet<string> = new Set(['unavailable', 'timeout', 'overloaded'])
 
 export class OnlyServer {
   readonly #options: OnlyServerOptions
@@ -36,6 +44,8 @@ export class OnlyServer {
     this.#options = options
     this.#startedMs = clock.nowMs()
     federation.handle(UPTIME, async () => this.#uptimeMs())
+    const { sharedStore } = options
+    if (sharedStore) federation.handle(STORE, async () => sharedStore())
     this.#stop = federation.onOwnPeer(({ type, peer }) => {
       if (type === 'up' && peer.role === 'server' && peer.nodeId !== nodeId) void this.#meet(peer)
     })
@@ -51,10 +61,27 @@ export class OnlyServer {
     return this.#options.clock.nowMs() - this.#startedMs
   }
 
+  async #sharesStore(peerId: string): Promise<boolean> {
+    const { federation, clock, sharedStore } = this.#options
+    if (!sharedStore) return false
+    const same = async (): Promise<boolean> =>
+      (await federation.call({ peerId }, STORE, {}, { deadlineMs: ASK_MS })) === sharedStore()
+    try {
+      if (await same()) return true
+      await clock.sleep(ASK_AGAIN_MS)
+      return await same()
+    } catch (error) {
+      // One with an embedded store does not know the question.
+      if (error instanceof AtollError && NO_ANSWER.has(error.code)) throw error
+      return false
+    }
+  }
+
   /** Never rejects. */
   async #meet({ peerId, nodeId, node, address }: Peer): Promise<void> {
     const { federation, datacenter, logger } = this.#options
     try {
+      if (await this.#sharesStore(peerId)) return
       const uptimeMs = await federation.call({ peerId }, UPTIME, {}, { deadlineMs: ASK_MS })
       if (typeof uptimeMs !== 'number') throw new AtollError('invalid', 'its uptime is no number')
       const aheadMs = this.#uptimeMs() - uptimeMs
@@ -73,7 +100,7 @@ export class OnlyServer {
     if (this.#refusal) return
     this.#refusal = new AtollError(
       'conflict',
-      `datacenter "${datacenter}" has a server already: ${node}, at ${address}; run this node as a client of it (without --server), or for another --dc`,
+      `datacenter "${datacenter}" has a server already: ${node}, at ${address}; run this node as a client of it (without --server), for another --dc, or all its servers with the same --store etcd://...`,
       { field: 'datacenter' },
     )
     this.#onRefused?.(this.#refusal)

@@ -7,7 +7,7 @@ import type { Config } from '../config.ts'
 import { AtollError } from '../model/errors.ts'
 import type { AgentSelf } from '../resolver/agent-door.ts'
 import type { Clock, Disk, Logger, Random } from '../runtime/ports.ts'
-import { openEmbedded } from '../store/embedded/embedded.ts'
+import { openStore } from '../store/open.ts'
 import { type Store, StoreError } from '../store/store.ts'
 
 export interface ServerSide {
@@ -23,21 +23,22 @@ export interface ServerSideOptions {
   readonly logger: Logger
 }
 
-/** Opens the store and the catalog. Rejects with 'invalid' when another process has the data directory. */
+/**
+ * Opens the store and the catalog. Rejects with 'invalid' when another process has the data directory or another DC the prefix, with
+ * 'unavailable' when etcd cannot be reached.
+ */
 export async function openServerSide(options: ServerSideOptions): Promise<ServerSide> {
   const { config, clock, random, disk, logger } = options
-  const path = config.dataDirectory === undefined ? ':memory:' : disk.join(config.dataDirectory, 'store')
-  const store = await openEmbedded({
-    path,
+  const store = await openStore({
+    settings: config.store,
+    datacenter: config.datacenter,
+    directory: config.dataDirectory === undefined ? undefined : disk.join(config.dataDirectory, 'store'),
     clock,
     random,
+    disk,
     logger: logger.child({ part: 'store' }),
-    limits: { historyRevisions: config.store.historyRevisions },
   }).catch((error: unknown) => {
-    if (error instanceof StoreError && error.code === 'locked') {
-      throw new AtollError('invalid', `dataDirectory: ${error.message}`, { field: 'dataDirectory', cause: error })
-    }
-    throw error
+    throw error instanceof StoreError ? refusalOf(error) : error
   })
   try {
     const catalog = await openCatalog({
@@ -52,6 +53,17 @@ export async function openServerSide(options: ServerSideOptions): Promise<Server
     await store.close()
     throw error
   }
+}
+
+/** What a store that cannot be opened means to who starts a node. */
+function refusalOf(error: StoreError): unknown {
+  if (error.code === 'locked') {
+    return new AtollError('invalid', `dataDirectory: ${error.message}`, { field: 'dataDirectory', cause: error })
+  }
+  if (error.code === 'invalid') return new AtollError('invalid', error.message, { field: 'store.url', cause: error })
+  if (error.code === 'unavailable')
+    return new AtollError('unavailable', `store.url: ${error.message}`, { cause: error })
+  return error
 }
 
 export { createLiveness, type Duties, startDuties }
