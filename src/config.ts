@@ -174,6 +174,29 @@ const storeSchema = z
   })
   .prefault({})
 
+const leaveSchema = z
+  .strictObject({
+    /** Whether SIGINT takes the node out of the catalog before it ends, with all that is registered with it. */
+    onInterrupt: z.boolean().default(false),
+    /** The same for SIGTERM. */
+    onTerminate: z.boolean().default(false),
+  })
+  .prefault({})
+
+const checksSchema = z
+  .strictObject({
+    /**
+     * Who may make this node run commands as checks, with the rights of its process: nobody (`off`), its own
+     * configuration files (`local`), or whoever reaches the API too (`on`).
+     */
+    scripts: z.enum(['off', 'local', 'on']).default('off'),
+    /** About how long a change of a check's output alone is held back from the catalog, each a write; 0: not at all. */
+    updateIntervalMs: z.number().int().min(0).max(86_400_000).default(300_000),
+    /** What is kept of an output, unless a check says otherwise; it is stored, and sent to the catalog. */
+    outputMaxBytes: z.number().int().min(1).max(65_536).default(4_096),
+  })
+  .prefault({})
+
 const logSchema = z
   .strictObject({
     level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('warn'),
@@ -190,6 +213,11 @@ export const configSchema = z.strictObject({
   datacenter: datacenterName.default('dc1'),
   /** Name of this node, unique in its DC; the host's name unless given. */
   node: name.optional(),
+  /** UUID of this node; made and kept in `dataDirectory` unless given. A copy of it on another node takes this one's place. */
+  nodeId: z
+    .string()
+    .regex(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'use a UUID in lower case')
+    .optional(),
   /** Address of this node as the catalog shows it; the libp2p address unless given. */
   address: z.string().min(1).optional(),
   /** Addresses by network; `wan` is used by lookups from other DCs. */
@@ -198,6 +226,10 @@ export const configSchema = z.strictObject({
   /** Identity, store and registrations of this node. Needed unless `dev`. */
   dataDirectory: z.string().min(1).optional(),
   preset: z.enum(['dev', 'lan', 'wan']).optional(),
+  /** Holds the process's id while the node runs. */
+  pidFile: z.string().min(1).optional(),
+  leave: leaveSchema,
+  checks: checksSchema,
   http: httpSchema,
   dns: dnsSchema,
   federation: federationSchema,

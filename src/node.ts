@@ -2,6 +2,7 @@
 import { hostname } from 'node:os'
 import { createAgent, type LocalAgent } from './agent/agent.ts'
 import { type Config, type ConfigInput, nodeNameOf, PRESETS, parseConfig } from './config.ts'
+import type { FileDefinition } from './consul-config/translate.ts'
 import { type RunningDnsServer, startDnsServer } from './dns/server.ts'
 import type { Federation } from './federation/federation.ts'
 import type { Host } from './federation/host.ts'
@@ -15,6 +16,7 @@ import { AtollError, messageOf } from './model/errors.ts'
 import { agentDoorOf, MEMBERS } from './node/agent-door.ts'
 import { announcedAddresses, catalogAddress, hostAndPort, taggedAddressesOf } from './node/announce.ts'
 import { CoordinateWriter } from './node/coordinate-writer.ts'
+import { localDefinitions } from './node/definitions.ts'
 import { NodeDistance } from './node/distance.ts'
 import { exportSourceOf } from './node/export-source.ts'
 import { keepKnownPeers, loadKnownPeers } from './node/known-peers.ts'
@@ -42,6 +44,8 @@ export interface NodeOptions {
   /** Puts something around the TCP transport of libp2p: an emulated WAN. */
   readonly wrapTransport?: (factory: TransportFactory) => TransportFactory
   readonly logger?: Logger
+  /** The services and checks that configuration files define, read at the start and at each reload. */
+  readonly readDefinitions?: () => Promise<readonly FileDefinition[]>
 }
 
 export interface RunningNode {
@@ -60,6 +64,13 @@ export interface RunningNode {
    * ended because its DC has another server, or another process its key.
    */
   readonly ended: Promise<void>
+  /**
+   * Reads the definitions in files again, and brings the registrations in line. Rejects with AtollError 'invalid',
+   * naming file and field.
+   */
+  reload(): Promise<void>
+  /** Takes this node and all that is registered with it out of the catalog, tells the mesh, and stops. */
+  leave(): Promise<void>
   /** Idempotent. */
   stop(): Promise<void>
 }
@@ -92,7 +103,7 @@ export async function startNode(input: ConfigInput, options: NodeOptions = {}): 
   const logger = options.logger ?? pinoLogger({ level, format, name, tap })
   const parts = new StopStack(clock, logger)
   try {
-    const nodeId = await loadNodeId(disk, random, config.dataDirectory)
+    const nodeId = await loadNodeId(disk, random, config.dataDirectory, config.nodeId)
     const ports = { http: config.http.port, libp2p: config.federation.port }
     const listening = { addresses: [] }
     const frame: Frame = { config, runtime, logger, tap, name, nodeId, bootId: random.uuid(), parts, ports, listening }
@@ -120,6 +131,18 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
   const stopped = Promise.withResolvers<void>()
   stopped.promise.catch(() => {})
   const stop = (): Promise<void> => parts.stop().finally(stopped.resolve)
+  const definitions = async () => localDefinitions((await options.readDefinitions?.()) ?? [])
+  const reload = async (): Promise<void> => {
+    await agent.applyDefinitions(await definitions())
+    agent.resync()
+  }
+  const depart = async (): Promise<void> => {
+    // A node that nobody answers leaves too; its lease lapses.
+    await agent.deregisterNode().catch((error: unknown) => {
+      logger.warn({ reason: messageOf(error) }, 'this node leaves without being deregistered')
+    })
+    await federation.leave()
+  }
   const door = agentDoorOf({
     agent,
     federation,
@@ -127,19 +150,9 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
     self,
     factsOf: (nodeId) => facts.get(nodeId),
     deregister: async (node) => void (await mesh.door!.execute({ kind: 'deregister', node }, { principal: anonymous })),
-    stop: async () => {
-      // A node that nobody answers leaves too; its lease lapses.
-      await agent.deregisterNode().catch((error: unknown) => {
-        logger.warn({ reason: messageOf(error) }, 'this node leaves without being deregistered')
-      })
-      try {
-        await federation.leave()
-      } finally {
-        // After the answer to who asked for it.
-        runtime.clock.after(100, () => void stop())
-      }
-    },
-    reload: async () => agent.resync(),
+    // After the answer to who asked for it.
+    stop: () => depart().finally(() => void runtime.clock.after(100, () => void stop())),
+    reload,
   })
   mesh.door = createMesh({
     datacenter: config.datacenter,
@@ -156,7 +169,7 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
     serverAddress: serverAddressOf(frame),
   })
   parts.push('resolver', () => mesh.door!.close())
-  await agent.start()
+  await agent.start(await definitions())
   if (server) await registerServer(server.catalog, self())
   runtime.releaseMemory?.()
   const http = await startHttp(frame, mesh.door)
@@ -175,6 +188,8 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
     httpAddress: `http://${http.hostname.includes(':') ? `[${http.hostname}]` : http.hostname}:${http.port}`,
     dns: dns && { host: dns.hostname, port: dns.port },
     ended: stopped.promise,
+    reload,
+    leave: () => depart().finally(stop),
     stop,
   }
 }
@@ -328,6 +343,7 @@ async function startAgent(frame: Frame, self: AgentSelf, mesh: { door?: RunningM
     logger: logger.child({ part: 'agent' }),
     dataDirectory: config.dataDirectory === undefined ? undefined : disk.join(config.dataDirectory, 'agent'),
     syncIntervalMs: timesOf(config).syncIntervalMs,
+    checkUpdateIntervalMs: config.checks.updateIntervalMs,
     execute: (command, { signal }) => mesh.door!.execute(command, { principal: anonymous, signal }),
   })
   parts.push('agent', () => agent.stop())

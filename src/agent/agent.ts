@@ -7,6 +7,7 @@ import { type Outcome, truncateOutput } from './checks/outcome.ts'
 import type { Item } from './chunk.ts'
 import { withDeadline } from './deadline.ts'
 import { nodeEntry } from './entries.ts'
+import { type FileDefinitions, filePlans, NO_DEFINITIONS } from './file-definitions.ts'
 import { Health } from './health.ts'
 import { type AgentLimits, type AgentNode, type AgentOptions, DEFAULT_AGENT_LIMITS } from './options.ts'
 import { FolderPersistence, inMemory, type Persistence } from './persistence.ts'
@@ -31,8 +32,16 @@ export type { SyncStatus } from './sync.ts'
 
 /** The local part of what a node's faces ask (`AgentDoor`), and what the node's composition needs besides. */
 export interface LocalAgent {
-  /** Loads what was kept, runs the checks and begins to sync. Rejects with 'unavailable' when the folder cannot be read. */
-  start(): Promise<void>
+  /**
+   * Loads what was kept, adds what files define, runs the checks and begins to sync. Rejects with 'unavailable' when
+   * the folder cannot be read, and with 'invalid' and others for definitions, as a registration does.
+   */
+  start(definitions?: FileDefinitions): Promise<void>
+  /**
+   * Files define this now: registers what is new or has changed, deregisters what they defined before, and leaves the
+   * rest alone. Rejects as a registration does; what came before the culprit is done then, and may be done again.
+   */
+  applyDefinitions(definitions: FileDefinitions): Promise<void>
 
   services(): readonly LocalServiceDefinition[]
   service(id: string): LocalServiceDefinition | undefined
@@ -131,7 +140,7 @@ class Agent implements LocalAgent {
     })
   }
 
-  async start(): Promise<void> {
+  async start(definitions: FileDefinitions = NO_DEFINITIONS): Promise<void> {
     if (this.#state !== 'new') return
     let kept: Awaited<ReturnType<Persistence['load']>>
     try {
@@ -151,6 +160,21 @@ class Agent implements LocalAgent {
       this.#checks.start(check.definition, { spread: true })
     }
     this.#sync.start()
+    // Without waiting for the catalog: at a start there may be none yet.
+    void (await this.#planned(definitions))
+  }
+
+  async applyDefinitions(definitions: FileDefinitions): Promise<void> {
+    const acknowledged = await this.#planned(definitions)
+    await Promise.all(acknowledged)
+  }
+
+  async #planned(definitions: FileDefinitions): Promise<Promise<void>[]> {
+    const acknowledged: Promise<void>[] = []
+    for (const plan of filePlans(this.#registry, definitions)) {
+      acknowledged.push((await this.#enqueue(plan)).acknowledged)
+    }
+    return acknowledged
   }
 
   services(): readonly LocalServiceDefinition[] {
@@ -255,6 +279,10 @@ class Agent implements LocalAgent {
 
   /** Plans, keeps on disk, applies, and waits for the catalog. */
   async #change(plan: () => Plan): Promise<void> {
+    await (await this.#enqueue(plan)).acknowledged
+  }
+
+  async #enqueue(plan: () => Plan): Promise<{ acknowledged: Promise<void> }> {
     this.#assertStarted()
     if (this.#pendingChanges >= this.#limits.pendingChanges) {
       throw new AtollError('overloaded', `${this.#pendingChanges} registrations wait for the disk; try again later`)
@@ -265,8 +293,7 @@ class Agent implements LocalAgent {
       () => {},
       () => {},
     )
-    const { acknowledged } = await changed.finally(() => this.#pendingChanges--)
-    await acknowledged
+    return await changed.finally(() => this.#pendingChanges--)
   }
 
   async #carryOut(makePlan: () => Plan): Promise<{ acknowledged: Promise<void> }> {

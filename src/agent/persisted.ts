@@ -66,6 +66,7 @@ const check = z.object({
   interval: text,
   timeout: text,
   definition: object,
+  fromFile: z.boolean().optional(),
 }) satisfies z.ZodType<LocalCheckDefinition>
 
 const service = z.object({
@@ -84,6 +85,7 @@ const service = z.object({
   connect: object.nullable(),
   failover: z.boolean().optional(),
   locality: z.object({ region: text, zone: text }).optional(),
+  fromFile: z.boolean().optional(),
 }) satisfies z.ZodType<Omit<LocalServiceDefinition, 'checks'>>
 
 const unitFile = z.discriminatedUnion('kind', [

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { command, configFromFlags, merge } from './agent.ts'
+import { command } from './agent.ts'
+import { configFromFlags, merge } from './agent-config.ts'
 import { parseCommand } from './parse.ts'
 
 const config = (line: string, env: Record<string, string> = {}) => {

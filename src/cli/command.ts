@@ -30,6 +30,12 @@ export interface Flag {
   readonly commas?: boolean
   /** Taken, but not shown in help. */
   readonly hidden?: boolean
+  /** Means that other flag of the same type; what both are given adds up, or the last wins. */
+  readonly aliasOf?: string
+  /** Other words for values, in lower case; they are taken in any case. */
+  readonly synonyms?: Readonly<Record<string, string>>
+  /** Of a number; 0 unless given. */
+  readonly least?: number
 }
 export type Flags = Readonly<Record<string, Flag>>
 

@@ -29,7 +29,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
 async function dispatch(argv: readonly string[], io: Io, paint: Paint): Promise<number> {
   const found = findWord(argv)
   if (!found) {
-    if (argv.includes('--version')) return dispatch(['version'], io, paint)
+    if (['--version', '-version', '-v'].some((flag) => argv.includes(flag))) return dispatch(['version'], io, paint)
     const asked = argv.length === 0 || wantsHelp(argv)
     if (!asked) throw new UsageError(`a command is missing before ${argv.join(' ')}`)
     return showHelp([], io, paint)

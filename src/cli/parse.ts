@@ -56,7 +56,7 @@ export function findWord(argv: readonly string[], from = 0): { word: string; at:
 /** Whether `--help` or `-h` is among the flags. */
 export const wantsHelp = (argv: readonly string[]): boolean => {
   const end = argv.indexOf('--')
-  return argv.slice(0, end < 0 ? argv.length : end).some((arg) => arg === '--help' || arg === '-h')
+  return argv.slice(0, end < 0 ? argv.length : end).some((arg) => arg === '--help' || arg === '-help' || arg === '-h')
 }
 
 interface Token {
@@ -68,11 +68,23 @@ interface Token {
   readonly inlineValue: boolean | undefined
 }
 
+/** One dash is as good as two, as in Go's programs: `-data-dir` in the units of Consul's users. */
+function withTwoDashes(argv: readonly string[]): string[] {
+  const end = argv.indexOf('--')
+  return argv.map((arg, at) => ((end < 0 || at < end) && /^-[A-Za-z][\w-]+(?:=|$)/.test(arg) ? `-${arg}` : arg))
+}
+
 function tokenize(argv: readonly string[], flags: Flags): { tokens: readonly Token[] } {
   const options = Object.fromEntries(
     Object.entries(flags).map(([name, { type }]) => [name, { type: type === 'boolean' ? type : 'string' } as const]),
   )
-  const { tokens } = parseArgs({ args: [...argv], options, strict: false, allowPositionals: true, tokens: true })
+  const { tokens } = parseArgs({
+    args: withTwoDashes(argv),
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  })
   return { tokens: tokens as unknown as readonly Token[] }
 }
 
@@ -98,10 +110,12 @@ export function parseCommand(
     const flag = Object.hasOwn(flags, token.name) ? flags[token.name] : undefined
     if (!flag) throw unknownFlag(name, token.rawName, flags)
     const value = givenValue(name, token, flag)
-    texts.set(token.name, [...(texts.get(token.name) ?? []), value])
+    const key = flag.aliasOf ?? token.name
+    texts.set(key, [...(texts.get(key) ?? []), value])
   }
   const values: Record<string, unknown> = {}
   for (const [key, flag] of Object.entries(flags)) {
+    if (flag.aliasOf !== undefined) continue
     const variable = texts.has(key) ? undefined : flag.env?.find((one) => env[one] !== undefined && env[one] !== '')
     if (variable) texts.set(key, [env[variable]!])
     const fallback = flag.default === undefined ? [] : [flag.default]
@@ -152,7 +166,8 @@ function convert(name: string, source: string, flag: Flag, texts: readonly strin
     return values.map((text) => text.trim()).filter((text) => text !== '')
   }
   if (flag.type === 'pairs') return Object.fromEntries(texts.map((text) => pair(name, source, text)))
-  const text = texts.at(-1)
+  const last = texts.at(-1)
+  const text = last === undefined ? undefined : (flag.synonyms?.[last.toLowerCase()] ?? last)
   if (flag.type === 'boolean') return text !== undefined && truth(name, source, text)
   if (text === undefined) return undefined
   if (flag.choices && !flag.choices.includes(text)) {
@@ -163,7 +178,7 @@ function convert(name: string, source: string, flag: Flag, texts: readonly strin
   }
   if (flag.type !== 'number') return text
   const number = Number(text)
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(number)) {
+  if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(number) || number < (flag.least ?? 0)) {
     throw new UsageError(`${source}: "${text}" is no whole number`, name)
   }
   return number
@@ -176,7 +191,8 @@ function truth(name: string, source: string, text: string): boolean {
 }
 
 function pair(name: string, source: string, text: string): [string, string] {
-  const equals = text.indexOf('=')
-  if (equals < 1) throw new UsageError(`${source}: "${text}" should be key=value`, name)
-  return [text.slice(0, equals), text.slice(equals + 1)]
+  // Consul's agent takes key:value.
+  const separator = text.search(/[=:]/)
+  if (separator < 1) throw new UsageError(`${source}: "${text}" should be key=value`, name)
+  return [text.slice(0, separator), text.slice(separator + 1)]
 }

@@ -6,11 +6,20 @@ export const command = defineCommand({
     { line: 'atoll version', says: 'of this program and its runtime' },
     { line: 'atoll version --agent', says: 'and of the node' },
   ],
-  flags: { agent: { type: 'boolean', purpose: 'ask the node for its version too' } },
+  flags: {
+    format: {
+      type: 'string',
+      choices: ['json', 'pretty'],
+      hidden: true,
+      purpose: "as Consul's: json is the same as --json",
+    },
+    agent: { type: 'boolean', purpose: 'ask the node for its version too' },
+  },
   async run({ client, flags, json, print, printJson }) {
     const agent = flags.agent ? (await client().agent.self()).value.Config : undefined
     const runtime = runtimeName()
-    if (json) return printJson({ Version: manifest.version, Runtime: runtime, Agent: agent?.Version })
+    if (json || flags.format === 'json')
+      return printJson({ Version: manifest.version, Runtime: runtime, Agent: agent?.Version })
     print(`atoll ${manifest.version} (${runtime})`)
     if (agent) print(`node ${agent.NodeName} runs ${agent.Version}`)
   },

@@ -32,6 +32,8 @@ export interface LocalCheckDefinition {
   readonly interval: string
   readonly timeout: string
   readonly definition: CheckDefinition
+  /** A configuration file of the node defines it, and removes it when it no longer does. */
+  readonly fromFile?: boolean
 }
 
 export interface LocalServiceDefinition {
@@ -50,6 +52,8 @@ export interface LocalServiceDefinition {
   readonly connect: Readonly<Record<string, unknown>> | null
   readonly failover?: boolean
   readonly locality?: Locality
+  /** As for checks. */
+  readonly fromFile?: boolean
   readonly checks: readonly LocalCheckDefinition[]
 }
 
