@@ -74,6 +74,33 @@ describe('directory', () => {
     expect(hear('beacon', { boot: 1, sequence: 99 }, 300)).toMatchObject({ fresh: false })
   })
 
+  it('takes nothing for news that it heard, and could not count, before it knew the gateway', () => {
+    const h = new Harness()
+    h.hear('beacon', { sequence: 5 }, 0)
+    expect(h.hear('delta', { peer: 'p2', sequence: 9 }, 100)).toEqual({ type: 'ignored' })
+    expect(h.hear('beacon', { peer: 'p2', sequence: 3 }, 200, 'hearsay')).toMatchObject({ newGateway: true })
+    expect(h.hear('delta', { peer: 'p2', sequence: 9 }, 5000)).toMatchObject({ fresh: false })
+    expect(h.hear('delta', { peer: 'p2', sequence: 8 }, 5000)).toMatchObject({ fresh: false })
+    expect(h.hear('delta', { peer: 'p2', sequence: 10 }, 5000)).toMatchObject({ fresh: true })
+  })
+
+  it('takes nothing for news that it heard, and could not count, of a life without a record', () => {
+    const h = new Harness()
+    h.hear('beacon', { sequence: 5 }, 0)
+    expect(h.hear('delta', { boot: 2, sequence: 9 }, 100)).toMatchObject({ fresh: false })
+    expect(h.hear('beacon', { boot: 2, sequence: 3 }, 200, 'hearsay')).toMatchObject({ fresh: false })
+    expect(h.hear('delta', { boot: 2, sequence: 9 }, 5000)).toMatchObject({ fresh: false })
+    expect(h.hear('delta', { boot: 2, sequence: 10 }, 5000)).toMatchObject({ fresh: true })
+  })
+
+  it('listens to a gateway whose clock was set back, though it heard more of a life without a record', () => {
+    const h = new Harness()
+    h.hear('delta', { boot: 9, sequence: 9 }, 0)
+    expect(h.hear('beacon', { boot: 2, sequence: 1 }, 100)).toMatchObject({ fresh: true })
+    h.hear('delta', { boot: 9, sequence: 10 }, 200)
+    expect(h.hear('beacon', { boot: 2, sequence: 2 }, 300)).toMatchObject({ fresh: true })
+  })
+
   it('loses a datacenter within three seconds, and finds it again', () => {
     const h = new Harness()
     h.hear('beacon', { sequence: 1 }, 0)

@@ -74,9 +74,15 @@ interface Known {
   readonly gateways: Map<string, MutableGateway>
   readonly pulse: Pulse
 }
-type MutableGateway = { -readonly [K in keyof Gateway]: Gateway[K] } & { recordStamp: Stamp; sinceMs: number }
+type MutableGateway = { -readonly [K in keyof Gateway]: Gateway[K] } & {
+  recordStamp: Stamp
+  sinceMs: number
+  /** Latest of what it said before a record of that life was known. */
+  unproven: Stamp | undefined
+}
 
 const MAX_LEFT = 4096
+const MAX_STRANGERS = 4096
 /** Gateways that were silent for longer need not understand what is said. */
 const LISTENER_MS = 60_000
 /** So many other DCs that suspect the same one make certain. */
@@ -90,6 +96,8 @@ export class Directory {
   readonly #datacenters = new Map<string, Known>()
   /** Boots that left, and how they said so, by `datacenter peerId`. */
   readonly #left = new Map<string, { boot: number; atMs: number; bytes: Uint8Array }>()
+  /** Of gateways without a record, by `datacenter peerId`: the latest that they said. */
+  readonly #strangers = new Map<string, Stamp>()
   readonly #chains = new Chains()
 
   constructor(options: DirectoryOptions = {}) {
@@ -217,18 +225,20 @@ export class Directory {
     const gateway = known?.gateways.get(identity.peerId)
     if (!gateway) {
       // Without a record nobody could be told of it; its next beacon brings one.
-      if (!addresses) return { type: 'ignored' }
+      if (!addresses) return this.#ignoreStranger(identity, stamp)
       return this.#add(known, identity, stamp, addresses, bytes, hasHead, via, nowMs)
     }
     // A life counts from its first record on: who goes back behind it later can then be shown that record.
     const unproven = !addresses && stamp.boot > gateway.recordStamp.boot
     const newer = !unproven && isNewer(stamp, gateway.stamp)
+    const wasIgnored = isSaidBefore(stamp, gateway.unproven)
+    if (unproven && isNewer(stamp, gateway.unproven)) gateway.unproven = stampOf(stamp)
     const twin = via !== 'hearsay' && gateway.former?.heard(stamp, nowMs) === true
     if (newer && stamp.boot !== gateway.stamp.boot && gateway.heardMs !== undefined)
       gateway.former = new FormerLife(gateway.stamp, nowMs)
-    if (newer) gateway.stamp = { boot: stamp.boot, sequence: stamp.sequence }
+    if (newer) gateway.stamp = stampOf(stamp)
     // What is told from memory may be an hour old: it is where to count from, no sign of life.
-    const fresh = newer && via !== 'hearsay'
+    const fresh = newer && via !== 'hearsay' && !wasIgnored
     if (fresh) {
       gateway.heardMs = nowMs
       if (hasHead && known!.pulse.heard(nowMs)) this.#awareness.doubt(nowMs)
@@ -260,7 +270,9 @@ export class Directory {
       this.#datacenters.set(datacenter, known)
     }
     if (known.gateways.size >= MAX_GATEWAYS_PER_DATACENTER && !this.#evict(known, nowMs)) return { type: 'ignored' }
-    const fresh = via !== 'hearsay'
+    const unproven = this.#strangers.get(idOf(identity))
+    this.#strangers.delete(idOf(identity))
+    const fresh = via !== 'hearsay' && !isSaidBefore(stamp, unproven)
     if (fresh && hasHead) known.pulse.heard(nowMs)
     known.gateways.set(peerId, {
       peerId,
@@ -269,7 +281,8 @@ export class Directory {
       addresses,
       record,
       recordStamp: stamp,
-      stamp: { boot: stamp.boot, sequence: stamp.sequence },
+      stamp: stampOf(stamp),
+      unproven,
       heardMs: fresh ? nowMs : undefined,
       suspects: [],
       suspectsMs: nowMs,
@@ -279,6 +292,14 @@ export class Directory {
       sinceMs: nowMs,
     })
     return { type: 'heard', fresh, latest: true, newGateway: true, newDatacenter, moved: true, twin: false }
+  }
+
+  /** It counts for nothing yet; told again once a record is known, it must not pass for news. */
+  #ignoreStranger(identity: PeerIdentity, stamp: Stamp): Heard {
+    const id = idOf(identity)
+    if (isNewer(stamp, this.#strangers.get(id))) this.#strangers.set(id, stampOf(stamp))
+    if (this.#strangers.size > MAX_STRANGERS) this.#strangers.delete(this.#strangers.keys().next().value!)
+    return { type: 'ignored' }
   }
 
   /** Makes room by the gateway that was silent for longest; false when all were heard in the last minute. */
@@ -366,6 +387,10 @@ export class Directory {
   }
 }
 
+const stampOf = ({ boot, sequence }: Stamp): Stamp => ({ boot, sequence })
+/** In the same life alone: of a lower boot a clock that was set back may be the cause, and nothing would show the gateway that. */
+const isSaidBefore = (stamp: Stamp, last: Stamp | undefined): boolean =>
+  stamp.boot === last?.boot && stamp.sequence <= last.sequence
 const heardOrKnown = (gateway: MutableGateway): number => gateway.heardMs ?? gateway.sinceMs
 /** Of one gateway, in one DC: a certificate for another DC makes another one of it. */
 const idOf = ({ datacenter, peerId }: { readonly datacenter: string; readonly peerId: string }): string =>
