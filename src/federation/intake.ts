@@ -243,8 +243,7 @@ export class Intake {
   #add(datacenter: string): Entry {
     const { clock, host, directory, silentMs, sinkFor, replica: replicaOptions, logger, coordinates } = this.#options
     const { random } = this.#options
-    const replica =
-      sinkFor && new Replica({ random: () => random.float(), ...replicaOptions, datacenter }, clock.nowMs())
+    const replica = sinkFor && new Replica({ random: () => random.float(), ...replicaOptions, datacenter })
     const former = this.#former.get(datacenter)
     if (former && former.head.datacenterId === directory.datacenterId(datacenter)) replica?.succeed(former)
     const allowances = this.#allowances

@@ -99,7 +99,7 @@ function machines(perBatch: number): void {
       decoded = bodies.map(decodeMessage)
     }),
   )
-  const replica = new Replica({ datacenter: 'eu-1' }, 0)
+  const replica = new Replica({ datacenter: 'eu-1' })
   show(
     '  verified and applied',
     timed(total, () => {

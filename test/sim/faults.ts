@@ -127,7 +127,7 @@ export class Faults {
   /** What an operator does with a store that was restored: raises its generation, and starts its servers. */
   #recover(datacenter: SimDatacenter): void {
     datacenter.canRaise = true
-    datacenter.raise(datacenter.store.epoch.generation + 10)
+    datacenter.raise(datacenter.store.epoch.generation + 10, this.#world.nowMs)
     for (const node of datacenter.nodes) if (node.life) this.#kill(node)
   }
 
@@ -175,7 +175,7 @@ export class Faults {
     'crash-datacenter': (a) => this.#crashAll(a, () => {}),
     'store-lost': (a) =>
       this.#crashAll(a, () => {
-        a.store = new SimStore(a.truth, a.newEpoch(0))
+        a.replaceStore(new SimStore(a.truth, a.newEpoch(0)))
       }),
     'store-rolled-back': (a) => this.#rollBack(a),
     'disk-rolled-back': (_a, _b, node) => this.#rollBackDisk(node),
@@ -194,10 +194,11 @@ export class Faults {
         node.readsNothing = false
       })
     },
-    'generation-raise': (a) => a.raise(a.store.epoch.generation + 1),
-    'large-write': (a) => void a.write(new Map([['e/large', this.#world.random.bytes(LARGE_BYTES)]])),
+    'generation-raise': (a) => a.raise(a.store.epoch.generation + 1, this.#world.nowMs),
+    'large-write': (a) =>
+      void a.write(new Map([['e/large', this.#world.random.bytes(LARGE_BYTES)]]), this.#world.nowMs),
     flood: (a) => {
-      for (let i = 0; i < 40; i++) a.write(new Map([[`e/f/${i % 3}`, this.#world.random.bytes(6)]]))
+      for (let i = 0; i < 40; i++) a.write(new Map([[`e/f/${i % 3}`, this.#world.random.bytes(6)]]), this.#world.nowMs)
     },
     imposter: (a) => this.#imposter(a),
     replay: (a) => this.#replay(a),
@@ -311,7 +312,7 @@ export class Faults {
     }
     datacenter.backup = undefined
     this.#crashAll(datacenter, () => {
-      datacenter.store = SimStore.restored(truth, backup)
+      datacenter.replaceStore(SimStore.restored(truth, backup))
     })
   }
 

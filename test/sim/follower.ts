@@ -43,7 +43,7 @@ export class Follower {
     this.#node = node
     this.datacenter = datacenter
     this.sink = sink
-    this.replica = new Replica({ ...world.replicaOptions, datacenter: world.datacenters[datacenter]!.name }, nowMs)
+    this.replica = new Replica({ ...world.replicaOptions, datacenter: world.datacenters[datacenter]!.name })
     this.#pauseUntilMs = nowMs
   }
 

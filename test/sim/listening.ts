@@ -1,13 +1,15 @@
 /**
- * What a life of a node may conclude from what came to it: which DCs live. It is worked out from which messages came for the first
- * time alone, and knows nothing of boots and sequences.
+ * What a life of a node may conclude from what came to it: how old its replicas are, and which DCs live. It is worked out from the truth,
+ * and from which messages came for the first time; it knows nothing of boots and sequences.
  */
 import type { Opened } from '../../src/federation/protocol/head.ts'
 import type { Heartbeat } from '../../src/federation/protocol/heartbeat.ts'
 import { DEFAULT_PULSE } from '../../src/federation/protocol/pulse.ts'
+import { compareEpoch } from '../../src/model/epoch.ts'
 import type { Follower } from './follower.ts'
 import { Violation } from './invariants.ts'
 import type { Life } from './node.ts'
+import { epochName } from './store.ts'
 
 const TICK_MS = 200
 /** As production: a tick that is later than this says that the node did not listen. */
@@ -19,6 +21,7 @@ const MAX_LATELY = 16
 
 export class Listening {
   readonly #life: Life
+  readonly #startedMs: number
   readonly #came = new WeakSet<Opened>()
   /** Highest index of each chain. */
   readonly #beats = new Map<string, number>()
@@ -31,6 +34,7 @@ export class Listening {
 
   constructor(life: Life, nowMs: number) {
     this.#life = life
+    this.#startedMs = nowMs
     this.#lastTickMs = nowMs
   }
 
@@ -65,11 +69,11 @@ export class Listening {
     this.#listenedMs += elapsedMs - TICK_MS > USUAL_LATENESS_MS ? TICK_MS : elapsedMs
   }
 
-  /** Violation when a DC is taken to live though nothing new came of it for longer than that allows. Call after `ticked`. */
-  check(follower: Follower): void {
+  /** Violation when the replica of a DC that lives here lacks what it had exported before the age that it states. */
+  check(follower: Follower, nowMs: number): void {
     const { node, directory } = this.#life
     const { world } = node
-    const { name } = world.datacenters[follower.datacenter]!
+    const { name, exports } = world.datacenters[follower.datacenter]!
     if (!directory.isLive(name)) return
     const silentMs = this.#listenedMs - (this.#newsMs[follower.datacenter] ?? 0)
     const { suspectAfterMs, suspicion } = DEFAULT_PULSE
@@ -80,5 +84,19 @@ export class Listening {
         'life',
         `${name} lives in ${node.name}, which heard nothing new for ${Math.round(silentMs)} ms`,
       )
+    const { replica, headHeard } = follower
+    const ageMs = replica.ageMs(nowMs)
+    // Before it stood anywhere in this life its age hangs on the wall clock, which may have been set back.
+    if (!replica.epoch || !headHeard || replica.isQuarantined(nowMs) || nowMs - ageMs <= this.#startedMs) return
+    const due = exports.at(nowMs - ageMs - world.ageSlackMs)
+    if (!due) return
+    const order = compareEpoch(replica.epoch, due.epoch)
+    if (order === 'newer' || (order === 'same' && replica.revision >= due.revision)) return
+    const held = `${replica.revision} of ${epochName(replica.epoch)}`
+    throw new Violation(
+      'age',
+      `${name} in ${node.name} states ${Math.round(ageMs)} ms and holds ${held}, but ${due.revision} of ` +
+        `${epochName(due.epoch)} was exported ${Math.round(nowMs - due.atMs)} ms ago`,
+    )
   }
 }

@@ -67,6 +67,10 @@ export class Network {
   roundTripMs(a: number, b: number): number {
     return 2 * this.#oneWayMs[this.pair(a, b)]!
   }
+  /** The longest that one message takes, from one node to another. */
+  get maxLatencyMs(): number {
+    return 1.2 * Math.max(...this.#oneWayMs) + MAX_REORDER_MS
+  }
   /** For one message; what reorders is held up for up to half a second. */
   latencyMs(from: number, to: number, inOrder: boolean): number {
     const pair = this.pair(from, to)

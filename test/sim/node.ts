@@ -320,7 +320,7 @@ export class Life {
     for (const follower of this.followers) {
       if (!follower) continue
       this.#watchState(follower, nowMs)
-      this.listening.check(follower)
+      this.listening.check(follower, nowMs)
     }
   }
 
@@ -478,7 +478,7 @@ export class Life {
       this.standing.raiseFailed(nowMs)
       return
     }
-    this.node.datacenter.raise(generation + 1)
+    this.node.datacenter.raise(generation + 1, nowMs)
     this.standing.raised()
     this.publishing.resume(nowMs)
   }

@@ -11,6 +11,7 @@ import { SeededRandom } from '../../src/runtime/virtual.ts'
 import { call, callOpenLines } from './calls.ts'
 import { whyNotConverged } from './converged.ts'
 import type { Coverage } from './coverage.ts'
+import { Exports } from './exports.ts'
 import { Faults } from './faults.ts'
 import { Digests, Violation } from './invariants.ts'
 import { Network } from './network.ts'
@@ -49,6 +50,12 @@ const FAULTY_SHARE = 0.55
 /** Once faults ended everything is in order within this. */
 const SETTLE_MS = 60_000
 const NEVER = Number.POSITIVE_INFINITY
+/** Of `src/federation/protocol/freshness.ts`. */
+const USUAL_SILENCE_MS = 1200
+/** The watch of a store lags by up to 21 ms, batches are gathered for up to 20. */
+const PUBLISH_MS = 41
+/** A slow node takes so many times as long for a turn at most. */
+export const SLOWEST_TURNS = 8
 /** What is written: in buckets of a few groups, as every group that is touched costs a hash and a kilobyte in each replica. */
 const KEYS = Array.from({ length: 2000 }, (_, i) => `e/s/n${i % 50}/web-${i}`)
   .filter((key) => bucketOf(key) < 96)
@@ -59,6 +66,7 @@ export class SimDatacenter {
   readonly name: string
   readonly id: string
   readonly truth = new Truth()
+  readonly exports = new Exports()
   readonly nodes: SimNode[] = []
   readonly #random: SeededRandom
   store: SimStore
@@ -78,15 +86,22 @@ export class SimDatacenter {
   newEpoch(generation: number): { generation: number; random: string } {
     return { generation, random: Buffer.from(this.#random.bytes(8)).toString('hex') }
   }
-  write(values: ReadonlyMap<string, Uint8Array | null>): Revision {
+  write(values: ReadonlyMap<string, Uint8Array | null>, nowMs: number): Revision {
     const written = this.store.write(values)
+    if (written.changes.length > 0) this.exports.note(nowMs, this.store.epoch, written.revision)
     for (const node of this.nodes) node.watch(written)
     return written
   }
-  raise(generation: number): void {
+  raise(generation: number, nowMs: number): void {
     if (generation <= this.store.epoch.generation) return
     this.store.raise(this.newEpoch(generation))
+    this.exports.note(nowMs, this.store.epoch, 0)
     for (const node of this.nodes) node.watchEpoch(this.store.epoch)
+  }
+  /** An empty store, or an older state of this one, takes the place of the store. */
+  replaceStore(store: SimStore): void {
+    this.store = store
+    this.exports.forget()
   }
 }
 
@@ -104,6 +119,11 @@ export class World {
   readonly joinTargets: readonly SimNode[]
   /** Between two turns of a node at least: more in larger meshes, so that a run spans some ten seconds in any. */
   readonly turnMs: number
+  /**
+   * What a stated age may be short by: what passes as usual silence, what the origin takes until it tells (watch, batch), two
+   * links (through a relay) at their slowest, and a turn of each of three nodes at its slowest.
+   */
+  readonly ageSlackMs: number
   /** Of this seed: where it is not so, every beacon is said in full, as by older gateways. */
   readonly withHeartbeats: boolean
   /** Production's values, but for how long a rival stays visible: a minute would be most of a run. */
@@ -133,6 +153,7 @@ export class World {
     this.wire = new Wire(this.random, coverage)
     this.network = new Network(datacenters, gateways, this.random)
     this.turnMs = datacenters * gateways * (1 + 1.5 * this.random.float())
+    this.ageSlackMs = USUAL_SILENCE_MS + PUBLISH_MS + 2 * this.network.maxLatencyMs + 3 * SLOWEST_TURNS * this.turnMs
     this.withHeartbeats = this.random.float() < 0.3
     this.#writeEveryMs = 20 + 60 * this.random.float()
     this.datacenters = Array.from({ length: datacenters }, (_, index) => new SimDatacenter(index, this.random))
@@ -243,7 +264,7 @@ export class World {
       const key = this.pick(KEYS)
       values.set(key, this.random.float() < 0.3 ? null : this.random.bytes(4 + Math.floor(this.random.float() * 8)))
     }
-    const written = datacenter.write(values)
+    const written = datacenter.write(values, this.nowMs)
     if (this.trace.verbose)
       this.trace.say(`${datacenter.name}: revision ${written.revision} with ${written.changes.length} changes`)
   }

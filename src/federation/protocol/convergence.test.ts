@@ -144,9 +144,9 @@ class Follower {
   revision = 0
   asks = 0
 
-  constructor(truth: Truth, now: number) {
+  constructor(truth: Truth) {
     this.truth = truth
-    this.replica = new Replica({ datacenter: 'eu-1' }, now)
+    this.replica = new Replica({ datacenter: 'eu-1' })
   }
 
   run(effects: readonly ReplicaEffect[], now: number): void {
@@ -180,7 +180,7 @@ class Follower {
   /** As a node that was started anew with what it had saved. */
   restart(now: number): void {
     const { replica } = this
-    this.replica = new Replica({ datacenter: 'eu-1' }, now)
+    this.replica = new Replica({ datacenter: 'eu-1' })
     if (!replica.epoch) {
       this.epoch = undefined
       this.revision = 0
@@ -241,7 +241,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
 class World {
   now = 0
   readonly origin = new Origin(0)
-  readonly follower = new Follower(this.origin.truth, 0)
+  readonly follower = new Follower(this.origin.truth)
   /** Messages on their way, in no order. */
   wire: Heard[] = []
 
@@ -310,7 +310,7 @@ class World {
   /** From now on nothing is lost, and whoever asks is answered. */
   settle(): void {
     for (let round = 0; round < 12; round++) {
-      this.now += 1100
+      this.now += 900
       this.wire.push(...this.origin.publish(this.now), ...this.origin.tick(this.now))
       const before = this.follower.asks
       while (this.wire.length > 0) this.#deliver(0, 1)

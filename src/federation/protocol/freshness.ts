@@ -1,26 +1,30 @@
 /** Between two heads of a DC that lives, give or take what timers and networks do. */
 const USUAL_SILENCE_MS = 1200
+/** What was held up comes all at once, within so long. */
+const BURST_MS = 500
 
 /**
  * How new what was heard last is at least. What comes after a silence may be as old as that: its gateway was stopped, or it was
- * held up on its way. So its age is what the silence was longer than it should be, until the next one shows that news flows.
+ * held up on its way; and what comes right behind it was held up too. So as long as nothing shows that news flows again, it is
+ * only known to be of after the time when news flowed last, and of nothing when it never did.
  */
 export class Freshness {
-  #heardMs: number | undefined
-  #asOfMs: number
+  #heardMs = Number.NEGATIVE_INFINITY
+  /** When something came that was surely not held up; -Infinity before. */
+  #flowedMs = Number.NEGATIVE_INFINITY
+  /** What comes until then was held up together with the first. */
+  #burstUntilMs = Number.NEGATIVE_INFINITY
 
-  constructor(nowMs: number) {
-    this.#asOfMs = nowMs
-  }
-
+  /** What was heard last was said then or later, give or take the usual silence; -Infinity while that is unknown. */
   get asOfMs(): number {
-    return this.#asOfMs
+    return Math.min(this.#heardMs, this.#flowedMs + USUAL_SILENCE_MS)
   }
 
   /** Something strictly newer than all before was heard. */
   heard(nowMs: number): void {
-    const silentMs = nowMs - (this.#heardMs ?? nowMs)
-    this.#asOfMs = nowMs - Math.max(0, silentMs - USUAL_SILENCE_MS)
+    const silentMs = nowMs - this.#heardMs
     this.#heardMs = nowMs
+    if (silentMs > USUAL_SILENCE_MS) this.#burstUntilMs = nowMs + BURST_MS
+    if (nowMs >= this.#burstUntilMs) this.#flowedMs = nowMs
   }
 }

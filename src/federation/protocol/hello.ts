@@ -2,6 +2,7 @@
  * What two nodes tell each other when they meet, both ways in one call: where every DC stands that they know, and the
  * signed records of all gateways.
  */
+import { ageFromWire, ageToWire } from '../../model/age.ts'
 import type { Epoch } from '../../model/epoch.ts'
 import { decode, encode, type Plain, ProtocolError, Reader } from './codec.ts'
 import {
@@ -58,7 +59,7 @@ export function encodeHello(hello: Omit<Hello, 'capabilities'>): Uint8Array {
         position.epoch.random,
         position.revision,
         STATES.indexOf(position.state),
-        Number.isFinite(position.ageMs) ? Math.round(position.ageMs) : Number.MAX_SAFE_INTEGER,
+        ageToWire(position.ageMs),
         position.roundTripMs ?? 0,
       ],
     )
@@ -87,7 +88,7 @@ function readPosition(item: Plain): Position {
   const epoch = readEpoch(reader)
   const revision = reader.integer('revision')
   const state = STATES[reader.integer('state', STATES.length - 1)]!
-  const ageMs = reader.amount('ageMs')
+  const ageMs = ageFromWire(reader.amount('ageMs'))
   const roundTripMs = reader.amount('roundTripMs')
   return { datacenter, datacenterId, epoch, revision, state, ageMs, roundTripMs: roundTripMs || undefined }
 }

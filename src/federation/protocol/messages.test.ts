@@ -57,6 +57,7 @@ const hello = {
   positions: [
     { ...about, epoch: at7.epoch, revision: 5, state: 'lost' as const, ageMs: 12, roundTripMs: 80.5 },
     { ...about, epoch: at7.epoch, revision: 0, state: 'live' as const, ageMs: 0, roundTripMs: undefined },
+    { ...about, epoch: at7.epoch, revision: 3, state: 'live' as const, ageMs: Infinity, roundTripMs: undefined },
   ],
   records: [new Uint8Array([1, 2, 3])],
   proof: null,

@@ -70,6 +70,7 @@ export interface SavedState {
   readonly revision: number
   readonly content: Content
   readonly proven: Proven | undefined
+  /** Infinity: unknown. */
   readonly ageMs: number
 }
 

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import type { ExportedChange } from '../federation.ts'
 import { beacon, del, delta, digestAfter, EPOCH, head, put } from '../testing/heads.ts'
 import { settle } from '../testing/settle.ts'
+import { Content } from './content.ts'
 import { bucketOf, EMPTY_DIGEST } from './digest.ts'
 import type { BeaconMessage, DeltaMessage, Head } from './messages.ts'
 import { Replica, type ReplicaEffect } from './replica.ts'
@@ -38,14 +39,14 @@ function transfer(kind: TransferKind, changes: readonly ExportedChange[], of: He
 
 beforeEach(() => {
   now = 0
-  replica = new Replica({ datacenter: 'eu-1' }, now)
+  replica = new Replica({ datacenter: 'eu-1' })
   hear(beacon(head(0, EMPTY_DIGEST)))
 })
 
 describe('a replica', () => {
   it('is loaded by an empty head, and by nothing less', () => {
     expect(replica).toMatchObject({ loaded: true, revision: 0 })
-    const other = new Replica({ datacenter: 'eu-1' }, now)
+    const other = new Replica({ datacenter: 'eu-1' })
     expect(types(other.hear(beacon(at3), envelope, true, now))).toEqual(['ask'])
     expect(other.loaded).toBe(false)
     expect(other.beginAttempt(now)).toMatchObject({ mode: 'snapshot', since: 0 })
@@ -65,7 +66,7 @@ describe('a replica', () => {
     expect(types(hear(d2))).toEqual(['apply', 'apply'])
     expect(replica.revision).toBe(3)
 
-    replica = new Replica({ datacenter: 'eu-1' }, now)
+    replica = new Replica({ datacenter: 'eu-1' })
     hear(beacon(head(0, EMPTY_DIGEST)))
     expect(hear(d3)).toEqual([])
     expect(replica.wakeAtMs()).toBe(150)
@@ -222,7 +223,7 @@ describe('a transfer', () => {
     expect(replica.beginAttempt(now, true).mode).toBe('repair')
     expect(types(transfer('buckets', [a3, b2], at3, 0, true))).toEqual(['merge', 'repair'])
     expect(replica.revision).toBe(3)
-    expect(replica.ageMs(now)).toBe(5000)
+    expect(replica.ageMs(now)).toBe(Number.POSITIVE_INFINITY)
   })
 })
 
@@ -261,33 +262,67 @@ describe('epochs', () => {
 })
 
 describe('age', () => {
+  const UNKNOWN = Number.POSITIVE_INFINITY
+  const beat = (atMs: number, sequence: number, fresh = true) => {
+    now = atMs
+    hear(beacon(head(1, at1.digest, { sequence })), fresh)
+    return replica.ageMs(now)
+  }
+
   it('is since the replica last stood at a fresh head', () => {
     hear(d1)
-    now = 1000
-    expect(replica.ageMs(now)).toBe(1000)
-    hear(beacon(at1), false)
-    expect(replica.ageMs(now)).toBe(1000)
-    hear(beacon(head(1, at1.digest, { sequence: 9 })))
-    expect(replica.ageMs(now)).toBe(0)
+    expect(beat(1000, 8)).toBe(0)
+    now = 1700
+    expect(replica.ageMs(now)).toBe(700)
+    expect(beat(2000, 8, false)).toBe(1000)
+    expect(beat(2000, 9)).toBe(0)
   })
 
-  it('contains how late a head came after a silence, until the next one', () => {
-    const beat = (sequence: number) => hear(beacon(head(1, at1.digest, { sequence })))
+  it('is unknown for a copy from somebody, until news is heard to flow', () => {
+    replica = new Replica({ datacenter: 'eu-1' })
+    transfer('snapshot', [a1], at1, 0, true)
+    expect(replica).toMatchObject({ loaded: true, revision: 1 })
+    expect(replica.ageMs(now)).toBe(UNKNOWN)
+    expect(beat(3000, 8, false)).toBe(UNKNOWN)
+    // The first may have been held up, for nobody knows how long, and what comes right behind it as well.
+    expect(beat(4000, 9)).toBe(UNKNOWN)
+    expect(beat(4400, 10)).toBe(UNKNOWN)
+    expect(beat(5400, 11)).toBe(0)
+  })
+
+  it('of a replica from disk goes on from what was saved with it', () => {
+    const content = new Content()
+    content.apply(a1)
+    replica = new Replica({ datacenter: 'eu-1' })
+    replica.restore({ epoch: EPOCH, revision: 1, content, proven: undefined, ageMs: 60_000 }, now)
+    replica.installed(now)
+    expect(replica.ageMs(now + 500)).toBe(60_500)
+    expect(beat(1000, 9)).toBe(61_000)
+    expect(beat(2000, 10)).toBe(0)
+  })
+
+  it('contains how late a head came after a silence, until one comes that was not held up with it', () => {
     hear(d1)
-    now = 1100
-    beat(9)
-    expect(replica.ageMs(now)).toBe(0)
-    now = 6100
-    beat(10)
-    expect(replica.ageMs(now)).toBe(3800)
-    now = 6200
-    beat(11)
-    expect(replica.ageMs(now)).toBe(0)
+    expect(beat(1000, 9)).toBe(0)
+    expect(beat(2100, 10)).toBe(0)
+    expect(beat(7100, 11)).toBe(3800)
+    expect(beat(7200, 12)).toBe(3900)
+    expect(beat(7599, 13)).toBe(4299)
+    expect(beat(7600, 14)).toBe(0)
+  })
+
+  it('goes on over one hold-up after another', () => {
+    hear(d1)
+    beat(1000, 9)
+    expect(beat(4000, 10)).toBe(1800)
+    expect(beat(7000, 11)).toBe(4800)
+    expect(beat(7900, 12)).toBe(0)
   })
 
   it('grows while the replica is behind, whatever is heard', () => {
     hear(d1)
-    now = 1000
+    beat(1000, 9)
+    now = 2000
     hear(beacon(at3))
     hear(beacon(head(1, at1.digest, { sequence: 99 })))
     expect(replica.ageMs(now)).toBe(1000)
@@ -307,7 +342,7 @@ describe('bounds', () => {
 
 describe('a replica of a datacenter that was forgotten and is back', () => {
   beforeEach(() => {
-    replica = new Replica({ datacenter: 'eu-1' }, now)
+    replica = new Replica({ datacenter: 'eu-1' })
     replica.succeed({ head: at2, envelope })
   })
 

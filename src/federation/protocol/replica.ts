@@ -45,9 +45,9 @@ export class Replica {
   #revision = 0
   readonly #newest: Newest
   #proven: Proven | undefined
-  /** When the replica last stood at a head that was fresh; before that, when it began (less a restored age). */
-  #stoodMs: number
-  readonly #freshness: Freshness
+  /** When the replica last stood at a head that was fresh; -Infinity while that is unknown. */
+  #stoodMs = Number.NEGATIVE_INFINITY
+  readonly #freshness = new Freshness()
   readonly #held = new HeldDeltas()
   /** Where a former replica of this DC stood here, before the DC was forgotten. */
   #floor: Head | undefined
@@ -63,12 +63,10 @@ export class Replica {
   #notBeforeMs = Number.NEGATIVE_INFINITY
   #backoffMs = 0
 
-  constructor(options: ReplicaOptions, nowMs: number) {
+  constructor(options: ReplicaOptions) {
     this.datacenter = options.datacenter
     this.#options = { gapHoldMs: 150, attemptTimeoutMs: 5000, quarantineMs: 60_000, random: () => 0.5, ...options }
     this.#newest = new Newest(this.#options.quarantineMs)
-    this.#stoodMs = nowMs
-    this.#freshness = new Freshness(nowMs)
   }
 
   get loaded(): boolean {
@@ -109,6 +107,7 @@ export class Replica {
   get busy(): boolean {
     return this.merging || this.#installing !== undefined
   }
+  /** At most so long ago the DC's content was this one; Infinity while nobody can say. */
   ageMs(nowMs: number): number {
     return Math.max(0, nowMs - this.#stoodMs)
   }
