@@ -1,6 +1,6 @@
 import type { ExplainedDatacenterJson, ExplanationJson } from '../client/client.ts'
 import { type Context, defineCommand, Failure } from './command.ts'
-import { type Cell, formatMs, hostPort, printable, statusTone } from './style.ts'
+import { type Cell, formatAge, formatMs, hostPort, printable, statusTone } from './style.ts'
 
 export const command = defineCommand({
   examples: [
@@ -69,7 +69,7 @@ const row = (candidate: ExplainedDatacenterJson): Cell[] => [
   candidate.Chosen ? ['good', '->'] : '',
   candidate.Own ? `${candidate.Datacenter} (here)` : candidate.Datacenter,
   candidate.Own ? '-' : formatMs(candidate.DistanceMs),
-  candidate.Own ? '-' : formatMs(candidate.AgeMs),
+  candidate.Own ? '-' : formatAge(candidate.AgeMs),
   `${candidate.Passing} of ${candidate.Instances}`,
   candidate.Reachable ? candidate.Reason : (['warn', candidate.Reason] as const),
 ]

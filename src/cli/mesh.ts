@@ -1,6 +1,6 @@
 import type { MeshDatacenterJson, MeshProblemJson, MeshStatusJson } from '../client/client.ts'
 import { type Context, defineCommand, type Flags } from './command.ts'
-import { type Cell, formatMs, type Paint, printable, statusTone } from './style.ts'
+import { type Cell, formatAge, formatMs, type Paint, printable, statusTone } from './style.ts'
 
 const flags = {
   links: { type: 'boolean', purpose: 'list the connections of the asked node too' },
@@ -83,7 +83,7 @@ function row(datacenter: MeshDatacenterJson): Cell[] {
     Own ? '-' : `${RoundTripEstimated ? '~' : ''}${formatMs(RoundTripMs)}`,
     Replica ? String(Replica.Revision) : '-',
     Replica ? String(Math.max(0, Replica.HeadRevision - Replica.Revision)) : '-',
-    Own ? '-' : formatMs(Replica?.AgeMs),
+    Own ? '-' : formatAge(Replica?.AgeMs),
     Own ? Gateways.map((gateway) => gateway.Node).join(', ') : `${connected} of ${Gateways.length} connected`,
   ]
 }

@@ -1,7 +1,7 @@
 import { type Answer, type HealthEntryJson, type ServiceQuery, watch } from '../client/client.ts'
 import { type Context, defineCommand, Failure, type Flags } from './command.ts'
 import { CONSISTENCY_FLAGS, describeOrigin, readOptions } from './reading.ts'
-import { type Cell, type Column, formatMs, hostPort, printable, statusTone } from './style.ts'
+import { type Cell, type Column, formatAge, formatMs, hostPort, printable, statusTone } from './style.ts'
 
 const flags = {
   dc: {
@@ -106,7 +106,7 @@ function row(one: InstanceSummary): Cell[] {
     one.ID,
     one.Datacenter,
     formatMs(one.DistanceMs),
-    formatMs(one.AgeMs),
+    formatAge(one.AgeMs ?? undefined),
     one.Tags.join(', '),
   ]
 }
@@ -160,7 +160,7 @@ const instancesOf = ({ value, meta }: Answer<readonly HealthEntryJson[]>): Insta
     ID: Service.ID,
     Datacenter: Atoll?.Datacenter ?? Node.Datacenter,
     DistanceMs: Atoll?.DistanceMs ?? null,
-    AgeMs: Atoll?.AgeMs ?? meta.ageMs ?? null,
+    AgeMs: Atoll ? (Atoll.AgeMs ?? Number.POSITIVE_INFINITY) : (meta.ageMs ?? null),
     Tags: Service.Tags ?? [],
     Meta: Service.Meta ?? {},
   }))

@@ -19,12 +19,17 @@ export function readOptions(name: string, { dc, stale, consistent }: ReadFlags) 
   return { stale, consistent, ...(dc === undefined ? {} : { dc }) }
 }
 
+const agePart = (ageMs: number | undefined): string => {
+  if (ageMs === undefined || ageMs === 0) return ''
+  return ageMs === Number.POSITIVE_INFINITY ? ', nobody can tell how old' : `, ${formatMs(ageMs)} old`
+}
+
 /** One line: who answered, how fresh that is, and whether it failed over. */
 export function describeOrigin(meta: Meta, asked: string | undefined, paint: Paint): string | undefined {
   const { datacenter, source, ageMs, failover } = meta
   if (datacenter === undefined) return undefined
   const from = printable(datacenter)
-  const age = ageMs === undefined || ageMs === 0 ? '' : `, ${formatMs(ageMs)} old`
+  const age = agePart(ageMs)
   if (failover) {
     const reason = asked === 'nearest' ? '' : `: nothing passes in ${printable(failover.from)}`
     return paint('warn', `failed over from ${printable(failover.from)} to ${printable(failover.to)}${reason}${age}`)

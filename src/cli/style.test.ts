@@ -1,7 +1,19 @@
 import { describe, expect, it } from 'vitest'
-import { createPaint, formatMs, hostPort, printable, renderTable, wrap } from './style.ts'
+import { createPaint, formatAge, formatMs, hostPort, printable, renderTable, wrap } from './style.ts'
 
 const plain = createPaint(false, {})
+
+describe('an age', () => {
+  it('may be unknown, or nothing to tell', () => {
+    expect([0, 4200, null, Number.POSITIVE_INFINITY, undefined].map(formatAge)).toEqual([
+      '0 ms',
+      '4.2 s',
+      'unknown',
+      'unknown',
+      '-',
+    ])
+  })
+})
 
 describe('a table', () => {
   const columns = [

@@ -91,6 +91,10 @@ export function wrap(text: string, width: number): string[] {
   return [...lines, line]
 }
 
+/** As `formatMs`; null and Infinity say that nobody can tell it, undefined that there is nothing to tell. */
+export const formatAge = (ageMs: number | null | undefined): string =>
+  ageMs === null || ageMs === Number.POSITIVE_INFINITY ? 'unknown' : formatMs(ageMs)
+
 /** `0.8 ms`, `82 ms`, `4.2 s`, `3 min`, `2 h`, `5 d`: enough to judge by. */
 export function formatMs(ms: number | null | undefined): string {
   if (ms === null || ms === undefined) return '-'

@@ -6,7 +6,7 @@ export interface Meta {
   readonly datacenter: string | undefined
   /** `catalog`: of the asked node's own datacenter; `replica`: this node's copy of another; `rpc`: asked there. */
   readonly source: 'catalog' | 'replica' | 'rpc' | 'kept' | 'summary' | undefined
-  /** 0 when nothing newer can have been acknowledged before the answer. */
+  /** At most so old; 0 when nothing newer can have been acknowledged before the answer, Infinity where nobody can tell. */
   readonly ageMs: number | undefined
   /** Set when another datacenter answered for the asked one, in which nothing passed. */
   readonly failover: { readonly from: string; readonly to: string } | undefined
@@ -25,7 +25,7 @@ export function metaOf(headers: Headers): Meta {
     index: natural(headers.get('X-Consul-Index')) ?? 0,
     datacenter: headers.get('X-Atoll-Datacenter') ?? undefined,
     source: oneOf(headers.get('X-Atoll-Source'), ['catalog', 'replica', 'rpc', 'kept', 'summary']),
-    ageMs: natural(headers.get('X-Atoll-Age-Ms')),
+    ageMs: ageOf(headers.get('X-Atoll-Age-Ms')),
     failover: failoverOf(headers.get('X-Atoll-Failover')),
     consistency: oneOf(headers.get('X-Consul-Effective-Consistency'), ['leader', 'consistent', 'stale']),
     knownLeader:
@@ -35,6 +35,9 @@ export function metaOf(headers: Headers): Meta {
     lastContactMs: natural(headers.get('X-Consul-LastContact')),
   }
 }
+
+const ageOf = (text: string | null): number | undefined =>
+  text === 'unknown' ? Number.POSITIVE_INFINITY : natural(text)
 
 function natural(text: string | null): number | undefined {
   if (text === null || !/^\d+(\.\d+)?$/.test(text)) return undefined

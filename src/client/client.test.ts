@@ -46,6 +46,15 @@ describe('an answer', () => {
     })
   })
 
+  it('may say that nobody can tell its age', async () => {
+    node.on('GET /v1/catalog/datacenters', {
+      headers: { 'X-Atoll-Age-Ms': 'unknown', 'X-Consul-LastContact': '2147483647' },
+      body: ['dc1'],
+    })
+    const { meta } = await createClient({ address: node.address }).catalog.datacenters()
+    expect(meta).toMatchObject({ ageMs: Number.POSITIVE_INFINITY, lastContactMs: 2_147_483_647 })
+  })
+
   it('may say nothing, as Consul does', async () => {
     node.on('GET /v1/catalog/datacenters', { body: ['dc1'] })
     const { value, meta } = await createClient({ address: node.address }).catalog.datacenters()

@@ -60,7 +60,8 @@ export interface OriginJson {
   readonly Datacenter: string
   /** Round-trip time to that datacenter, null while unmeasured. */
   readonly DistanceMs: number | null
-  readonly AgeMs: number
+  /** At most so old; null where nobody can tell. */
+  readonly AgeMs: number | null
 }
 
 /** An instance as `/v1/catalog/service` gives it. */
@@ -218,7 +219,8 @@ export interface MeshDatacenterJson {
     readonly Generation: number
     readonly Revision: number
     readonly HeadRevision: number
-    readonly AgeMs: number
+    /** At most so old; null while nobody can tell, as of a copy before news is heard. */
+    readonly AgeMs: number | null
     readonly Entries: number
     readonly Digest: string
     readonly Deltas: number
@@ -258,7 +260,8 @@ export interface ExplainedDatacenterJson {
   readonly Own: boolean
   readonly DistanceMs: number | null
   readonly Reachable: boolean
-  readonly AgeMs: number
+  /** Of the replica here, at most; null while nobody can tell. */
+  readonly AgeMs: number | null
   readonly Instances: number
   readonly Passing: number
   readonly Chosen: boolean

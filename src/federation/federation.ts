@@ -92,7 +92,7 @@ export interface RemoteDatacenter {
   readonly epoch: Epoch | undefined
   readonly revision: number
   readonly headRevision: number
-  /** Since the replica last stood at a head of that DC. */
+  /** At most so long ago the replica's content was that DC's; Infinity while nobody can tell, as of a copy before news is heard. */
   ageMs(): number
   /** A gateway of it answers this node (connected, and not silent for more than 2 s), directly or through a relay. */
   reachable(): boolean
@@ -154,7 +154,7 @@ export interface SavedReplica {
   readonly pages: readonly Uint8Array[]
   /** The signed head at which it stood. */
   readonly head: Uint8Array | undefined
-  /** Its age when it was saved, and the wall clock then. */
+  /** Its age when it was saved (Infinity: unknown), and the wall clock then. */
   readonly ageMs: number
   readonly savedWallMs: number
 }

@@ -119,7 +119,7 @@ describe('a cut', () => {
     const eu = await mesh.start('eu-1')
     const us = await mesh.start('us-1', { join: [eu] })
     for (let i = 0; i < 50; i++) eu.source.write({ [`s-${i}`]: 'x' })
-    await mesh.until(() => holds(us, eu) && remote(us, 'eu-1').fit)
+    await mesh.until(() => holds(us, eu) && remote(us, 'eu-1').fit && Number.isFinite(remote(us, 'eu-1').ageMs()))
     const { snapshots } = remote(us, 'eu-1').counters
     mesh.network.cut('eu-1', 'us-1')
     const lostMs = await mesh.until(() => remote(us, 'eu-1').state === 'lost')
@@ -134,7 +134,25 @@ describe('a cut', () => {
     expect(await mesh.until(() => holds(us, eu) && remote(us, 'eu-1').fit)).toBeLessThan(3000)
     expect(remote(us, 'eu-1').counters.snapshots).toBe(snapshots)
     expect(remote(us, 'eu-1').counters.repairs).toBe(0)
-    expect(remote(us, 'eu-1').ageMs()).toBeLessThan(1500)
+    expect(await mesh.until(() => remote(us, 'eu-1').ageMs() < 100)).toBeLessThan(1500)
+  })
+
+  it('has an age that nobody can tell, at a node that began with a copy from another', async () => {
+    mesh = new MemoryMesh(23)
+    const eu = await mesh.start('eu-1')
+    const us = await mesh.start('us-1', { join: [eu] })
+    eu.source.write({ web: 'x' })
+    await mesh.until(() => holds(us, eu))
+    mesh.network.cut('eu-1', 'ap-1')
+    mesh.network.cut('eu-1', 'us-1')
+    await mesh.until(() => remote(us, 'eu-1').state === 'lost')
+    const ap = await mesh.start('ap-1', { join: [us] })
+    await mesh.until(() => holds(ap, eu), 10_000)
+    expect(remote(ap, 'eu-1').ageMs()).toBe(Number.POSITIVE_INFINITY)
+    expect(remote(ap, 'eu-1').fit).toBe(false)
+    mesh.network.heal('eu-1', 'ap-1')
+    mesh.network.heal('eu-1', 'us-1')
+    await mesh.until(() => remote(ap, 'eu-1').ageMs() < 100, 10_000)
   })
 
   it('heals by delta too when it was too short to break the connection', async () => {

@@ -103,7 +103,7 @@ export class Remote implements RemoteDatacenter {
   ageMs(): number {
     const nowMs = this.#context.clock.nowMs()
     if (this.replica) return this.replica.ageMs(nowMs)
-    return this.#position ? this.#position.told.ageMs + nowMs - this.#position.atMs : 0
+    return this.#position ? this.#position.told.ageMs + nowMs - this.#position.atMs : Number.POSITIVE_INFINITY
   }
 
   /** Gateways of it that are connected and not silent, nearest first. */

@@ -68,6 +68,11 @@ describe('a saved replica', () => {
     )
   })
 
+  it('comes back without an age when nobody could tell it', async () => {
+    const bytes = await encoded({ ...saved, ageMs: Number.POSITIVE_INFINITY })
+    expect(await decodeSavedReplica(bytes, clock)).toMatchObject({ ageMs: Number.POSITIVE_INFINITY })
+  })
+
   it('is refused when it is cut off anywhere, when any bit is another, and when it goes on', async () => {
     const bytes = await encoded({ ...saved, pages: saved.pages.slice(0, 2) })
     await fc.assert(
@@ -145,6 +150,22 @@ describe('replicas on disk', () => {
     const ageMs = again.federation.remote('eu-1')!.ageMs()
     expect(ageMs).toBeGreaterThanOrEqual(20_000)
     expect(ageMs).toBeLessThan(28_000)
+  })
+
+  it('have no age after the restart of a node that knew none, and stay for a week all the same', async () => {
+    const disk = new MemoryDisk()
+    const options = { disk, directory: 'replicas', clock, logger: silentLogger }
+    const digest = Buffer.from(saved.digest).toString('hex')
+    const unknown = { ...saved, ageMs: Number.POSITIVE_INFINITY, savedWallMs: clock.wallMs() }
+    const files = new ReplicaFiles(options)
+    const savable = { datacenter: 'eu-1', digest, ageMs: () => unknown.ageMs, save: () => unknown }
+    await files.flush([savable])
+    await clock.advance(6 * 24 * 3_600_000)
+    expect(await new ReplicaFiles(options).load()).toMatchObject([{ ageMs: Number.POSITIVE_INFINITY }])
+    await files.flush([{ ...savable, ageMs: () => 1000 }])
+    expect(await new ReplicaFiles(options).load()).toMatchObject([{ ageMs: 1000, savedWallMs: clock.wallMs() }])
+    await clock.advance(8 * 24 * 3_600_000)
+    expect(await new ReplicaFiles(options).load()).toEqual([])
   })
 
   it('are removed when the datacenter left, was silent for a week, or the file is damaged', async () => {

@@ -3,6 +3,7 @@
  * not a truth: it is checked as a whole, and removed when anything is wrong with it. What a file holds is written anew only when it
  * changed, and large files seldom; a small file beside them (`ages`) says until when each was known to be current.
  */
+import { ageFromWire, ageToWire } from '../model/age.ts'
 import { messageOf } from '../model/errors.ts'
 import type { Clock, Disk, Logger } from '../runtime/ports.ts'
 import type { SavedReplica } from './federation.ts'
@@ -53,6 +54,13 @@ const DEFAULT_MAX_BYTES = 1024 ** 3
 const MAX_FILE_AGE_MS = 7 * 24 * 3600 * 1000
 const MAX_AGES_BYTES = 1024 * 1024
 
+/** The freshest first; those whose age is unknown last, the newer files before the older ones. */
+function byAge(a: SavedReplica, b: SavedReplica): number {
+  const aMs = a.savedWallMs - a.ageMs
+  const bMs = b.savedWallMs - b.ageMs
+  return aMs === bMs ? b.savedWallMs - a.savedWallMs : bMs - aMs
+}
+
 export class ReplicaFiles {
   readonly #options: ReplicaFilesOptions
   readonly #written = new Map<string, Written>()
@@ -80,7 +88,7 @@ export class ReplicaFiles {
       }
     }
     for (const name of names.slice(MAX_DATACENTERS)) await this.#discard(name, 'there are more files than datacenters')
-    return out.sort((a, b) => b.savedWallMs - b.ageMs - (a.savedWallMs - a.ageMs))
+    return out.sort(byAge)
   }
 
   /** With the age as it was known last. Throws when nothing was heard of the DC for too long. */
@@ -90,7 +98,8 @@ export class ReplicaFiles {
     const current = this.#current.get(saved.datacenter)
     const isNewer = current?.digest === digest && current.wallMs - current.ageMs > saved.savedWallMs - saved.ageMs
     const dated = isNewer ? { ...saved, ageMs: current.ageMs, savedWallMs: current.wallMs } : saved
-    if (this.#options.clock.wallMs() - dated.savedWallMs + dated.ageMs > MAX_FILE_AGE_MS)
+    const knownMs = Number.isFinite(dated.ageMs) ? dated.ageMs : 0
+    if (this.#options.clock.wallMs() - dated.savedWallMs + knownMs > MAX_FILE_AGE_MS)
       throw new Error('nothing was heard of the datacenter for a week')
     this.#written.set(saved.datacenter, { digest, bytes, nextMs: Number.NEGATIVE_INFINITY })
     return dated
@@ -145,7 +154,7 @@ export class ReplicaFiles {
     const wallMs = this.#options.clock.wallMs()
     for (const { datacenter, digest, ageMs } of replicas)
       if (digest !== '' && this.#written.get(datacenter)?.digest === digest)
-        this.#current.set(datacenter, { digest, ageMs: Math.round(ageMs()), wallMs })
+        this.#current.set(datacenter, { digest, ageMs: ageMs(), wallMs })
   }
 
   #run(what: string, write: () => Promise<void>): void {
@@ -187,7 +196,7 @@ export class ReplicaFiles {
     const { disk, directory, clock } = this.#options
     this.#nextAgesMs = clock.nowMs() + AGES_PERIOD_MS
     if (this.#current.size === 0) return
-    const rows = [...this.#current].map(([name, { digest, ageMs, wallMs }]) => [name, digest, ageMs, wallMs])
+    const rows = [...this.#current].map(([name, { digest, ageMs, wallMs }]) => [name, digest, ageToWire(ageMs), wallMs])
     await disk.writeAtomic(disk.join(directory, AGES), encode([rows]))
   }
 
@@ -202,7 +211,7 @@ export class ReplicaFiles {
         const row = new Reader(item, 'age')
         const name = row.text('datacenter', MAX_NAME_LENGTH)
         const digest = row.text('digest', 2 * DIGEST_BYTES)
-        this.#current.set(name, { digest, ageMs: row.amount('ageMs'), wallMs: row.amount('wallMs') })
+        this.#current.set(name, { digest, ageMs: ageFromWire(row.amount('ageMs')), wallMs: row.amount('wallMs') })
       }
     } catch (error) {
       logger.warn({ file: AGES, reason: messageOf(error) }, 'the ages of saved replicas cannot be read')

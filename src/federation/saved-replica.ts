@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { deflateRawSync } from 'node:zlib'
+import { ageFromWire, ageToWire } from '../model/age.ts'
 import type { Clock } from '../runtime/ports.ts'
 import type { SavedReplica } from './federation.ts'
 import { pace } from './pace.ts'
@@ -39,7 +40,7 @@ export async function* encodeSavedReplica(saved: SavedReplica, clock: Clock): As
     bytes += 4 + frame.length
   }
   const place = [datacenter, datacenterId, epoch.generation, epoch.random, revision]
-  add(encode([TAG, VERSION, ...place, Math.round(ageMs), savedWallMs, head ?? null, pages.length, digest]))
+  add(encode([TAG, VERSION, ...place, ageToWire(ageMs), savedWallMs, head ?? null, pages.length, digest]))
   for (const page of pages) {
     add(deflateRawSync(page, { level: LEVEL }))
     if (bytes >= PART_BYTES) {
@@ -103,7 +104,7 @@ function readHeader(frame: Uint8Array): { place: Omit<SavedReplica, 'pages'>; co
   const datacenterId = reader.text('datacenterId', MAX_NAME_LENGTH)
   const epoch = readEpoch(reader)
   const revision = reader.integer('revision')
-  const ageMs = reader.amount('ageMs')
+  const ageMs = ageFromWire(reader.amount('ageMs'))
   const savedWallMs = reader.amount('savedWallMs')
   const head = reader.optionalBytes('head', 1, MAX_ENVELOPE_BYTES) ?? undefined
   const count = reader.integer('pages', MAX_REPLICA_ENTRIES)

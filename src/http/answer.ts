@@ -1,4 +1,5 @@
 /** Answers: bytes with headers as Consul sends them, and Atoll's own that say where an answer came from. */
+import { ageAsContact } from '../model/age.ts'
 import type { Answer } from '../resolver/mesh.ts'
 import { failureOf } from './errors.ts'
 import { encodeJson, type Json, utf8 } from './json.ts'
@@ -28,18 +29,18 @@ export const encodedNothing = (status: number): Encoded => ({ status, bytes: nul
 export type MetaKind = 'full' | 'index' | 'none'
 
 export function metaHeaders(answer: Answer<unknown>, kind: MetaKind, backend: string): HeaderRecord {
-  const ageMs = Math.round(answer.ageMs)
+  const { ageMs } = answer
   const headers: HeaderRecord = {}
   if (kind !== 'none') {
     if (kind === 'full') headers['X-Consul-Effective-Consistency'] = answer.consistency
     headers['X-Consul-Index'] = String(answer.index)
     headers['X-Consul-Knownleader'] = answer.knownLeader ? 'true' : 'false'
-    headers['X-Consul-Lastcontact'] = String(ageMs)
+    headers['X-Consul-Lastcontact'] = String(ageAsContact(ageMs))
     headers['X-Consul-Query-Backend'] = backend
   }
   headers['X-Atoll-Datacenter'] = answer.datacenter
   headers['X-Atoll-Source'] = answer.source
-  headers['X-Atoll-Age-Ms'] = String(ageMs)
+  headers['X-Atoll-Age-Ms'] = Number.isFinite(ageMs) ? String(Math.round(ageMs)) : 'unknown'
   if (answer.failover) headers['X-Atoll-Failover'] = `${answer.failover.from} -> ${answer.failover.to}`
   return headers
 }

@@ -69,6 +69,16 @@ describe('reads', () => {
     })
   })
 
+  test('an age that nobody can tell is said to be so, and a number for the clients of Consul', async () => {
+    const remote = { datacenter: 'us-1', distanceMs: 80, ageMs: Infinity, address: '198.18.0.1', port: 81 }
+    mesh.answers.service = [{ ...instance('a', 'web'), remote }]
+    mesh.meta = { datacenter: 'us-1', source: 'replica', ageMs: Infinity, consistency: 'stale' }
+    const response = await call('/v1/health/service/web?dc=us-1')
+    expect(response.headers.get('x-atoll-age-ms')).toBe('unknown')
+    expect(response.headers.get('x-consul-lastcontact')).toBe('2147483647')
+    expect(await response.json()).toMatchObject([{ Atoll: { Datacenter: 'us-1', AgeMs: null } }])
+  })
+
   test('a remote instance shows where it is and the address to use from here', async () => {
     const remote = { datacenter: 'us-1', distanceMs: 80.25, ageMs: 12.4, address: '198.18.0.1', port: 81 }
     mesh.answers.service = [{ ...instance('a', 'web'), remote }]

@@ -431,7 +431,7 @@ class Door implements RunningMesh {
     return {
       ...base,
       source: 'replica',
-      ageMs: remote?.ageMs() ?? 0,
+      ageMs: remote?.ageMs() ?? Number.POSITIVE_INFINITY,
       knownLeader: remote?.state === 'live',
       consistency: 'stale',
     }

@@ -1,6 +1,7 @@
 /** Questions and commands that go to another node: what is sent, what is served, and what becomes of failures. */
 import type { Command, CommandResult } from '../catalog/catalog.ts'
 import type { Federation } from '../federation/federation.ts'
+import { ageToWire } from '../model/age.ts'
 import { AtollError, isAtollError } from '../model/errors.ts'
 import type { Clock, Random } from '../runtime/ports.ts'
 import {
@@ -144,11 +145,12 @@ export class Forwarder {
       if (hops > MAX_HOPS)
         throw new AtollError('internal', `a question went over ${hops} nodes; it would go in circles`)
       const foreign = peer.datacenter !== datacenter
-      return await mesh.ask(question, {
+      const answer = await mesh.ask(question, {
         ...options,
         ...(foreign && { datacenter, noFailover: true }),
         signal,
       })
+      return Number.isFinite(answer.ageMs) ? answer : { ...answer, ageMs: ageToWire(answer.ageMs) }
     })
     federation.handle('mesh.execute', async (payload, { peer }) => {
       const message = executeMessageOf(payload)

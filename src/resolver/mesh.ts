@@ -124,7 +124,7 @@ export interface Answer<T> {
   /** The DC that answered (of `*`: the asked node's own). */
   readonly datacenter: string
   readonly source: AnswerSource
-  /** How old the answer may be; 0 behind a barrier. */
+  /** How old the answer may be; 0 behind a barrier, Infinity where nobody can tell. */
   readonly ageMs: number
   readonly knownLeader: boolean
   readonly consistency: 'leader' | 'consistent' | 'stale'

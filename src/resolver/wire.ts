@@ -6,6 +6,7 @@
 import * as z from 'zod'
 import type { Command, CommandResult, KvChanges } from '../catalog/catalog.ts'
 import { MAX_TXN_COMMANDS } from '../catalog/txn.ts'
+import { ageFromWire } from '../model/age.ts'
 import type { KvRow } from '../model/entries.ts'
 import { AtollError } from '../model/errors.ts'
 import type { Answer, AskOptions, Explanation, Question, QuestionKind } from './mesh.ts'
@@ -275,7 +276,7 @@ const answerSchema = z.object({
   index: z.number().min(0),
   datacenter,
   source: z.enum(['catalog', 'replica', 'rpc']),
-  ageMs: z.number().min(0),
+  ageMs: z.number().min(0).transform(ageFromWire),
   knownLeader: z.boolean(),
   consistency: z.enum(['leader', 'consistent', 'stale']),
   failover: z.object({ from: datacenter, to: datacenter }).nullish(),

@@ -39,7 +39,10 @@ interface Instance {
 const ports = (answer: NodeAnswer): number[] =>
   Array.isArray(answer.body) ? (answer.body as Instance[]).map((each) => each.Service.Port).sort((a, b) => a - b) : []
 const header = (answer: NodeAnswer, name: string): string | null => answer.headers.get(name)
-const ageMs = (answer: NodeAnswer): number => Number(header(answer, 'x-atoll-age-ms'))
+const ageMs = (answer: NodeAnswer): number => {
+  const stated = header(answer, 'x-atoll-age-ms')
+  return stated === 'unknown' ? Number.POSITIVE_INFINITY : Number(stated)
+}
 const backends = (datacenter: string, service: string): number[] =>
   [...mesh.backendPorts(datacenter, service)].sort((a, b) => a - b)
 

@@ -88,8 +88,9 @@ export class Reader {
       return undefined
     }
     this.answers++
-    const ageMs = Number(headers.get('x-atoll-age-ms') ?? 0)
-    this.oldestMs = Math.max(this.oldestMs, ageMs)
+    const stated = headers.get('x-atoll-age-ms') ?? '0'
+    const ageMs = stated === 'unknown' ? Number.POSITIVE_INFINITY : Number(stated)
+    if (Number.isFinite(ageMs)) this.oldestMs = Math.max(this.oldestMs, ageMs)
     const state = stateOf((body as Entry[]).map(({ Service }) => [Service.ID, Service.Port] as const))
     const floor = this.#floors.get(datacenter) ?? 0
     const judged = writer.history.judge(state, { askedMs, answeredMs, ageMs, floor }, SLACK_MS)

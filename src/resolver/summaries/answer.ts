@@ -106,7 +106,7 @@ function ageOf(datacenter: string, { mirror, datacenter: own, remotes, nowMs }: 
   const toldMs =
     remotes()
       .find((remote) => remote.datacenter === datacenter)
-      ?.ageMs() ?? 0
+      ?.ageMs() ?? Number.POSITIVE_INFINITY
   return Math.max(sinceMs, toldMs)
 }
 
