@@ -23,6 +23,7 @@ import { kvChangeRoutes } from './routes/kv-changes.ts'
 import { laterRoutes } from './routes/later.ts'
 import { meshRoutes } from './routes/mesh.ts'
 import { offRoutes } from './routes/off.ts'
+import { openApiRoutes } from './routes/openapi.ts'
 import { operatorRoutes } from './routes/operator.ts'
 import { sessionRoutes } from './routes/session.ts'
 import { snapshotRoutes } from './routes/snapshot.ts'
@@ -72,6 +73,7 @@ export const routes: readonly Route[] = [
   ...meshRoutes,
   ...watchRoutes,
   ...kvChangeRoutes,
+  ...openApiRoutes(() => routes),
 ]
 
 const unknownMachine: Machine = {

@@ -1,10 +1,13 @@
 /** Routes that ask the mesh one question: options, waiting, headers and the short way are the same for all of them. */
+import type * as z from 'zod'
 import type { Answer, AnswerValue, AskOptions, Prepared, Question, QuestionKind } from '../resolver/mesh.ts'
 import { encodedJson, failed, type MetaKind, metaHeaders, NO_ANSWER_META, respond, text } from './answer.ts'
+import { type Answers, type HeaderName, type Parameter, shows } from './described.ts'
 import { failureOf, HttpError } from './errors.ts'
 import { type Fields, filterOf } from './filter/filter.ts'
 import type { Json } from './json.ts'
 import { KeptAnswer, keptShape, type Shape } from './kept.ts'
+import { META_HEADERS } from './openapi/headers.ts'
 import { readOptions } from './query.ts'
 import type { Call, Context, Route } from './route.ts'
 import { READ_PARAMETERS } from './route.ts'
@@ -22,7 +25,11 @@ export interface ReadingOptions<K extends QuestionKind> {
   readonly path: string
   readonly rest?: string
   readonly summary: string
-  readonly parameters?: Readonly<Record<string, string>>
+  readonly parameters?: Readonly<Record<string, Parameter | string>>
+  /** What it shows: JSON of this schema. */
+  readonly shows: z.ZodType
+  /** Answers beside that. */
+  readonly answers?: Answers
   readonly meta: MetaKind
   /** Whether `?cached` shows in the headers, and a waiting request as one of the streaming backend. */
   readonly cacheable?: boolean
@@ -38,9 +45,15 @@ export function reading<K extends QuestionKind>(options: ReadingOptions<K>): Rou
     ...(options.rest === undefined ? {} : { rest: options.rest }),
     summary: options.summary,
     parameters: { ...READ_PARAMETERS, ...options.parameters },
+    answers: { 200: shows('What was asked for', options.shows, headersOf(options)), ...options.answers },
     handle: (call, context) => answerRead(options, call, context),
   }
 }
+
+const headersOf = ({ meta, cacheable }: Pick<ReadingOptions<QuestionKind>, 'meta' | 'cacheable'>): HeaderName[] => [
+  ...META_HEADERS[meta],
+  ...(cacheable ? (['X-Cache', 'Age'] as const) : []),
+]
 
 async function answerRead<K extends QuestionKind>(
   options: ReadingOptions<K>,

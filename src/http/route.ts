@@ -2,6 +2,7 @@
 import type * as z from 'zod'
 import type { Mesh, Principal } from '../resolver/mesh.ts'
 import type { Clock, HostReport, LogFollower, Logger, ProcessMemory, Random } from '../runtime/ports.ts'
+import { type Answers, duration, flag, type Parameter, repeated, whole } from './described.ts'
 import type { KeptAnswers } from './kept.ts'
 import type { Gate, HttpLimits } from './limits.ts'
 import type { Query } from './query.ts'
@@ -16,8 +17,13 @@ export interface Route {
   readonly rest?: string
   readonly summary: string
   /** Parameters of the query with their meaning; flags count by being there. */
-  readonly parameters?: Readonly<Record<string, string>>
+  readonly parameters?: Readonly<Record<string, Parameter | string>>
+  /** A body of JSON. */
   readonly body?: z.ZodType
+  /** A body of any bytes, in words. */
+  readonly rawBody?: string
+  /** What it answers, by status, for the API's document (`/v1/openapi`); tests hold it true. */
+  readonly answers: Answers
   handle(call: Call, context: Context): Response | Promise<Response>
 }
 
@@ -100,19 +106,18 @@ export class Waiters {
 }
 
 /** Parameters that every read takes. */
-export const READ_PARAMETERS: Readonly<Record<string, string>> = {
+export const READ_PARAMETERS: Readonly<Record<string, Parameter | string>> = {
   dc: "a datacenter, `nearest`, or `*` for all; this node's own unless given",
-  stale: 'answer from what this node has',
-  consistent: 'answer from the datacenter itself, linearizably',
-  cached: 'taken and answered like any other: everything is answered from memory',
-  max_stale: 'with `stale`: ask again without it when the answer is older than this duration',
-  index: 'wait until the index is above this one',
-  wait: 'for at most this long: a duration, 5m unless given, 10m at most',
-  pretty: 'indent the JSON',
+  stale: flag('answer from what this node has'),
+  consistent: flag('answer from the datacenter itself, linearizably'),
+  cached: flag('taken and answered like any other: everything is answered from memory'),
+  max_stale: duration('with `stale`: ask again without it when the answer is older than this duration'),
+  index: whole('wait until the index is above this one'),
+  wait: duration('for at most this long: a duration, 5m unless given, 10m at most'),
 }
-export const NODE_PARAMETERS: Readonly<Record<string, string>> = {
+export const NODE_PARAMETERS: Readonly<Record<string, Parameter | string>> = {
   near: 'order by nearness to this node, or to the asked one (`_agent`)',
-  'node-meta': '`key:value`, repeated: only nodes that have all',
+  'node-meta': repeated('`key:value`, repeated: only nodes that have all'),
 }
 export const FILTER_PARAMETER: Readonly<Record<string, string>> = {
   filter: 'a boolean expression over the entries, as Consul has it',

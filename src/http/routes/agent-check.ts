@@ -1,4 +1,5 @@
 /** `/v1/agent/check`: the checks that this node runs or is told about. */
+
 import type { Status } from '../../model/entries.ts'
 import { isAtollError } from '../../model/errors.ts'
 import { localCheckShape } from '../agent-shapes.ts'
@@ -6,11 +7,13 @@ import { done, json } from '../answer.ts'
 import { decodeBody } from '../body/decode.ts'
 import { readBody } from '../body/read.ts'
 import { checkRegistrationSchema, ttlUpdateSchema } from '../body/schemas.ts'
+import { DONE, shows } from '../described.ts'
 import { badRequest, HttpError } from '../errors.ts'
 import { checkFields } from '../filter/fields.ts'
 import { filterOf } from '../filter/filter.ts'
 import { goMap, type Json } from '../json.ts'
 import { type Context, FILTER_PARAMETER, type Route } from '../route.ts'
+import * as agent from '../schemas/agent.ts'
 import { checkDefinition, isStatus } from './registration.ts'
 
 export const agentCheckRoutes: readonly Route[] = [
@@ -18,6 +21,7 @@ export const agentCheckRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/agent/checks',
     summary: 'The checks of this node, by id',
+    answers: { 200: shows('The checks by id', agent.localChecks) },
     parameters: FILTER_PARAMETER,
     handle(call, { mesh }) {
       const filter = filterOf(call.query.get('filter'), checkFields)
@@ -36,6 +40,7 @@ export const agentCheckRoutes: readonly Route[] = [
     method: 'PUT',
     path: '/v1/agent/check/register',
     summary: 'Registers a check of this node, or of one of its services',
+    answers: DONE,
     body: checkRegistrationSchema,
     async handle(call, { mesh, limits }) {
       const body = decodeBody(checkRegistrationSchema, await readBody(call.request, limits.maxBodyBytes))
@@ -52,6 +57,7 @@ export const agentCheckRoutes: readonly Route[] = [
     path: '/v1/agent/check/deregister/',
     rest: 'id',
     summary: 'Removes a check from this node; one that is not there is as good as removed',
+    answers: DONE,
     async handle(call, { mesh }) {
       if (call.rest === '') throw new HttpError(500, 'CheckID missing')
       try {
@@ -70,6 +76,7 @@ export const agentCheckRoutes: readonly Route[] = [
     path: '/v1/agent/check/update/',
     rest: 'id',
     summary: 'Tells the status and the output of a TTL check',
+    answers: DONE,
     body: ttlUpdateSchema,
     async handle(call, context) {
       const body = decodeBody(ttlUpdateSchema, await readBody(call.request, context.limits.maxBodyBytes))
@@ -88,6 +95,7 @@ function ttlRoute(verb: string, status: Status): Route {
     rest: 'id',
     summary: `Tells that a TTL check is ${status}`,
     parameters: { note: 'shown as its output' },
+    answers: DONE,
     async handle(call, context) {
       await updateTtl(context, call.rest, status, call.query.get('note'))
       return done()

@@ -1,18 +1,34 @@
 /** `/v1/agent/health/service`: the health of this node's services as a status code, for load balancers that only read that. */
+import * as z from 'zod'
 import { NODE_MAINTENANCE, serviceMaintenance } from '../../model/entries.ts'
 import type { LocalCheck, LocalServiceDefinition } from '../../model/local.ts'
 import { agentHealthCheckShape, localServiceShape } from '../agent-shapes.ts'
 import { json, respond } from '../answer.ts'
+import { type Answers, oneOf } from '../described.ts'
 import { HttpError } from '../errors.ts'
 import { type Json, utf8 } from '../json.ts'
 import type { Call, Context, Route } from '../route.ts'
+import * as agent from '../schemas/agent.ts'
 
 type Aggregate = 'passing' | 'warning' | 'critical' | 'maintenance'
 
 const RANK: readonly Aggregate[] = ['passing', 'warning', 'critical', 'maintenance']
 const CODE: Readonly<Record<Aggregate, number>> = { passing: 200, warning: 429, critical: 503, maintenance: 503 }
 
-const parameters = { format: '`text`: only the status, as text' }
+const parameters = { format: oneOf('only the status, as text', 'text') }
+
+const answersOf = (schema: z.ZodType): Answers => {
+  const content = { 'application/json': schema, 'text/plain': z.string() }
+  const headers = ['X-Consul-Reason'] as const
+  return {
+    200: { what: 'It passes', content, headers },
+    429: { what: 'A check warns', content, headers },
+    503: { what: 'A check is critical, or it is in maintenance', content, headers },
+    404: { what: 'There is none', content: { ...content, 'application/json': z.union([schema, z.string()]) }, headers },
+  }
+}
+const ofOne = answersOf(agent.localHealth)
+const ofAll = answersOf(z.array(agent.localHealth))
 
 export const agentHealthRoutes: readonly Route[] = [
   {
@@ -20,6 +36,7 @@ export const agentHealthRoutes: readonly Route[] = [
     path: '/v1/agent/health/service/id/',
     rest: 'id',
     summary: 'The health of one service: 200 passing, 429 warning, 503 critical or in maintenance',
+    answers: ofOne,
     parameters,
     handle(call, context) {
       if (call.rest === '') throw new HttpError(500, 'Bad request: Missing serviceID')
@@ -39,6 +56,7 @@ export const agentHealthRoutes: readonly Route[] = [
     path: '/v1/agent/health/service/name/',
     rest: 'service',
     summary: 'The health of all services with a name; the worst counts',
+    answers: ofAll,
     parameters,
     handle(call, context) {
       if (call.rest === '') throw new HttpError(500, 'Bad request: Missing service Name')

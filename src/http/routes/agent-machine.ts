@@ -1,11 +1,14 @@
 /** `/v1/agent`: the machine under a node, its metrics and its log. */
+import * as z from 'zod'
 import { type HostReport, LOG_LEVELS, type LogLineLevel } from '../../runtime/ports.ts'
 import { json, respond, text } from '../answer.ts'
+import { flag, oneOf, shows, streams, words } from '../described.ts'
 import { badRequest, HttpError } from '../errors.ts'
 import { type Json, type JsonStruct, utf8 } from '../json.ts'
 import { consulLine, jsonLine } from '../log-lines.ts'
 import { metricsOf, prometheusText } from '../metrics.ts'
 import type { Call, Context, Route } from '../route.ts'
+import * as agent from '../schemas/agent.ts'
 import { linkSignals } from '../signals.ts'
 
 export const agentMachineRoutes: readonly Route[] = [
@@ -13,6 +16,7 @@ export const agentMachineRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/agent/host',
     summary: 'The machine that this node runs on',
+    answers: { 200: shows('The machine', agent.host) },
     async handle(call, { machine, clock }) {
       return json(hostShape(await machine.report(), clock.wallMs()), call.pretty)
     },
@@ -21,7 +25,13 @@ export const agentMachineRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/agent/metrics',
     summary: 'What this node is busy with, and what it knows',
-    parameters: { format: '`prometheus`: in the text format of Prometheus' },
+    answers: {
+      200: {
+        what: 'The metrics',
+        content: { 'application/json': agent.metrics, 'text/plain': z.string() },
+      },
+    },
+    parameters: { format: oneOf('in the text format of Prometheus', 'prometheus') },
     async handle(call, context) {
       const metrics = await metricsOf(call, context)
       if (call.query.get('format') === 'prometheus') {
@@ -50,7 +60,14 @@ export const agentMachineRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/agent/monitor',
     summary: 'The log of this node, line by line, from now on',
-    parameters: { loglevel: 'debug, info (the default), warn or error', logjson: 'as JSON objects' },
+    answers: {
+      200: streams('Lines, until the connection is closed', 'application/octet-stream'),
+      501: words('The log goes to a logger that cannot be followed'),
+    },
+    parameters: {
+      loglevel: oneOf('info unless given', 'debug', 'info', 'warn', 'error'),
+      logjson: flag('as JSON objects'),
+    },
     handle: (call, context) => monitor(call, context),
   },
 ]

@@ -1,4 +1,5 @@
 /** `/v1/agent/service`: the services registered with this very node. */
+
 import { isAtollError } from '../../model/errors.ts'
 import type { LocalServiceDefinition } from '../../model/local.ts'
 import { localServiceShape } from '../agent-shapes.ts'
@@ -6,12 +7,14 @@ import { done, json } from '../answer.ts'
 import { decodeBody } from '../body/decode.ts'
 import { readBody } from '../body/read.ts'
 import { serviceRegistrationSchema } from '../body/schemas.ts'
+import { boolean, DONE, duration, flag, required, shows, words } from '../described.ts'
 import { badRequest, HttpError } from '../errors.ts'
 import { serviceFields } from '../filter/fields.ts'
 import { filterOf } from '../filter/filter.ts'
 import { encodeJson, goMap, type Json } from '../json.ts'
 import { blockingOptions } from '../query.ts'
 import { type Call, type Context, FILTER_PARAMETER, type Route } from '../route.ts'
+import * as agent from '../schemas/agent.ts'
 import { requireEnable } from './agent.ts'
 import { serviceDefinition } from './registration.ts'
 
@@ -20,6 +23,7 @@ export const agentServiceRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/agent/services',
     summary: 'The services of this node, by id',
+    answers: { 200: shows('The services by id', agent.localServices) },
     parameters: FILTER_PARAMETER,
     handle(call, { mesh }) {
       const filter = filterOf(call.query.get('filter'), serviceFields)
@@ -39,9 +43,13 @@ export const agentServiceRoutes: readonly Route[] = [
     path: '/v1/agent/service/',
     rest: 'id',
     summary: 'A service of this node',
+    answers: {
+      200: shows('The service', agent.localService, ['X-Consul-ContentHash']),
+      404: words('There is none with this id'),
+    },
     parameters: {
       hash: 'wait until the service differs from the one with this ContentHash',
-      wait: 'for at most so long',
+      wait: duration('for at most so long'),
     },
     async handle(call, context) {
       const { mesh } = context
@@ -57,7 +65,8 @@ export const agentServiceRoutes: readonly Route[] = [
     method: 'PUT',
     path: '/v1/agent/service/register',
     summary: 'Registers a service, with its checks, on this node',
-    parameters: { 'replace-existing-checks': 'checks that the service had and that are not given go' },
+    answers: DONE,
+    parameters: { 'replace-existing-checks': flag('checks that the service had and that are not given go') },
     body: serviceRegistrationSchema,
     async handle(call, { mesh, limits, agentChanged }) {
       const body = decodeBody(serviceRegistrationSchema, await readBody(call.request, limits.maxBodyBytes))
@@ -74,6 +83,7 @@ export const agentServiceRoutes: readonly Route[] = [
     path: '/v1/agent/service/deregister/',
     rest: 'id',
     summary: 'Removes a service and its checks from this node; one that is not there is as good as removed',
+    answers: DONE,
     async handle(call, { mesh, agentChanged }) {
       if (call.rest === '') throw new HttpError(500, 'ServiceID missing')
       try {
@@ -90,7 +100,8 @@ export const agentServiceRoutes: readonly Route[] = [
     path: '/v1/agent/service/maintenance/',
     rest: 'id',
     summary: 'Takes a service of this node out of all answers for passing instances, or back in',
-    parameters: { enable: 'true or false', reason: 'why, for those who wonder' },
+    answers: { ...DONE, 404: words('There is none with this id') },
+    parameters: { enable: required(boolean('true or false')), reason: 'why, for those who wonder' },
     async handle(call, { mesh }) {
       if (call.rest === '') throw badRequest('Missing service ID')
       const enable = requireEnable(call)

@@ -1,12 +1,15 @@
 /** `/v1/agent`: the node that was asked, and its place in the mesh. */
+import * as z from 'zod'
 import { isAtollError } from '../../model/errors.ts'
 import type { AgentSelf, Member } from '../../resolver/agent-door.ts'
 import { memberOfSelf, memberShape } from '../agent-shapes.ts'
 import { done, json, text } from '../answer.ts'
+import { boolean, DONE, flag, required, shows, words } from '../described.ts'
 import { badRequest, HttpError } from '../errors.ts'
 import { goMap, type Json } from '../json.ts'
 import { parseBool } from '../query.ts'
 import type { Call, Context, Route } from '../route.ts'
+import * as agent from '../schemas/agent.ts'
 import { coordinateShape, textMap } from '../shapes.ts'
 
 const asText = (value: string): string => value
@@ -16,6 +19,7 @@ export const agentRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/agent/self',
     summary: 'The configuration and the state of this node',
+    answers: { 200: shows('This node', agent.self) },
     async handle(call, context) {
       return json(await selfShape(call, context), call.pretty)
     },
@@ -24,6 +28,7 @@ export const agentRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/agent/version',
     summary: 'The version of this node',
+    answers: { 200: shows('Its version', agent.version) },
     handle(call, { version, mesh }) {
       return json({ Version: version, HumanVersion: version, Runtime: mesh.agent.self().runtime }, call.pretty)
     },
@@ -32,7 +37,8 @@ export const agentRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/agent/members',
     summary: 'The nodes of this datacenter',
-    parameters: { wan: 'the servers of all datacenters instead' },
+    answers: { 200: shows('The nodes', z.array(agent.member)) },
+    parameters: { wan: flag('the servers of all datacenters instead') },
     async handle(call, { mesh }) {
       const segment = call.query.get('segment')
       if (segment !== '' && segment !== '_all') {
@@ -53,7 +59,8 @@ export const agentRoutes: readonly Route[] = [
     method: 'PUT',
     path: '/v1/agent/maintenance',
     summary: 'Takes this node out of all answers for passing instances, or back in',
-    parameters: { enable: 'true or false', reason: 'why, for those who wonder' },
+    answers: DONE,
+    parameters: { enable: required(boolean('true or false')), reason: 'why, for those who wonder' },
     async handle(call, { mesh }) {
       await mesh.agent.setNodeMaintenance(requireEnable(call), call.query.get('reason'))
       return done()
@@ -64,6 +71,7 @@ export const agentRoutes: readonly Route[] = [
     path: '/v1/agent/join/',
     rest: 'address',
     summary: 'Joins the mesh through another node: a multiaddr or host:port',
+    answers: DONE,
     async handle(call, { mesh }) {
       // Whoever is told to join everybody, itself among them, has done so.
       if (call.rest === ownAddress(mesh.agent.self())) return done()
@@ -80,6 +88,7 @@ export const agentRoutes: readonly Route[] = [
     method: 'PUT',
     path: '/v1/agent/leave',
     summary: 'Deregisters this node and ends its process',
+    answers: DONE,
     async handle(_call, { mesh }) {
       await mesh.agent.leave()
       return done()
@@ -90,7 +99,8 @@ export const agentRoutes: readonly Route[] = [
     path: '/v1/agent/force-leave/',
     rest: 'node',
     summary: 'Declares a failed node left: it is deregistered',
-    parameters: { prune: 'taken, and the same: a node that left is not remembered' },
+    answers: DONE,
+    parameters: { prune: flag('taken, and the same: a node that left is not remembered') },
     async handle(call, { mesh }) {
       try {
         await mesh.agent.forceLeave(call.rest)
@@ -105,6 +115,7 @@ export const agentRoutes: readonly Route[] = [
     method: 'PUT',
     path: '/v1/agent/reload',
     summary: 'Reads the configuration again',
+    answers: DONE,
     async handle(_call, { mesh }) {
       await mesh.agent.reload()
       return done()
@@ -115,6 +126,7 @@ export const agentRoutes: readonly Route[] = [
     path: '/v1/agent/token/',
     rest: 'kind',
     summary: 'Refused: access control is not on',
+    answers: { 401: words('Always: access control is not on') },
     handle: () => text(401, 'ACL support disabled'),
   },
 ]

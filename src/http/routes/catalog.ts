@@ -1,4 +1,5 @@
 /** `/v1/catalog`: the datacenter's nodes and services as they are registered. */
+import * as z from 'zod'
 import type { ServiceSummary } from '../../catalog/view.ts'
 import type { NodeRow, ServiceRow } from '../../model/entries.ts'
 import { isAtollError } from '../../model/errors.ts'
@@ -7,14 +8,17 @@ import { encodedJson, json, metaHeaders, respond } from '../answer.ts'
 import { decodeBody } from '../body/decode.ts'
 import { readBody } from '../body/read.ts'
 import { catalogDeregistrationSchema, catalogRegistrationSchema } from '../body/schemas.ts'
+import { repeated, shows, TRUE } from '../described.ts'
 import { HttpError } from '../errors.ts'
 import { catalogServiceFields, nodeFields, serviceFields } from '../filter/fields.ts'
 import { filterOf } from '../filter/filter.ts'
 import { type GoMap, goMap, type Json } from '../json.ts'
 import { keptShape, type Shape } from '../kept.ts'
+import { META_HEADERS } from '../openapi/headers.ts'
 import { nearOf, nodeMetaOf, readOptions } from '../query.ts'
 import { type Asked, type JsonShape, jsonShape, listShape, reading } from '../reading.ts'
 import { type Call, FILTER_PARAMETER, NODE_PARAMETERS, type Route } from '../route.ts'
+import * as shown from '../schemas/entries.ts'
 import { catalogServiceShape, nodeShape, serviceShape } from '../shapes.ts'
 import { requireText } from '../words.ts'
 import { catalogCommand } from './catalog-command.ts'
@@ -75,18 +79,20 @@ export const askServices = (call: Call): Asked<'services'> => ({
   shape: services.of(call),
 })
 
-const tagParameter = { tag: 'repeated: only instances that carry all, in any case' }
+const tagParameter = { tag: repeated('repeated: only instances that carry all, in any case') }
 
 export const catalogRoutes: readonly Route[] = [
   reading<'datacenters'>({
     path: '/v1/catalog/datacenters',
     summary: 'All datacenters of the mesh, nearest first',
+    shows: z.array(z.string()),
     meta: 'none',
     ask: (call) => ({ question: { kind: 'datacenters' }, shape: datacenters.of(call) }),
   }),
   reading<'nodes'>({
     path: '/v1/catalog/nodes',
     summary: 'The nodes of a datacenter',
+    shows: z.array(shown.node),
     parameters: { ...NODE_PARAMETERS, ...FILTER_PARAMETER },
     meta: 'full',
     metaOnNoPath: true,
@@ -98,6 +104,7 @@ export const catalogRoutes: readonly Route[] = [
   reading<'services'>({
     path: '/v1/catalog/services',
     summary: 'The names of all services with their tags',
+    shows: z.record(z.string(), z.array(z.string())),
     parameters: { 'node-meta': NODE_PARAMETERS['node-meta']! },
     meta: 'full',
     metaOnNoPath: true,
@@ -107,6 +114,7 @@ export const catalogRoutes: readonly Route[] = [
     path: '/v1/catalog/service/',
     rest: 'service',
     summary: 'The instances of a service, whatever their health',
+    shows: z.array(shown.catalogService),
     parameters: { ...tagParameter, ...NODE_PARAMETERS, ...FILTER_PARAMETER },
     meta: 'full',
     cacheable: true,
@@ -127,6 +135,7 @@ export const catalogRoutes: readonly Route[] = [
     path: '/v1/catalog/connect/',
     rest: 'service',
     summary: 'Always empty: Atoll has no proxies of its own',
+    shows: z.array(shown.catalogService),
     meta: 'full',
     ask: (call) => ({
       question: { kind: 'service', service: requireText(call.rest, 'Missing service name'), passing: false, tags: [] },
@@ -139,6 +148,7 @@ export const catalogRoutes: readonly Route[] = [
     path: '/v1/catalog/gateway-services/',
     rest: 'gateway',
     summary: 'Always null: Atoll has no gateways of a service mesh',
+    answers: { 200: shows('Nothing', z.null(), META_HEADERS.full) },
     async handle(call, { mesh }) {
       const { ask } = readOptions(call.query, call.principal, null)
       const answer = await mesh.ask({ kind: 'services' }, ask)
@@ -149,6 +159,7 @@ export const catalogRoutes: readonly Route[] = [
     path: '/v1/catalog/node/',
     rest: 'node',
     summary: 'A node, by name or id, and its services by their ids',
+    shows: shown.nodeServices,
     parameters: FILTER_PARAMETER,
     meta: 'full',
     ask: askNode(nodeMap),
@@ -157,6 +168,7 @@ export const catalogRoutes: readonly Route[] = [
     path: '/v1/catalog/node-services/',
     rest: 'node',
     summary: 'A node, by name or id, and a list of its services',
+    shows: shown.nodeServiceList,
     parameters: FILTER_PARAMETER,
     meta: 'full',
     ask: askNode(nodeList),
@@ -165,6 +177,7 @@ export const catalogRoutes: readonly Route[] = [
     method: 'PUT',
     path: '/v1/catalog/register',
     summary: 'Registers a node, and a service and checks on it, in one change',
+    answers: TRUE,
     parameters: { dc: 'the datacenter to register in, where the body names none' },
     body: catalogRegistrationSchema,
     async handle(call, { mesh, limits }) {
@@ -184,6 +197,7 @@ export const catalogRoutes: readonly Route[] = [
     method: 'PUT',
     path: '/v1/catalog/deregister',
     summary: 'Removes a node, one of its services, or one of its checks',
+    answers: TRUE,
     parameters: { dc: 'the datacenter, where the body names none' },
     body: catalogDeregistrationSchema,
     async handle(call, { mesh, limits }) {

@@ -1,4 +1,5 @@
 /** `/v1/coordinate`: network coordinates, by which distances are estimated. */
+import * as z from 'zod'
 import type { Coordinate, CoordinateRow } from '../../model/coordinate.ts'
 import { COORDINATE_DIMENSIONS } from '../../model/coordinate.ts'
 import type { AnswerValue } from '../../resolver/mesh.ts'
@@ -6,11 +7,14 @@ import { done, encodedJson, encodedNothing, respond } from '../answer.ts'
 import { decodeBody } from '../body/decode.ts'
 import { readBody } from '../body/read.ts'
 import { coordinateUpdateSchema } from '../body/schemas.ts'
+import { DONE, nothing, shows } from '../described.ts'
 import { badRequest, HttpError } from '../errors.ts'
 import { keptShape } from '../kept.ts'
+import { META_HEADERS } from '../openapi/headers.ts'
 import { readOptions } from '../query.ts'
 import { type JsonShape, jsonShape, reading } from '../reading.ts'
 import { READ_PARAMETERS, type Route } from '../route.ts'
+import * as shown from '../schemas/entries.ts'
 import { coordinateShape } from '../shapes.ts'
 
 const all = jsonShape<readonly CoordinateRow[]>((rows) => rows.map(coordinateShape))
@@ -38,6 +42,7 @@ const ofNode = reading<'coordinates'>({
   path: '/v1/coordinate/node/',
   rest: 'node',
   summary: '',
+  shows: z.array(shown.nodeCoordinate),
   meta: 'index',
   ask: (call) => ({ question: { kind: 'coordinates', node: call.rest }, shape: rows.of(call) }),
 })
@@ -46,12 +51,14 @@ export const coordinateRoutes: readonly Route[] = [
   reading<'coordinate-datacenters'>({
     path: '/v1/coordinate/datacenters',
     summary: 'The servers of all datacenters with their coordinates',
+    shows: z.array(shown.datacenterCoordinates),
     meta: 'none',
     ask: (call) => ({ question: { kind: 'coordinate-datacenters' }, shape: datacenters.of(call) }),
   }),
   reading<'coordinates'>({
     path: '/v1/coordinate/nodes',
     summary: 'The coordinates of the nodes of a datacenter',
+    shows: z.array(shown.nodeCoordinate),
     parameters: segmentParameter,
     meta: 'index',
     metaOnNoPath: true,
@@ -62,6 +69,10 @@ export const coordinateRoutes: readonly Route[] = [
     path: '/v1/coordinate/node/',
     rest: 'node',
     summary: 'The coordinates of a node; 404 when it has none',
+    answers: {
+      200: shows('Its coordinates', z.array(shown.nodeCoordinate), META_HEADERS.index),
+      404: nothing('It has none'),
+    },
     parameters: { ...READ_PARAMETERS, ...segmentParameter },
     async handle(call, context) {
       const { ask, index, waitMs } = readOptions(call.query, call.principal, null)
@@ -76,6 +87,7 @@ export const coordinateRoutes: readonly Route[] = [
     method: 'PUT',
     path: '/v1/coordinate/update',
     summary: 'Sets the coordinate of a node',
+    answers: DONE,
     parameters: { dc: 'the datacenter of the node, where the body names none' },
     body: coordinateUpdateSchema,
     async handle(call, { mesh, limits }) {

@@ -1,13 +1,17 @@
 /** `/v1/event`: user events of a datacenter. */
+import * as z from 'zod'
 import { type EventEntry, type EventRow, MAX_EVENT_BYTES, MAX_EVENT_FILTER_LENGTH } from '../../model/event.ts'
 import { json, metaHeaders } from '../answer.ts'
 import { readBody } from '../body/read.ts'
+import { duration, shows, uint64 } from '../described.ts'
 import { HttpError } from '../errors.ts'
 import { filterFault, isFor } from '../event-filter.ts'
 import { type JsonStruct, utf8 } from '../json.ts'
+import { META_HEADERS } from '../openapi/headers.ts'
 import { readOptions } from '../query.ts'
 import { waitForAnswer } from '../reading.ts'
 import type { Call, Context, Route } from '../route.ts'
+import * as shown from '../schemas/entries.ts'
 import { base64 } from '../shapes.ts'
 import { requireText } from '../words.ts'
 
@@ -28,6 +32,8 @@ export const eventRoutes: readonly Route[] = [
     path: '/v1/event/fire/',
     rest: 'name',
     summary: 'Fires an event: the body is its payload, up to 512 bytes',
+    answers: { 200: shows('The event', shown.event) },
+    rawBody: 'The payload',
     parameters: {
       dc: 'the datacenter to fire it in',
       node: 'a regular expression: only for nodes with such a name',
@@ -52,7 +58,12 @@ export const eventRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/event/list',
     summary: 'The last events of this datacenter that are for the node that is asked, the oldest first',
-    parameters: { name: 'only those of this name', index: 'wait for one after this', wait: 'for at most this long' },
+    answers: { 200: shows('The events', z.array(shown.event), ['X-Consul-Index', ...META_HEADERS.none]) },
+    parameters: {
+      name: 'only those of this name',
+      index: uint64('wait for one after this'),
+      wait: duration('for at most this long'),
+    },
     async handle(call, context) {
       const { ask, waitMs } = readOptions(call.query, call.principal, null)
       const { datacenter: _, ...options } = ask

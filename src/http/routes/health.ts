@@ -1,12 +1,16 @@
 /** `/v1/health`: services with the checks that count for them, and the checks themselves. */
+import * as z from 'zod'
 import type { CheckRow, Status } from '../../model/entries.ts'
 import type { RoutedInstance } from '../../resolver/mesh.ts'
 import { encodedJson, metaHeaders, respond } from '../answer.ts'
+import { boolean, repeated, shows } from '../described.ts'
 import { checkFields, healthFields } from '../filter/fields.ts'
 import { keptShape } from '../kept.ts'
+import { META_HEADERS } from '../openapi/headers.ts'
 import { nearOf, nodeMetaOf, parseBool, type Query, readOptions } from '../query.ts'
 import { jsonShape, listShape, reading } from '../reading.ts'
 import { type Call, FILTER_PARAMETER, NODE_PARAMETERS, type Route } from '../route.ts'
+import * as shown from '../schemas/entries.ts'
 import { checkShape, healthShape } from '../shapes.ts'
 import { requireText } from '../words.ts'
 
@@ -47,9 +51,12 @@ export const healthRoutes: readonly Route[] = [
     path: '/v1/health/service/',
     rest: 'service',
     summary: 'The instances of a service with their checks',
+    shows: z.array(shown.healthEntry),
     parameters: {
-      passing: 'only instances whose checks all pass; without any here, those of another datacenter may answer',
-      tag: 'repeated: only instances that carry all, in any case',
+      passing: boolean(
+        'only instances whose checks all pass; without any here, those of another datacenter may answer',
+      ),
+      tag: repeated('repeated: only instances that carry all, in any case'),
       ...NODE_PARAMETERS,
       ...FILTER_PARAMETER,
     },
@@ -61,6 +68,7 @@ export const healthRoutes: readonly Route[] = [
     path: '/v1/health/connect/',
     rest: 'service',
     summary: 'Always empty: Atoll has no proxies of its own',
+    shows: z.array(shown.healthEntry),
     meta: 'full',
     ask: (call) => ({
       question: { kind: 'service', service: requireText(call.rest, 'Missing service name'), passing: false, tags: [] },
@@ -73,6 +81,7 @@ export const healthRoutes: readonly Route[] = [
     path: '/v1/health/ingress/',
     rest: 'service',
     summary: 'Always empty: Atoll has no gateways of a service mesh',
+    answers: { 200: shows('Nothing', z.array(shown.healthEntry), META_HEADERS.full) },
     async handle(call, { mesh }) {
       const { ask } = readOptions(call.query, call.principal, null)
       const answer = await mesh.ask({ kind: 'services' }, ask)
@@ -83,6 +92,7 @@ export const healthRoutes: readonly Route[] = [
     path: '/v1/health/checks/',
     rest: 'service',
     summary: 'The checks of a service',
+    shows: z.array(shown.check),
     parameters: { ...NODE_PARAMETERS, ...FILTER_PARAMETER },
     meta: 'full',
     ask: (call) => ({
@@ -99,6 +109,7 @@ export const healthRoutes: readonly Route[] = [
     path: '/v1/health/node/',
     rest: 'node',
     summary: 'The checks of a node and of all its services',
+    shows: z.array(shown.check),
     parameters: FILTER_PARAMETER,
     meta: 'full',
     ask: (call) => ({
@@ -110,6 +121,7 @@ export const healthRoutes: readonly Route[] = [
     path: '/v1/health/state/',
     rest: 'state',
     summary: 'The checks in a state: any, passing, warning or critical',
+    shows: z.array(shown.check),
     parameters: { ...NODE_PARAMETERS, ...FILTER_PARAMETER },
     meta: 'full',
     ask(call) {

@@ -3,7 +3,9 @@
  * event is its index; of several in one transaction the last one alone has it, so that who comes back with `Last-Event-ID`
  * gets whole transactions.
  */
+
 import type { KvChange, KvChanges } from '../../catalog/catalog.ts'
+import { streams, whole } from '../described.ts'
 import { HttpError } from '../errors.ts'
 import { EVENT_STREAM_HEADERS, lastEventIdOf, RETRY_MS } from '../event-stream.ts'
 import { encodeJson, type Json, utf8 } from '../json.ts'
@@ -19,8 +21,9 @@ export const kvChangeRoutes: readonly Route[] = [
     summary: 'Every change of the keys with a prefix: events `put` and `delete`, after a first one, `position`',
     parameters: {
       dc: 'the datacenter of the keys',
-      index: 'begin after this index instead of now; `Last-Event-ID` counts before it',
+      index: whole('begin after this index instead of now; `Last-Event-ID` counts before it'),
     },
+    answers: { 200: streams('The events', 'text/event-stream') },
     handle: (call, context) => openStream(call, context),
   },
 ]

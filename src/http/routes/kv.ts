@@ -1,15 +1,19 @@
 /** `/v1/kv`: keys and their values, always of one datacenter. */
+import * as z from 'zod'
 import { type Command, type CommandResult, MAX_KV_VALUE_BYTES } from '../../catalog/catalog.ts'
 import type { KvRow } from '../../model/entries.ts'
 import { isAtollError } from '../../model/errors.ts'
 import type { Mesh } from '../../resolver/mesh.ts'
 import { encodedNothing, json } from '../answer.ts'
 import { readBody } from '../body/read.ts'
+import { flag, shows, uint64 } from '../described.ts'
 import { badRequest, HttpError } from '../errors.ts'
 import { keptShape, type Shape } from '../kept.ts'
+import { META_HEADERS } from '../openapi/headers.ts'
 import { parseUint64 } from '../query.ts'
 import { jsonShape, reading } from '../reading.ts'
 import type { Call, Route } from '../route.ts'
+import * as shown from '../schemas/entries.ts'
 import { kvShape } from '../shapes.ts'
 
 const MISSING = encodedNothing(404)
@@ -40,6 +44,7 @@ const read = {
 const one = reading<'kv'>({
   ...read,
   summary: 'The entry of a key',
+  shows: z.array(shown.kvEntry),
   ask: (call) => ({
     question: { kind: 'kv', key: requireKey(call) },
     shape: orMissing(call.query.has('raw') ? raw : entry.of(call), (row) => row === undefined),
@@ -49,6 +54,7 @@ const one = reading<'kv'>({
 const under = reading<'kv-prefix'>({
   ...read,
   summary: 'The entries of all keys with a prefix',
+  shows: z.array(shown.kvEntry),
   ask: (call) => ({
     question: { kind: 'kv-prefix', prefix: call.rest },
     shape: orMissing(entries.of(call), (rows) => rows.length === 0),
@@ -58,6 +64,7 @@ const under = reading<'kv-prefix'>({
 const keys = reading<'kv-keys'>({
   ...read,
   summary: 'All keys with a prefix',
+  shows: z.array(z.string()),
   ask: (call) => ({
     question: { kind: 'kv-keys', prefix: call.rest, separator: call.query.get('separator') },
     shape: orMissing(keyList.of(call), (list) => list.length === 0 && call.rest !== ''),
@@ -67,6 +74,7 @@ const keys = reading<'kv-keys'>({
 const children = reading<'kv-keys'>({
   ...read,
   summary: 'The names directly below a key',
+  shows: z.array(z.string()),
   ask: (call) => {
     const prefix = folderOf(call.rest)
     const shape = jsonShape<readonly string[]>((list) => childrenOf(list, prefix)).of(call)
@@ -88,11 +96,22 @@ export const kvRoutes: readonly Route[] = [
     summary: 'A key, all keys under a prefix (`recurse`), or only their names (`keys`)',
     parameters: {
       ...one.parameters,
-      recurse: 'all entries whose keys have the prefix',
-      keys: 'names of keys only',
+      recurse: flag('all entries whose keys have the prefix'),
+      keys: flag('names of keys only'),
       separator: 'with `keys`: names up to its first occurrence after the prefix, each once',
-      raw: 'the value itself',
-      children: 'names directly below the key, up to the next slash, each once',
+      raw: flag('the value itself'),
+      children: flag('names directly below the key, up to the next slash, each once'),
+    },
+    answers: {
+      200: {
+        what: 'Entries, names, or with `raw` the bytes of the value',
+        content: {
+          'application/json': z.union([z.array(shown.kvEntry), z.array(z.string())]),
+          'text/plain': z.unknown(),
+        },
+        headers: META_HEADERS.index,
+      },
+      404: { what: 'There is none', headers: META_HEADERS.index },
     },
     handle(call, context) {
       if (call.query.has('children')) return children.handle(call, context)
@@ -107,12 +126,17 @@ export const kvRoutes: readonly Route[] = [
     summary: 'Writes a value; answers false when `cas` did not hold',
     parameters: {
       dc: 'the datacenter of the key',
-      flags: 'a number of 64 bits, opaque to Atoll',
-      cas: 'only when this is the ModifyIndex of the key; 0: only when there is none',
-      sequence:
+      flags: uint64('a number of 64 bits, opaque to Atoll'),
+      cas: uint64('only when this is the ModifyIndex of the key; 0: only when there is none'),
+      sequence: flag(
         'append a number of 16 digits that is above all before it under this prefix, and answer the key; with `acquire`, held by that session',
+      ),
       acquire: 'a session: only when the key is free or held by it already; answers false otherwise',
       release: 'a session: only when the key is held by it, which lets it go; answers false otherwise',
+    },
+    rawBody: 'The value, up to 512 KiB',
+    answers: {
+      200: shows('Whether it was written; with `sequence` the key', z.union([z.boolean(), z.string()]).nullable()),
     },
     async handle(call, { mesh }) {
       const sequence = call.query.has('sequence')
@@ -149,9 +173,10 @@ export const kvRoutes: readonly Route[] = [
     summary: 'Deletes a key, or all with a prefix (`recurse`); answers false when `cas` did not hold',
     parameters: {
       dc: 'the datacenter of the key',
-      recurse: 'all keys with the prefix',
-      cas: 'only when this is the ModifyIndex of the key',
+      recurse: flag('all keys with the prefix'),
+      cas: uint64('only when this is the ModifyIndex of the key'),
     },
+    answers: { 200: shows('Whether it was deleted', z.boolean()) },
     async handle(call, { mesh }) {
       const recurse = call.query.has('recurse')
       const key = recurse ? call.rest : requireKey(call)

@@ -2,6 +2,7 @@
  * Parts of Consul that Atoll leaves out: the service mesh (Connect), configuration entries, peering. They answer as a Consul
  * does that has them switched off or empty, so that tools which look there go on instead of giving up.
  */
+import * as z from 'zod'
 import { AtollError } from '../../model/errors.ts'
 import {
   encodedJson,
@@ -16,8 +17,10 @@ import {
 } from '../answer.ts'
 import { JsonSyntaxError, type JsonValue, parseFirstJson } from '../body/go-json.ts'
 import { readBody } from '../body/read.ts'
+import { REFUSED, shows, words } from '../described.ts'
 import { badRequest, HttpError } from '../errors.ts'
 import { quote } from '../json.ts'
+import { META_HEADERS } from '../openapi/headers.ts'
 import { readOptions } from '../query.ts'
 import type { Call, Context, Method, Route } from '../route.ts'
 
@@ -62,6 +65,7 @@ const refusing = (fault: string, { path, rest, methods, summary, headers }: Refu
     path,
     ...(rest === undefined ? {} : { rest }),
     summary,
+    answers: REFUSED,
     handle: () => failed(new HttpError(500, fault), headers),
   }))
 
@@ -87,6 +91,7 @@ const peeringRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/peerings',
     summary: 'Always empty: datacenters federate by the mesh',
+    answers: { 200: shows('Nothing', z.array(z.never())) },
     handle: (call) => json([], call.pretty),
   },
   ...[
@@ -99,6 +104,7 @@ const peeringRoutes: readonly Route[] = [
     path: '/v1/peering/',
     rest: 'name',
     summary: 'Always missing: datacenters federate by the mesh',
+    answers: { 404: words('Always') },
     handle: (call) => text(404, `Peering not found for ${quote(call.rest)}`),
   },
 ]
@@ -109,6 +115,10 @@ const configRoutes: readonly Route[] = [
     path: '/v1/config/',
     rest: 'kind',
     summary: 'Configuration entries of a kind, of which there are none, or one of them, which is missing',
+    answers: {
+      200: shows('Nothing', z.array(z.never()), META_HEADERS.index),
+      404: words('There is none', META_HEADERS.index),
+    },
     async handle(call, context) {
       const [kind = '', ...rest] = call.rest.split('/')
       const name = rest.join('/')
@@ -123,6 +133,8 @@ const configRoutes: readonly Route[] = [
     method: 'PUT',
     path: '/v1/config',
     summary: 'Refused: Atoll has no configuration entries',
+    rawBody: 'The entry',
+    answers: { 501: words('Always') },
     async handle(call, { limits }) {
       const kind = kindOf(await readBody(call.request, limits.maxBodyBytes))
       throw new AtollError(
@@ -137,6 +149,10 @@ const configRoutes: readonly Route[] = [
     path: '/v1/config/',
     rest: 'kind',
     summary: 'What is not there is as good as deleted',
+    answers: {
+      200: shows('It is not there', z.union([z.boolean(), z.object({})])),
+      404: words('A kind or a name is missing'),
+    },
     handle(call) {
       const [kind = '', name = ''] = call.rest.split('/')
       if (kind === '' || name === '') return text(404, 'Must provide both a kind and name to delete')
@@ -148,12 +164,14 @@ const configRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/exported-services',
     summary: 'Always empty: nothing is exported to peers, and everything to the mesh',
+    answers: { 200: shows('Nothing', z.array(z.never()), META_HEADERS.index) },
     handle: async (call, context) => respond(encodedJson([], call.pretty), await headersOf(call, context, 'index')),
   },
   {
     method: 'GET',
     path: '/v1/imported-services',
     summary: 'Always empty: nothing is imported from peers',
+    answers: { 200: shows('Nothing', z.array(z.never()), META_HEADERS.index) },
     handle: async (call, context) => respond(encodedJson([], call.pretty), await headersOf(call, context, 'index')),
   },
 ]

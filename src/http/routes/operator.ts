@@ -7,10 +7,12 @@ import type { Member } from '../../resolver/agent-door.ts'
 import { json, text } from '../answer.ts'
 import { aliased, decodeBody } from '../body/decode.ts'
 import { readBody } from '../body/read.ts'
+import { flag, REFUSED, shows, TRUE, uint64, words } from '../described.ts'
 import { badRequest, HttpError } from '../errors.ts'
 import { goMap, type Json, type JsonStruct } from '../json.ts'
 import { parseUint64 } from '../query.ts'
 import type { Call, Context, Route } from '../route.ts'
+import * as operator from '../schemas/operator.ts'
 import { textMap } from '../shapes.ts'
 
 interface Server extends Member {
@@ -18,7 +20,7 @@ interface Server extends Member {
   readonly leads: boolean
 }
 
-const parameters = { dc: "a datacenter; this node's own unless given", stale: 'taken, and answered as without' }
+const parameters = { dc: "a datacenter; this node's own unless given", stale: flag('taken, and answered as without') }
 
 /** Fixed: what they steer in Consul (its Raft) is not here. */
 const AUTOPILOT = {
@@ -52,6 +54,7 @@ export const operatorRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/operator/raft/configuration',
     summary: 'The servers of a datacenter and which of them leads',
+    answers: { 200: shows('The servers', operator.raftConfiguration) },
     parameters,
     async handle(call, context) {
       const servers = await serversOf(call, context)
@@ -62,6 +65,7 @@ export const operatorRoutes: readonly Route[] = [
     method: 'DELETE',
     path: '/v1/operator/raft/peer',
     summary: 'Deregisters a server that failed',
+    answers: TRUE,
     parameters: { dc: parameters.dc, id: "the server's id", address: 'or its host:port' },
     async handle(call, context) {
       const [id, address] = [call.query.get('id'), call.query.get('address')]
@@ -88,6 +92,7 @@ export const operatorRoutes: readonly Route[] = [
       method,
       path: '/v1/operator/raft/transfer-leader',
       summary: 'Refused: any server serves every request, so that it matters to nobody which of them leads',
+      answers: REFUSED,
       handle: () => {
         throw new HttpError(
           500,
@@ -100,6 +105,7 @@ export const operatorRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/operator/autopilot/configuration',
     summary: 'How failed servers are dealt with; fixed',
+    answers: { 200: shows('The configuration', operator.autopilotConfiguration) },
     parameters,
     async handle(call, context) {
       await serversOf(call, context)
@@ -110,7 +116,8 @@ export const operatorRoutes: readonly Route[] = [
     method: 'PUT',
     path: '/v1/operator/autopilot/configuration',
     summary: 'Takes what is so already, and refuses what would be a change',
-    parameters: { dc: parameters.dc, cas: 'only when this is its ModifyIndex' },
+    answers: { 200: shows('Whether it is so', z.boolean()), 501: words('It would be a change') },
+    parameters: { dc: parameters.dc, cas: uint64('only when this is its ModifyIndex') },
     body: autopilotSchema,
     async handle(call, context) {
       const body = decodeBody(
@@ -143,6 +150,10 @@ export const operatorRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/operator/autopilot/health',
     summary: 'Whether the servers of a datacenter are well; 429 when they are not',
+    answers: {
+      200: shows('All are well', operator.autopilotHealth),
+      429: shows('Some are not', operator.autopilotHealth),
+    },
     parameters,
     async handle(call, context) {
       const health = await healthOf(call, context)
@@ -169,6 +180,7 @@ export const operatorRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/operator/autopilot/state',
     summary: 'The servers of a datacenter by id',
+    answers: { 200: shows('The servers', operator.autopilotState) },
     parameters,
     async handle(call, context) {
       const health = await healthOf(call, context)
@@ -192,6 +204,7 @@ export const operatorRoutes: readonly Route[] = [
       method,
       path: '/v1/operator/keyring',
       summary: 'Refused: everything is encrypted by keys of the nodes, so that there is none to share',
+      answers: REFUSED,
       handle(_call, { mesh }) {
         const [node, datacenter] = [mesh.nodeName, mesh.datacenter]
         const faults = [
@@ -208,7 +221,8 @@ export const operatorRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/operator/usage',
     summary: 'How many nodes, services and instances datacenters have',
-    parameters: { ...parameters, global: 'all datacenters' },
+    answers: { 200: shows('Numbers by datacenter', operator.usage) },
+    parameters: { ...parameters, global: flag('all datacenters') },
     handle: usage,
   },
 ]

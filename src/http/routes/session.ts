@@ -1,5 +1,6 @@
 /** `/v1/session`: what locks are held by. Sessions belong to one datacenter and never leave it. */
-import type * as z from 'zod'
+
+import * as z from 'zod'
 import type { Command, CommandResult } from '../../catalog/catalog.ts'
 import { parseDuration } from '../../model/duration.ts'
 import { isAtollError } from '../../model/errors.ts'
@@ -14,10 +15,12 @@ import { json, NO_ANSWER_META } from '../answer.ts'
 import { decodeBody } from '../body/decode.ts'
 import { readBody } from '../body/read.ts'
 import { sessionSchema } from '../body/schemas.ts'
+import { shows, TRUE, words } from '../described.ts'
 import { HttpError } from '../errors.ts'
 import type { JsonStruct } from '../json.ts'
 import { jsonShape, reading } from '../reading.ts'
 import type { Call, Context, Route } from '../route.ts'
+import * as shown from '../schemas/entries.ts'
 import { requireText } from '../words.ts'
 
 const SERF_HEALTH = 'serfHealth'
@@ -47,6 +50,7 @@ export const sessionRoutes: readonly Route[] = [
     method: 'PUT',
     path: '/v1/session/create',
     summary: 'Makes a session, and answers its id',
+    answers: { 200: shows('The session', z.object({ ID: z.string() })) },
     parameters: { dc: 'the datacenter to make it in' },
     body: sessionSchema,
     async handle(call, context) {
@@ -62,6 +66,7 @@ export const sessionRoutes: readonly Route[] = [
     path: '/v1/session/destroy/',
     rest: 'session',
     summary: 'Ends a session: what it holds is released, or deleted, as its behavior says',
+    answers: TRUE,
     parameters: { dc: 'the datacenter of the session' },
     async handle(call, context) {
       const session = requireText(call.rest, 'Missing session').toLowerCase()
@@ -74,6 +79,7 @@ export const sessionRoutes: readonly Route[] = [
     path: '/v1/session/renew/',
     rest: 'session',
     summary: 'Begins the term of a session with a TTL anew; 404 when it has ended',
+    answers: { 200: shows('The session', z.array(shown.session)), 404: words('It has ended') },
     parameters: { dc: 'the datacenter of the session' },
     async handle(call, context) {
       const session = requireText(call.rest, 'Missing session').toLowerCase()
@@ -91,6 +97,7 @@ export const sessionRoutes: readonly Route[] = [
     path: '/v1/session/info/',
     rest: 'session',
     summary: 'A session; an empty list when there is none',
+    shows: z.array(shown.session),
     meta: 'index',
     ask: (call) => {
       const session = requireText(call.rest, 'Missing session').toLowerCase()
@@ -102,6 +109,7 @@ export const sessionRoutes: readonly Route[] = [
     path: '/v1/session/node/',
     rest: 'node',
     summary: 'The sessions that rest on a node',
+    shows: z.array(shown.session),
     meta: 'index',
     ask: (call) => ({
       question: { kind: 'node-sessions', node: requireText(call.rest, 'Missing node name') },
@@ -111,6 +119,7 @@ export const sessionRoutes: readonly Route[] = [
   reading<'sessions'>({
     path: '/v1/session/list',
     summary: 'All sessions of a datacenter',
+    shows: z.array(shown.session),
     meta: 'index',
     ask: (call) => ({ question: { kind: 'sessions' }, shape: list.of(call) }),
   }),

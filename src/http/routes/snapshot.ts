@@ -1,7 +1,9 @@
 /** `/v1/snapshot`: all that a datacenter's catalog holds, as one archive. */
+
 import { isAtollError } from '../../model/errors.ts'
 import { allHeaders, done, encodedNothing, NO_ANSWER_META } from '../answer.ts'
 import { readBody } from '../body/read.ts'
+import { DONE, flag, streams } from '../described.ts'
 import { HttpError } from '../errors.ts'
 import type { Call, Route } from '../route.ts'
 
@@ -13,7 +15,8 @@ export const snapshotRoutes: readonly Route[] = [
     path: '/v1/snapshot',
     summary:
       'An archive of nodes, services, checks, keys, sessions and events as of one moment, with a checksum, gzipped',
-    parameters: { ...parameters, stale: 'taken, and answered as without' },
+    parameters: { ...parameters, stale: flag('taken, and answered as without') },
+    answers: { 200: streams('The archive', 'application/x-gzip') },
     async handle(call, { mesh }) {
       const { index, bytes } = await mesh.home.saveSnapshot(options(call))
       const body = streamOf(bytes).pipeThrough(new CompressionStream('gzip'))
@@ -27,6 +30,8 @@ export const snapshotRoutes: readonly Route[] = [
     path: '/v1/snapshot',
     summary: 'Makes the catalog hold what an archive does. Indexes rise; nothing else that was written since is kept',
     parameters,
+    rawBody: 'The archive',
+    answers: DONE,
     async handle(call, { mesh, limits }) {
       const packed = await readBody(call.request, limits.maxSnapshotBytes)
       const archive = await unpack(packed, limits.maxSnapshotBytes)

@@ -1,7 +1,9 @@
 /** `/v1/status`: the servers of a datacenter and the one that leads. */
+import * as z from 'zod'
 import { AtollError } from '../../model/errors.ts'
 import type { Mesh } from '../../resolver/mesh.ts'
 import { json } from '../answer.ts'
+import { shows } from '../described.ts'
 import type { Call, Route } from '../route.ts'
 
 const parameters = { dc: "a datacenter; this node's own unless given" }
@@ -11,6 +13,7 @@ export const statusRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/status/leader',
     summary: 'host:port of the server that leads the datacenter; empty when none is known',
+    answers: { 200: shows('host:port', z.string()) },
     parameters,
     async handle(call, { mesh }) {
       const elsewhere = await serversElsewhere(call, mesh)
@@ -21,6 +24,7 @@ export const statusRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/status/peers',
     summary: 'host:port of the servers of the datacenter',
+    answers: { 200: shows('host:port of each', z.array(z.string())) },
     parameters,
     async handle(call, { mesh }) {
       const elsewhere = await serversElsewhere(call, mesh)

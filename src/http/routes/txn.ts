@@ -1,4 +1,5 @@
 /** `/v1/txn`: up to 64 operations, all or none. */
+
 import type * as z from 'zod'
 import { isWrite, MAX_TXN_COMMANDS, type TxnAnswer, type TxnEntry, type TxnOperation } from '../../catalog/txn.ts'
 import { AtollError } from '../../model/errors.ts'
@@ -6,9 +7,11 @@ import { json } from '../answer.ts'
 import { decodeBody } from '../body/decode.ts'
 import { readBody } from '../body/read.ts'
 import { txnSchema } from '../body/schemas.ts'
+import { flag, shows } from '../described.ts'
 import { HttpError } from '../errors.ts'
 import type { Json, JsonStruct } from '../json.ts'
 import type { Route } from '../route.ts'
+import * as shown from '../schemas/entries.ts'
 import { checkShape, kvShape, nodeShape, serviceShape } from '../shapes.ts'
 import { checkEntry, serviceEntry } from './catalog-command.ts'
 import { localityOf } from './registration.ts'
@@ -21,7 +24,11 @@ export const txnRoutes: readonly Route[] = [
     path: '/v1/txn',
     summary:
       'Up to 64 operations on keys, nodes, services and checks: all of them, or a 409 that says which could not be',
-    parameters: { dc: 'the datacenter of all that is named', stale: 'taken, and answered as without' },
+    parameters: { dc: 'the datacenter of all that is named', stale: flag('taken, and answered as without') },
+    answers: {
+      200: shows('What the operations gave', shown.txnAnswer, ['X-Consul-KnownLeader', 'X-Consul-LastContact']),
+      409: shows('Nothing was done, and why', shown.txnAnswer),
+    },
     body: txnSchema,
     async handle(call, { mesh }) {
       const bytes = await readBody(call.request, MAX_BODY_BYTES, tooLarge)

@@ -1,13 +1,18 @@
 /** `/v1/internal/ui`: overviews as Consul's own page and some dashboards read them. */
+import * as z from 'zod'
 import type { CheckRow, ServiceRow, Status } from '../../model/entries.ts'
 import type { AnswerValue, AskOptions } from '../../resolver/mesh.ts'
 import { type HeaderRecord, json, metaHeaders } from '../answer.ts'
+import { shows } from '../described.ts'
 import { nodeFields } from '../filter/fields.ts'
 import { filterOf } from '../filter/filter.ts'
 import type { Json, JsonStruct } from '../json.ts'
+import { META_HEADERS } from '../openapi/headers.ts'
 import { readOptions } from '../query.ts'
 import { waitForAnswer } from '../reading.ts'
 import { type Call, type Context, FILTER_PARAMETER, READ_PARAMETERS, type Route } from '../route.ts'
+import * as shown from '../schemas/entries.ts'
+import * as operator from '../schemas/operator.ts'
 import { checkShape, nodeShape, serviceShape } from '../shapes.ts'
 import { requireText } from '../words.ts'
 
@@ -18,6 +23,7 @@ export const uiRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/internal/ui/services',
     summary: 'All services with how many instances they have and how those are',
+    answers: { 200: shows('The services', z.array(operator.serviceSummary), META_HEADERS.index) },
     parameters: READ_PARAMETERS,
     handle: (call, context) =>
       overview(call, context, async (views, datacenter) =>
@@ -28,6 +34,7 @@ export const uiRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/internal/ui/nodes',
     summary: 'All nodes with their services and checks',
+    answers: { 200: shows('The nodes', z.array(shown.nodeView), META_HEADERS.index) },
     parameters: { ...READ_PARAMETERS, ...FILTER_PARAMETER },
     handle(call, context) {
       const filter = filterOf(call.query.get('filter'), nodeFields)
@@ -41,6 +48,7 @@ export const uiRoutes: readonly Route[] = [
     path: '/v1/internal/ui/node/',
     rest: 'node',
     summary: 'A node with its services and checks; null when there is none',
+    answers: { 200: shows('The node', shown.nodeView.nullable(), META_HEADERS.index) },
     parameters: READ_PARAMETERS,
     async handle(call, context) {
       const { ask, ...read } = readOptions(call.query, call.principal, null)
@@ -54,6 +62,7 @@ export const uiRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/internal/ui/catalog-overview',
     summary: 'How many nodes, services and checks are in which state',
+    answers: { 200: shows('Numbers', operator.catalogOverview, META_HEADERS.index) },
     parameters: READ_PARAMETERS,
     handle: (call, context) => overview(call, context, async (views) => overviewShape(views)),
   },
@@ -61,12 +70,14 @@ export const uiRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/internal/ui/exported-services',
     summary: 'Always empty: nothing is exported to peers',
+    answers: { 200: shows('Nothing', z.array(z.never())) },
     handle: (call) => json([], call.pretty),
   },
   {
     method: 'GET',
     path: '/v1/internal/federation-states',
     summary: 'Always empty: there are no mesh gateways to tell of',
+    answers: { 200: shows('Nothing', z.array(z.never()), META_HEADERS.index) },
     parameters: READ_PARAMETERS,
     handle: (call, context) => overview(call, context, async () => []),
   },

@@ -3,7 +3,9 @@
  * so a client that comes back with `Last-Event-ID` misses no change. A slow client gets fewer events, always the newest:
  * the next is worked out when the one before was taken.
  */
+
 import type { Answer, AnswerValue, Prepared, QuestionKind } from '../../resolver/mesh.ts'
+import { boolean, flag, type Parameter, repeated, streams } from '../described.ts'
 import { HttpError } from '../errors.ts'
 import { EVENT_STREAM_HEADERS, lastEventIdOf, RETRY_MS } from '../event-stream.ts'
 import { utf8 } from '../json.ts'
@@ -20,7 +22,7 @@ const kvEntries = jsonShape<AnswerValue<'kv-prefix'>>((rows) => rows.map(kvShape
 
 const WATCH_PARAMETERS = {
   dc: "a datacenter, `nearest`, or `*` for all; this node's own unless given",
-  stale: 'answer from what this node has',
+  stale: flag('answer from what this node has'),
 }
 
 export const watchRoutes: readonly Route[] = [
@@ -29,8 +31,8 @@ export const watchRoutes: readonly Route[] = [
     rest: 'service',
     summary: 'The instances of a service as events',
     parameters: {
-      passing: 'only those whose checks all pass',
-      tag: 'repeated',
+      passing: boolean('only those whose checks all pass'),
+      tag: repeated('repeated: only instances that carry all, in any case'),
       ...NODE_PARAMETERS,
       ...FILTER_PARAMETER,
     },
@@ -58,7 +60,7 @@ interface WatchingOptions<K extends QuestionKind> {
   readonly path: string
   readonly rest?: string
   readonly summary: string
-  readonly parameters?: Readonly<Record<string, string>>
+  readonly parameters?: Readonly<Record<string, Parameter | string>>
   readonly ask: (call: Call) => Asked<K>
 }
 
@@ -69,6 +71,7 @@ function watching<K extends QuestionKind>({ path, rest, summary, parameters, ask
     ...(rest === undefined ? {} : { rest }),
     summary,
     parameters: { ...WATCH_PARAMETERS, ...parameters },
+    answers: { 200: streams('The events', 'text/event-stream') },
     handle: (call, context) => openStream(call, context, ask({ ...call, pretty: false })),
   }
 }
