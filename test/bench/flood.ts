@@ -97,7 +97,9 @@ async function phase(victim: Script, port: number, seconds: number, perSecond: n
   })
   await new Promise<void>((resolve) => loop.once('exit', () => resolve()))
   // Once, at the end: collecting garbage stops the node.
-  const { liveBytes } = await victim.ask<{ liveBytes: number }>('memory')
+  const { liveBytes, most } = await victim.ask<{ liveBytes: number; most: Record<string, number> }>('memory')
+  const parts = Object.entries(most).map(([part, bytes]) => `${part} ${(bytes / 1e6).toFixed(0)}`)
+  note(`at most, in MB, garbage included: ${parts.join(', ')}`)
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
   const peakRssBytes = Number(/^VmHWM:\s+(\d+) kB/m.exec(status)![1]) * 1024
   return { liveBytes, peakRssBytes, lookups: JSON.parse(out) as OpenLoopResult }

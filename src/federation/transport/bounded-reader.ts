@@ -9,6 +9,8 @@ const LOW_BYTES = HIGH_BYTES / 2
 /** What is handed over at once, so that whoever reads gives up the event loop now and then. */
 const SLICE_BYTES = 4 << 10
 const SLICE_MS = 2
+/** What a chunk that waits costs beside its bytes. */
+const CHUNK_BYTES = 256
 
 /** The part of a stream that gossipsub reads by. */
 export type Readable = AsyncIterable<Uint8ArrayList> & Pick<Stream, 'protocol' | 'close' | 'abort'>
@@ -50,7 +52,7 @@ class BoundedReader {
     for (;;) {
       const chunk = this.#queue.shift()
       if (chunk !== undefined) {
-        this.#queuedBytes -= chunk.byteLength
+        this.#queuedBytes -= CHUNK_BYTES + chunk.byteLength
         if (this.#queuedBytes <= LOW_BYTES) this.#resume()
         yield chunk
         await breathe()
@@ -65,9 +67,11 @@ class BoundedReader {
   }
 
   #take(data: Uint8ArrayList): void {
-    for (let from = 0; from < data.byteLength; from += SLICE_BYTES)
-      this.#queue.push(data.sublist(from, Math.min(data.byteLength, from + SLICE_BYTES)))
-    this.#queuedBytes += data.byteLength
+    for (let from = 0; from < data.byteLength; from += SLICE_BYTES) {
+      const chunk = data.sublist(from, Math.min(data.byteLength, from + SLICE_BYTES))
+      this.#queue.push(chunk)
+      this.#queuedBytes += CHUNK_BYTES + chunk.byteLength
+    }
     // Later, since libp2p undoes a pause() inside the event that its resume() fired.
     if (this.#queuedBytes > HIGH_BYTES) queueMicrotask(() => this.#pause())
     this.#notify()

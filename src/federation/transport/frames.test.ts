@@ -1,5 +1,9 @@
+import type { Stream } from '@libp2p/interface'
 import { describe, expect, it } from 'vitest'
-import { encodeFrame, FrameDecoder } from './frames.ts'
+import { VirtualClock } from '../../runtime/virtual.ts'
+import type { Peer } from '../host.ts'
+import { boundedReader } from './bounded-reader.ts'
+import { encodeFrame, FrameDecoder, StreamFrames } from './frames.ts'
 
 const drain = (decoder: FrameDecoder): number[][] => {
   const frames: number[][] = []
@@ -27,5 +31,60 @@ describe('frame decoder', () => {
     const decoder = new FrameDecoder(10)
     decoder.push(encodeFrame(new Uint8Array(11)).subarray(0, 4))
     expect(() => decoder.next()).toThrow(/11 bytes; at most 10/)
+  })
+})
+
+/** A stream that is told to pause and to go on, and brings bytes when the test says so. */
+class Incoming extends EventTarget {
+  status = 'open'
+  remoteWriteStatus = 'writable'
+  readStatus = 'readable'
+  readonly readBufferLength = 0
+  pause(): void {
+    this.readStatus = 'paused'
+  }
+  resume(): void {
+    this.readStatus = 'readable'
+  }
+  async bring(data: Uint8Array): Promise<void> {
+    this.dispatchEvent(Object.assign(new Event('message'), { data }))
+    await Promise.resolve()
+  }
+}
+
+describe('what waits to be read', () => {
+  /** Each chunk is one frame of ten bytes. */
+  const tiny = encodeFrame(new Uint8Array(10)).subarray()
+
+  it('is bounded by what it costs, however small the frames are', async () => {
+    const stream = new Incoming()
+    const frames = new StreamFrames(stream as unknown as Stream, {
+      peer: {} as Peer,
+      maxFrameBytes: 1000,
+      clock: new VirtualClock(),
+      onHeard() {},
+      onViolation() {},
+      onClosed() {},
+    })
+    let waiting = 0
+    for (; stream.readStatus === 'readable' && waiting < 10_000; waiting++) await stream.bring(tiny)
+    expect(waiting).toBeGreaterThan(500)
+    expect(waiting).toBeLessThan(1100)
+    // All of it is there, and half of it read lets more in.
+    let read = 0
+    for await (const _ of frames.frames()) {
+      if (++read > waiting / 2 + 1) break
+    }
+    expect(stream.readStatus).toBe('readable')
+  })
+
+  it('is bounded so for gossip too', async () => {
+    const stream = new Incoming()
+    const chunks = boundedReader(stream as unknown as Stream, new VirtualClock())
+    let waiting = 0
+    for (; stream.readStatus === 'readable' && waiting < 10_000; waiting++) await stream.bring(tiny)
+    expect(waiting).toBeGreaterThan(500)
+    expect(waiting).toBeLessThan(1100)
+    expect((await chunks[Symbol.asyncIterator]().next()).value?.byteLength).toBe(tiny.byteLength)
   })
 })

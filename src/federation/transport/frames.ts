@@ -7,6 +7,8 @@ import type { FrameStream, Peer } from '../host.ts'
 /** Above this the sender waits, and the receiver is told to stop. */
 const HIGH_BYTES = 256 << 10
 const LOW_BYTES = HIGH_BYTES / 2
+/** What a frame that waits costs beside its bytes: many small ones are no cheaper than few large ones. */
+const FRAME_BYTES = 256
 /** What is still to be sent when a stream is closed gets so long. */
 const CLOSE_MS = 10_000
 
@@ -146,7 +148,7 @@ export class StreamFrames implements FrameStream {
     for (;;) {
       const frame = this.#queue.shift()
       if (frame !== undefined) {
-        this.#queuedBytes -= frame.byteLength
+        this.#queuedBytes -= FRAME_BYTES + frame.byteLength
         if (this.#queuedBytes <= LOW_BYTES) this.#resume()
         yield frame
         continue
@@ -171,7 +173,7 @@ export class StreamFrames implements FrameStream {
     try {
       for (let frame = this.#decoder.next(); frame !== undefined; frame = this.#decoder.next()) {
         this.#queue.push(frame)
-        this.#queuedBytes += frame.byteLength
+        this.#queuedBytes += FRAME_BYTES + frame.byteLength
       }
     } catch (error) {
       this.abort(error as Error)
