@@ -52,7 +52,9 @@ export class WayFinder {
     const gateways = directory
       .datacenters()
       .flatMap((datacenter) => directory.gateways(datacenter))
-      .map(({ peerId, datacenter, reach, reachMs }) => ({ peerId, datacenter, reach, reachAgeMs: nowMs - reachMs }))
+      .map(({ peerId, datacenter, reach, reachMs, stamp }) => {
+        return { peerId, datacenter, boot: stamp.boot, reach, reachAgeMs: nowMs - reachMs }
+      })
     const view = { self: host.self, neighbours: this.#neighbours(), gateways, suspectMs: this.#suspectMs() }
     for (const effect of this.#ways.tick(view, nowMs)) this.#run(effect)
   }

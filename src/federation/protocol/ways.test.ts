@@ -18,6 +18,7 @@ const near = (peerId: string, roundTripMs: number, rest: Partial<Neighbour> = {}
 const known = (peerId: string, reach?: Readonly<Record<string, number>>, reachAgeMs = 1000): KnownGateway => ({
   peerId,
   datacenter: datacenterOf(peerId),
+  boot: 1,
   reach:
     reach && decodeReach(encodeReach(Object.entries(reach).map(([to, roundTripMs]) => ({ peerId: to, roundTripMs })))),
   reachAgeMs,
@@ -116,6 +117,15 @@ describe('a way through', () => {
     fresh.neighbours = [near('ap1', 230)]
     fresh.gateways = [known('us1'), known('ap1', { us1: 150 })]
     expect(fresh.within(10_000)?.afterMs).toBe(3000)
+  })
+
+  it('gives one that started anew as long as one that never was there', () => {
+    const bench = four()
+    bench.neighbours = bench.neighbours.filter(({ peerId }) => peerId !== 'us1')
+    bench.tick()
+    bench.nowMs += 1000
+    bench.gateways[0] = { ...bench.gateways[0]!, boot: 2 }
+    expect(bench.within(10_000)?.afterMs).toBe(3000)
   })
 
   it('goes to any gateway of the datacenter', () => {

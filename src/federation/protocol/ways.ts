@@ -22,6 +22,8 @@ export interface Neighbour {
 export interface KnownGateway {
   readonly peerId: string
   readonly datacenter: string
+  /** Names its life. */
+  readonly boot: number
   /** What it said of itself, and how long ago. */
   readonly reach: Reach | undefined
   readonly reachAgeMs: number
@@ -56,6 +58,8 @@ interface Destination {
   dialling: boolean
   /** A clearly shorter way was seen first at that time, without interruption. */
   betterMs: number | undefined
+  /** Lives of its gateways, as they were when it was last covered directly. */
+  readonly boots: Map<string, number>
   /** By `gateway relay`: not before, and how often in a row it failed. */
   readonly failed: Map<string, { untilMs: number; times: number }>
 }
@@ -130,6 +134,7 @@ export class Ways {
         wasCovered: false,
         dialling: false,
         betterMs: undefined,
+        boots: new Map(),
         failed: new Map(),
       }
       this.#destinations.set(datacenter, destination)
@@ -140,6 +145,7 @@ export class Ways {
   #covered(destination: Destination, view: WaysView, datacenter: string, nowMs: number, effects: WaysEffect[]): void {
     destination.uncoveredMs = undefined
     destination.betterMs = undefined
+    destination.boots.clear()
     destination.wasCovered = true
     destination.coveredMs ??= nowMs
     if (destination.failed.size > 0) destination.failed.clear()
@@ -158,6 +164,11 @@ export class Ways {
   ): void {
     destination.coveredMs = undefined
     destination.uncoveredMs ??= nowMs
+    if (hasRestarted(destination, gateways)) {
+      // It dials everybody, and is dialled: what it has no time for now is a second handshake through others.
+      destination.uncoveredMs = nowMs
+      destination.wasCovered = false
+    }
     if (destination.dialling || this.#dials() >= MAX_DIALS) return
     const current = this.#current(view, gateways)
     const route = this.#shortest(destination, view, gateways, current, nowMs)
@@ -234,6 +245,18 @@ export interface Dialled {
   readonly relay: string
   readonly datacenter: string
   readonly ok: boolean
+}
+
+/** Whether a gateway began a new life since that was asked last. */
+function hasRestarted({ boots }: Destination, gateways: readonly KnownGateway[]): boolean {
+  let restarted = false
+  for (const { peerId, boot } of gateways) {
+    const former = boots.get(peerId)
+    if (former === boot) continue
+    boots.set(peerId, boot)
+    if (former !== undefined) restarted = true
+  }
+  return restarted
 }
 
 const answers = (view: WaysView, { silentMs }: Neighbour): boolean => silentMs <= view.suspectMs
