@@ -134,6 +134,8 @@ export class Committer {
       this.#onRefused(batch, reply)
       return
     }
+    // What gathered meanwhile is written while these are answered: whoever is answered now comes too late for it anyway.
+    this.#pump()
     const events: RevisionEvents[] = []
     const reader = new ResultReader(reply.request, reply.results, this.#ports.wantsEvents() ? events : undefined)
     const outcomes = batch.entries.map(({ command }) => reader.read(command))

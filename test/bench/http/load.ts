@@ -1,5 +1,5 @@
 /**
- * The load: keep-alive sockets that each send a GET as soon as the last one is answered, over a list of paths. A client of
+ * The load: keep-alive sockets that each send a request as soon as the last one is answered, over a list of paths. A client of
  * its own, because any library would cost more than the servers that are measured.
  */
 import { connect } from 'node:net'
@@ -18,10 +18,13 @@ export async function load(
   paths: readonly string[],
   connections: number,
   seconds: number,
+  { method = 'GET', body }: { method?: string; body?: string | undefined } = {},
 ): Promise<LoadResult> {
-  const requests = paths.map((path) => Buffer.from(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`))
+  const rest = body === undefined ? '\r\n' : `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  const requests = paths.map((path) => Buffer.from(`${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${rest}`))
   const timesMs: number[] = []
   let failed = 0
+  let sent = Math.floor(Math.random() * 1e9)
   const startedAt = performance.now()
   const endsAt = startedAt + seconds * 1000
   const one = (offset: number): Promise<void> =>
@@ -39,7 +42,8 @@ export async function load(
           resolve()
           return
         }
-        socket.write(requests[next++ % requests.length]!)
+        const request = requests[next++ % requests.length]!
+        socket.write(body === undefined ? request : numbered(request, ++sent))
       }
       socket.on('connect', sendNext)
       socket.on('error', reject)
@@ -73,9 +77,17 @@ export async function load(
 }
 
 if (process.argv[2] === 'load') {
-  const [port, connections, seconds, ...paths] = process.argv.slice(3)
-  const result = await load(Number(port), expand(paths[0]!), Number(connections), Number(seconds))
+  const [port, connections, seconds, pattern, method, body] = process.argv.slice(3)
+  const request = method === undefined ? {} : { method, body }
+  const result = await load(Number(port), expand(pattern!), Number(connections), Number(seconds), request)
   console.log(JSON.stringify(result))
+}
+
+/** A copy whose body ends in the number: a write of what is there already would be none. */
+function numbered(request: Buffer, n: number): Buffer {
+  const copy = Buffer.from(request)
+  copy.write(String(n).padStart(10, '0'), copy.length - 10, 'latin1')
+  return copy
 }
 
 /** `/v1/x/{1000}?y` stands for 1,000 paths. */
