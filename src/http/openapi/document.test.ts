@@ -74,6 +74,8 @@ test('schemas as JSON Schema: names, numbers of 64 bits, durations, strictness',
     required: ['Big', 'N', 'M'],
     additionalProperties: false,
   })
+  expect(components.schema(entry, 'output')).toEqual({ $ref: '#/components/schemas/E' })
+  expect(components.schemas.E).toHaveProperty('properties')
 })
 
 test('a route alone makes a document', () => {
@@ -92,5 +94,5 @@ test('a route alone makes a document', () => {
     ['key', 'path'],
     ['pretty', 'query'],
   ])
-  expect(Object.keys(operation.responses).sort()).toEqual(['200', '400', '429', '500', '503', '504', 'default'])
+  expect(Object.keys(operation.responses).sort()).toEqual(['200', '301', '400', '429', '500', '503', '504', 'default'])
 })

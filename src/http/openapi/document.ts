@@ -1,4 +1,5 @@
 /** The whole API as an OpenAPI 3.1 document, made of the routes. */
+import * as z from 'zod'
 import { type DescribedAnswer, type JsonSchema, type Parameter, parameterOf, words } from '../described.ts'
 import type { Method, Route } from '../route.ts'
 import { HEADERS } from './headers.ts'
@@ -34,6 +35,7 @@ const TAGS: Readonly<Record<string, string>> = {
 
 const FAILURES: Readonly<Record<string, DescribedAnswer>> = {
   BadRequest: words('The request is wrong; the text says what, and where', ['X-Atoll-Error', 'X-Atoll-Field']),
+  Moved: { what: 'The path has `//` or dot segments: ask at `Location`', content: { 'text/html': z.string() } },
   TooLarge: words('The body is too large'),
   Overloaded: words('A bound is reached; nothing was changed', ['Retry-After', 'X-Atoll-Error']),
   Refused: words('The datacenter is not known (`No path to datacenter`), or what Consul refuses so'),
@@ -109,7 +111,11 @@ const HAS_BODY: readonly Method[] = ['PUT', 'POST']
 function operationOf(route: Route, components: Components): Struct {
   const answers = Object.entries(route.answers)
   const withBody = route.body !== undefined || route.rawBody !== undefined
-  const failures = withBody ? { ...FAILURE_STATUS, 413: 'TooLarge' } : FAILURE_STATUS
+  const failures = {
+    ...FAILURE_STATUS,
+    ...(route.path.endsWith('/') && { 301: 'Moved' }),
+    ...(withBody && { 413: 'TooLarge' }),
+  }
   return {
     operationId: operationId(route),
     tags: [tagOf(route)],

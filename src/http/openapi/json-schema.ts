@@ -25,10 +25,7 @@ export class Components {
     for (const [name, definition] of Object.entries($defs ?? {})) {
       this.schemas[name] = refsMoved(definition as JsonSchema)
     }
-    const { id } = schema.meta() ?? {}
-    if (typeof id !== 'string') return refsMoved(json as JsonSchema)
-    this.schemas[id] = refsMoved(json as JsonSchema)
-    return { $ref: `#/components/schemas/${id}` }
+    return refsMoved(json as JsonSchema)
   }
 }
 
