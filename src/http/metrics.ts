@@ -66,7 +66,10 @@ async function meshGauges(
     gauge('atoll.datacenter.reachable', reachable ? 1 : 0, 'Whether a gateway of it answers', labels)
     if (roundTripMs !== undefined) gauge('atoll.datacenter.round_trip_ms', roundTripMs, 'Round-trip time', labels)
     if (!replica) continue
-    gauge('atoll.replica.age_ms', replica.ageMs, 'Age of the copy of its catalog', labels)
+    // Left out while nobody can tell it.
+    if (Number.isFinite(replica.ageMs)) {
+      gauge('atoll.replica.age_ms', replica.ageMs, 'Age of the copy of its catalog', labels)
+    }
     gauge('atoll.replica.entries', replica.entries, 'Entries of that copy', labels)
     gauge(
       'atoll.replica.behind',

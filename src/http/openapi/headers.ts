@@ -32,7 +32,10 @@ export const HEADERS: Readonly<Record<HeaderName, { readonly description: string
     description: 'What it was answered from: the own catalog, a copy held here, or a call to another node',
     schema: { type: 'string', enum: ['catalog', 'replica', 'rpc'] },
   },
-  'X-Atoll-Age-Ms': { description: 'How old the answer may be, in milliseconds', schema: int64 },
+  'X-Atoll-Age-Ms': {
+    description: 'How old the answer may be, in milliseconds; `unknown` where nobody can tell',
+    schema: { anyOf: [int64, { const: 'unknown' }] },
+  },
   'X-Atoll-Failover': {
     description: 'Where none passes at home: from which datacenter to which the look-up went',
     schema: { type: 'string', examples: ['eu-1 -> us-1'] },

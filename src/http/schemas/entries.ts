@@ -71,7 +71,11 @@ const checkFields = {
 export const check = z.object(checkFields).meta({ id: 'Check' })
 
 const remote = z
-  .object({ Datacenter: text, DistanceMs: z.number().nullable(), AgeMs: z.int() })
+  .object({
+    Datacenter: text,
+    DistanceMs: z.number().nullable(),
+    AgeMs: z.int().nullable().describe('Null where nobody can tell'),
+  })
   .optional()
   .meta({ id: 'Remote', description: 'On entries of other datacenters: which one, how far, and how old this is' })
 

@@ -4,6 +4,8 @@ import { status } from './entries.ts'
 
 const text = z.string()
 const ms = z.number().nonnegative()
+/** Null where nobody can tell. */
+const age = ms.nullable()
 /** What is not known is null, or left out. */
 const known = <T extends z.ZodType>(schema: T) => schema.nullable().optional()
 
@@ -24,7 +26,7 @@ const replica = z.object({
   Generation: z.int(),
   Revision: z.int(),
   HeadRevision: z.int(),
-  AgeMs: ms,
+  AgeMs: age,
   Entries: z.int(),
   Digest: text,
   Deltas: z.int(),
@@ -55,6 +57,8 @@ const link = z.object({
   Role: z.enum(['server', 'client']),
   Direction: z.enum(['inbound', 'outbound']),
   RoundTripMs: known(ms),
+  Address: known(text).describe('The multiaddr of the other end'),
+  Via: known(relay),
 })
 const problem = z.object({
   Kind: text,
@@ -76,7 +80,7 @@ export const meshStatus = z
     Hedges: z.int(),
     Problems: z.array(problem),
     Links: z.array(link),
-    Summaries: known(z.object({ Services: z.int(), AgeMs: ms })),
+    Summaries: known(z.object({ Services: z.int(), AgeMs: age })),
   })
   .meta({ id: 'MeshStatus' })
 
@@ -99,7 +103,7 @@ export const explanation = z
         Own: z.boolean(),
         DistanceMs: known(ms),
         Reachable: z.boolean(),
-        AgeMs: ms,
+        AgeMs: age,
         Instances: z.int(),
         Passing: z.int(),
         Chosen: z.boolean(),

@@ -1,0 +1,265 @@
+/** Calls of every operation, in an order in which they make sense, with what is wrong in many ways. */
+
+export interface ApiCall {
+  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE'
+  readonly target: string
+  /** JSON, or bytes as they are. */
+  readonly body?: unknown
+  /** What must come; undefined: anything that the document says. */
+  readonly status?: number
+  /** Only the beginning of the answer is read. */
+  readonly endless?: boolean
+}
+
+const get = (target: string, status = 200): ApiCall => ({ method: 'GET', target, status })
+const put = (target: string, body?: unknown, status = 200): ApiCall => ({ method: 'PUT', target, body, status })
+const post = (target: string, status = 200): ApiCall => ({ method: 'POST', target, status })
+const remove = (target: string, status = 200): ApiCall => ({ method: 'DELETE', target, status })
+const watch = (target: string): ApiCall => ({ method: 'GET', target, status: 200, endless: true })
+
+const WEB = {
+  ID: 'web-1',
+  Name: 'web',
+  Tags: ['v1'],
+  Port: 80,
+  Meta: { owner: 'team-a' },
+  TaggedAddresses: { wan: { Address: '198.51.100.1', Port: 8080 } },
+  Weights: { Passing: 10, Warning: 1 },
+  Locality: { Region: 'eu', Zone: 'a' },
+  Check: { CheckID: 'web-ttl', TTL: '60s', Status: 'passing', Notes: 'told by the test' },
+}
+const DB = {
+  Node: 'db-host',
+  Address: '10.0.0.9',
+  NodeMeta: { rack: 'r1' },
+  TaggedAddresses: { lan: '10.0.0.9' },
+  Service: { ID: 'db', Service: 'db', Port: 5432, Tags: ['primary'], Connect: { Native: true } },
+  Checks: [
+    { CheckID: 'alive', Name: 'alive', Status: 'passing' },
+    {
+      CheckID: 'db',
+      Name: 'db',
+      Status: 'warning',
+      ServiceID: 'db',
+      Definition: { TCP: 'localhost:5432', Interval: '10s' },
+    },
+  ],
+}
+const COORD = { Vec: [0, 0, 0, 0, 0, 0, 0, 0], Error: 1, Adjustment: 0, Height: 0.001 }
+
+export const registrations: readonly ApiCall[] = [
+  put('/v1/agent/service/register', WEB),
+  put('/v1/agent/check/register', { Name: 'disk', CheckID: 'disk', TTL: '60s', ServiceID: '' }),
+  put('/v1/agent/service/register', { Nme: 'web' }, 400),
+  put('/v1/agent/check/register', { Name: 'disk' }, 400),
+  put('/v1/catalog/register', DB),
+  put('/v1/catalog/register', { Node: '' }, 500),
+  put('/v1/catalog/register', '{', 400),
+  put('/v1/coordinate/update', { Node: 'db-host', Coord: COORD }),
+  put('/v1/coordinate/update', { Node: 'db-host' }, 400),
+]
+
+export const agentCalls: readonly ApiCall[] = [
+  get('/v1/agent/self'),
+  get('/v1/agent/version'),
+  get('/v1/agent/host'),
+  get('/v1/agent/metrics'),
+  get('/v1/agent/metrics?format=prometheus'),
+  watch('/v1/agent/monitor'),
+  get('/v1/agent/members'),
+  get('/v1/agent/members?wan=1'),
+  get('/v1/agent/members?segment=x', 500),
+  get('/v1/agent/services'),
+  get('/v1/agent/services?filter=nonsense', 500),
+  get('/v1/agent/service/web-1'),
+  get('/v1/agent/service/none', 404),
+  get('/v1/agent/checks'),
+  put('/v1/agent/check/pass/disk'),
+  put('/v1/agent/check/warn/web-ttl?note=slow'),
+  get('/v1/agent/health/service/id/web-1', 429),
+  put('/v1/agent/check/fail/web-ttl'),
+  get('/v1/agent/health/service/name/web', 503),
+  put('/v1/agent/check/pass/web-ttl'),
+  put('/v1/agent/check/pass/none', undefined, 500),
+  get('/v1/agent/health/service/id/web-1'),
+  get('/v1/agent/health/service/id/web-1?format=text'),
+  get('/v1/agent/health/service/id/none', 404),
+  get('/v1/agent/health/service/id/none?format=text', 404),
+  get('/v1/agent/health/service/name/web'),
+  get('/v1/agent/health/service/name/none', 404),
+  put('/v1/agent/check/update/web-ttl', { Status: 'passing', Output: 'fine' }),
+  put('/v1/agent/service/maintenance/web-1?enable=true&reason=test'),
+  get('/v1/agent/health/service/id/web-1', 503),
+  put('/v1/agent/service/maintenance/web-1?enable=false'),
+  put('/v1/agent/service/maintenance/none?enable=true', undefined, 404),
+  put('/v1/agent/maintenance?enable=true'),
+  put('/v1/agent/maintenance?enable=false'),
+  put('/v1/agent/maintenance', undefined, 400),
+  put('/v1/agent/reload'),
+  put('/v1/agent/token/default', { Token: 'x' }, 401),
+  { method: 'PUT', target: '/v1/agent/join/127.0.0.1:1', status: 500 },
+  put('/v1/agent/force-leave/none', undefined, 500),
+]
+
+export const readCalls: readonly ApiCall[] = [
+  get('/v1/catalog/datacenters'),
+  get('/v1/catalog/nodes'),
+  get('/v1/catalog/nodes?near=_agent&node-meta=rack:r1&filter=Meta.rack==r1'),
+  get('/v1/catalog/nodes?dc=nowhere', 500),
+  get('/v1/catalog/services'),
+  get('/v1/catalog/service/web'),
+  get('/v1/catalog/service/db?tag=primary&stale'),
+  get('/v1/catalog/service/db?cached'),
+  get('/v1/catalog/service/', 400),
+  get('/v1/catalog/connect/web'),
+  get('/v1/catalog/gateway-services/g'),
+  get('/v1/catalog/node/db-host'),
+  get('/v1/catalog/node/none'),
+  get('/v1/catalog/node-services/db-host'),
+  get('/v1/catalog/node-services/none'),
+  get('/v1/health/service/web?passing'),
+  get('/v1/health/service/db?pretty'),
+  get('/v1/health/service/web?dc=*'),
+  get('/v1/health/service/web?dc=nearest&stale'),
+  get('/v1/health/service/far?passing'),
+  get('/v1/health/service/web?dc=us-1'),
+  get('/v1/health/service/web?index=1&wait=10ms'),
+  get('/v1/health/service/web?stale&consistent', 400),
+  get('/v1/health/service/web?filter=Service.Port+%3D%3D+80'),
+  get('/v1/health/service/web?filter=(', 500),
+  get('/v1/health/connect/web'),
+  get('/v1/health/ingress/web'),
+  get('/v1/health/checks/db'),
+  get('/v1/health/node/db-host'),
+  get('/v1/health/state/any'),
+  get('/v1/health/state/warning'),
+  get('/v1/coordinate/datacenters'),
+  get('/v1/coordinate/nodes'),
+  get('/v1/coordinate/node/db-host'),
+  get('/v1/coordinate/node/none', 404),
+  get('/v1/status/leader'),
+  get('/v1/status/peers'),
+  get('/v1/mesh'),
+  get('/v1/explain/web'),
+  get('/v1/explain/far'),
+  watch('/v1/watch/health/service/web'),
+  watch('/v1/watch/catalog/services'),
+  watch('/v1/watch/kv/app/'),
+  watch('/v1/watch/kv-changes/app/'),
+  get('/v1/openapi.json'),
+]
+
+/** `{{session}}` is the session that was made before. */
+export const writeCalls: readonly ApiCall[] = [
+  put('/v1/kv/app/color?flags=18446744073709551615', 'blue'),
+  put('/v1/kv/app/empty', ''),
+  put('/v1/kv/app/color?cas=1', 'red'),
+  put('/v1/kv/app/color?flags=x', 'red', 500),
+  put('/v1/kv/', 'x', 400),
+  put('/v1/kv/queue/?sequence', 'job'),
+  put('/v1/kv/big', 'x'.repeat(513 * 1024), 413),
+  get('/v1/kv/app/color'),
+  get('/v1/kv/app/color?raw'),
+  get('/v1/kv/app/?recurse'),
+  get('/v1/kv/app/?keys'),
+  get('/v1/kv/app?children'),
+  get('/v1/kv/none', 404),
+  get('/v1/kv//twice', 301),
+  put('/v1/session/create', { Name: 'lock', TTL: '60s', Behavior: 'delete', LockDelay: '1s' }),
+  put('/v1/session/create', { TTL: '1s' }, 500),
+  get('/v1/session/list'),
+  get('/v1/session/node/n1'),
+  get('/v1/session/info/{{session}}'),
+  get('/v1/session/info/x', 500),
+  put('/v1/session/renew/{{session}}'),
+  put('/v1/session/renew/00000000-0000-0000-0000-000000000000', undefined, 404),
+  put('/v1/kv/app/lock?acquire={{session}}', 'me'),
+  get('/v1/kv/app/lock'),
+  put('/v1/kv/app/lock?release={{session}}', 'me'),
+  put('/v1/kv/app/lock?acquire=00000000-0000-0000-0000-000000000000', 'me', 500),
+  put('/v1/session/destroy/{{session}}'),
+  put('/v1/txn', [
+    { KV: { Verb: 'set', Key: 'app/txn', Value: 'MQ==' } },
+    { KV: { Verb: 'get', Key: 'app/txn' } },
+    { Node: { Verb: 'get', Node: { Node: 'db-host' } } },
+    { Service: { Verb: 'get', Node: 'db-host', Service: { ID: 'db' } } },
+    { Check: { Verb: 'get', Check: { Node: 'db-host', CheckID: 'alive' } } },
+  ]),
+  put('/v1/txn', [{ KV: { Verb: 'get', Key: 'app/txn' } }]),
+  put('/v1/txn', [{ KV: { Verb: 'cas', Key: 'app/txn', Value: 'Mg==', Index: 1 } }], 409),
+  { method: 'PUT', target: '/v1/txn', body: [{ KV: { Verb: 'nonsense', Key: 'k' } }] },
+  put('/v1/event/fire/deploy?service=web', 'v2'),
+  get('/v1/event/list'),
+  put('/v1/event/fire/', 'x', 400),
+  remove('/v1/kv/app/color'),
+  remove('/v1/kv/app/?recurse'),
+  remove('/v1/kv/', 400),
+]
+
+export const operatorCalls: readonly ApiCall[] = [
+  get('/v1/operator/raft/configuration'),
+  remove('/v1/operator/raft/peer', 400),
+  remove('/v1/operator/raft/peer?id=x', 500),
+  put('/v1/operator/raft/transfer-leader', undefined, 500),
+  post('/v1/operator/raft/transfer-leader', 500),
+  get('/v1/operator/autopilot/configuration'),
+  put('/v1/operator/autopilot/configuration', { CleanupDeadServers: true }),
+  put('/v1/operator/autopilot/configuration', { CleanupDeadServers: false }, 501),
+  get('/v1/operator/autopilot/health'),
+  get('/v1/operator/autopilot/state'),
+  get('/v1/operator/usage?global'),
+  ...(['GET', 'PUT', 'POST', 'DELETE'] as const).map(
+    (method): ApiCall => ({ method, target: '/v1/operator/keyring', status: 500 }),
+  ),
+  get('/v1/internal/ui/services'),
+  get('/v1/internal/ui/nodes'),
+  get('/v1/internal/ui/node/db-host'),
+  get('/v1/internal/ui/node/none'),
+  get('/v1/internal/ui/catalog-overview'),
+  get('/v1/internal/ui/exported-services'),
+  get('/v1/internal/federation-states'),
+]
+
+/** Parts of Consul that are left out. */
+export const offCalls: readonly ApiCall[] = [
+  get('/v1/connect/ca/roots', 500),
+  get('/v1/connect/ca/configuration', 500),
+  put('/v1/connect/ca/configuration', {}, 500),
+  get('/v1/connect/intentions', 500),
+  post('/v1/connect/intentions', 500),
+  get('/v1/connect/intentions/match', 500),
+  get('/v1/connect/intentions/check', 500),
+  get('/v1/connect/intentions/exact', 500),
+  put('/v1/connect/intentions/exact', {}, 500),
+  remove('/v1/connect/intentions/exact', 500),
+  get('/v1/connect/intentions/x', 500),
+  put('/v1/connect/intentions/x', {}, 500),
+  remove('/v1/connect/intentions/x', 500),
+  post('/v1/agent/connect/authorize', 500),
+  get('/v1/agent/connect/ca/roots', 500),
+  get('/v1/agent/connect/ca/leaf/web', 500),
+  get('/v1/discovery-chain/web', 500),
+  post('/v1/discovery-chain/web', 500),
+  put('/v1/internal/service-virtual-ip', {}, 500),
+  get('/v1/peerings'),
+  post('/v1/peering/token', 500),
+  post('/v1/peering/establish', 500),
+  remove('/v1/peering/x', 500),
+  get('/v1/peering/x', 404),
+  get('/v1/config/service-defaults'),
+  get('/v1/config/service-defaults/web', 404),
+  get('/v1/config/nonsense', 500),
+  put('/v1/config', { Kind: 'service-defaults', Name: 'web' }, 501),
+  remove('/v1/config/service-defaults/web'),
+  get('/v1/exported-services'),
+  get('/v1/imported-services'),
+]
+
+/** Taken last: they end what the others need. */
+export const endingCalls: readonly ApiCall[] = [
+  put('/v1/snapshot', 'no archive', 500),
+  put('/v1/agent/check/deregister/disk'),
+  put('/v1/agent/service/deregister/web-1'),
+  put('/v1/catalog/deregister', { Node: 'db-host' }),
+  put('/v1/catalog/deregister', {}, 500),
+]
