@@ -173,10 +173,12 @@ class StoreCatalog implements OpenCatalog {
     if (this.#failure && !this.#frozen) return Promise.reject(this.#failure)
     if (this.#nextBarrier) return this.#nextBarrier
     if (!this.#barrier) return this.#begin()
-    this.#nextBarrier = this.#barrier.then(ignore, ignore).then(() => {
-      this.#nextBarrier = undefined
-      return this.#begin()
-    })
+    // Where the store does not answer, those who wait have waited long enough too.
+    this.#nextBarrier = this.#barrier
+      .finally(() => {
+        this.#nextBarrier = undefined
+      })
+      .then(() => this.#begin())
     return this.#nextBarrier
   }
 
@@ -313,5 +315,3 @@ class StoreCatalog implements OpenCatalog {
     }
   }
 }
-
-const ignore = (): void => {}

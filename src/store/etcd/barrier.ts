@@ -40,10 +40,12 @@ export class Barrier {
   /** Resolves with the last revision that watches were shown, once they have reached all that happened before the call. */
   join(): Promise<number> {
     if (!this.#underWay) return this.#begin()
-    this.#next ??= this.#underWay.then(ignore, ignore).then(() => {
-      this.#next = undefined
-      return this.#begin()
-    })
+    // Where nobody answers, those who wait have waited long enough too.
+    this.#next ??= this.#underWay
+      .finally(() => {
+        this.#next = undefined
+      })
+      .then(() => this.#begin())
     return this.#next
   }
 
@@ -63,5 +65,3 @@ export class Barrier {
     return hub.shown
   }
 }
-
-const ignore = (): void => {}

@@ -1,0 +1,100 @@
+/** The etcd store while members die, hang and come back: nothing lost, nothing twice, and away for seconds at most. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { currentRuntime } from '../../src/runtime/runtime.ts'
+import { openEtcd } from '../../src/store/etcd/etcd.ts'
+import type { Store } from '../../src/store/store.ts'
+import { type EtcdCluster, type EtcdMember, findEtcd, startEtcd, WITHOUT_ETCD } from '../support/etcd.ts'
+import { Workload } from './etcd-workload.ts'
+
+const { clock, random, name } = await currentRuntime()
+const skipped = name !== 'node' ? 'on Node only: the members are the same' : findEtcd() ? undefined : WITHOUT_ETCD
+
+describe.skipIf(skipped !== undefined)(`etcd under faults${skipped ? ` (${skipped})` : ''}`, () => {
+  let etcd: EtcdCluster
+  let store: Store
+  let workload: Workload
+  let prefixes = 0
+
+  beforeAll(async () => {
+    etcd = await startEtcd(3)
+  })
+  afterAll(() => etcd?.destroy())
+
+  async function begin(): Promise<void> {
+    store = await openEtcd({ members: etcd.addresses, prefix: `f/${++prefixes}/`, owner: 'eu-1', clock, random })
+    workload = new Workload({ store, writers: 4, nowMs: () => performance.now() })
+    await workload.start()
+    await progress(50)
+    workload.takeOutage()
+  }
+
+  /** So many transactions more come through. */
+  async function progress(count: number): Promise<void> {
+    for (const goal = workload.acknowledged + count; workload.acknowledged < goal; ) await sleep(10)
+  }
+
+  async function finish(): Promise<void> {
+    expect(await workload.check()).toEqual([])
+    await store.close()
+  }
+
+  const leader = async (): Promise<EtcdMember> => {
+    for (;;) {
+      const found = await etcd.leader()
+      if (found) return found
+      await sleep(50)
+    }
+  }
+
+  test('a leader that is killed', async () => {
+    await begin()
+    const killed = await leader()
+    await killed.kill()
+    await progress(50)
+    expect(workload.takeOutage().longestMs).toBeLessThan(8_000)
+    await killed.start()
+    await progress(50)
+    await finish()
+  })
+
+  test('a leader that stands still and goes on', async () => {
+    await begin()
+    const stopped = await leader()
+    stopped.signal('SIGSTOP')
+    await progress(50)
+    expect(workload.takeOutage().longestMs).toBeLessThan(8_000)
+    stopped.signal('SIGCONT')
+    await progress(100)
+    await finish()
+  })
+
+  test('all members at once', async () => {
+    await begin()
+    await Promise.all(etcd.members.map((member) => member.kill()))
+    await Promise.all(etcd.members.map((member) => member.start()))
+    await progress(50)
+    await finish()
+  })
+
+  test('no majority: refused within 5 s, and nothing of it is done later', async () => {
+    await begin()
+    const down = etcd.members.slice(1)
+    await Promise.all(down.map((member) => member.kill()))
+    // Whatever was under way has an end, known or not.
+    await sleep(1_500)
+    const refusedMs = async (asked: Promise<unknown>): Promise<number> => {
+      const startMs = performance.now()
+      const refusal = { code: 'unavailable', message: expect.stringContaining('no majority') }
+      await expect(asked).rejects.toMatchObject(refusal)
+      return performance.now() - startMs
+    }
+    const late = store.txn({ then: [{ put: 'late', value: new Uint8Array(1) }] })
+    const tookMs = await Promise.all([refusedMs(late), refusedMs(store.barrier() as Promise<number>)])
+    expect(Math.max(...tookMs)).toBeLessThan(5_000)
+    await Promise.all(down.map((member) => member.start()))
+    await progress(50)
+    expect((await store.range('late', 'late\0')).kvs).toEqual([])
+    await finish()
+  })
+})
