@@ -25,7 +25,9 @@ import { startEtcd } from '../support/etcd.ts'
 import { load } from './http/load.ts'
 import { median, note, type Row, report } from './report.ts'
 
-const VALUE = Buffer.alloc(200, 'x')
+const VALUE_BYTES = 200
+/** Each body is another one: what is there already is not written. */
+const write = { method: 'PUT', body: '0'.repeat(VALUE_BYTES) }
 const KEYS = 1_000
 const WRITE_BAR = 0.6
 const READ_BAR = 0.7
@@ -49,21 +51,21 @@ export async function etcd({ rounds, seconds, clients, readers, runtime }: Optio
     server = startServer(runtime, folder, address, http!, libp2p!)
     await answers(http!, server)
     const keys = Array.from({ length: KEYS }, (_, i) => `/v1/kv/bench/${i}`)
-    await load(http!, keys, clients, 1, VALUE)
+    await load(http!, keys, clients, 1, write)
     const stale = keys.map((key) => `${key}?stale`)
     const found = new Map<string, number[]>()
     const measure = async (what: string, run: () => Promise<number>): Promise<void> => {
       const perSecond = await run()
       found.set(what, [...(found.get(what) ?? []), perSecond])
     }
-    const through = async (paths: readonly string[], connections: number, body?: Uint8Array): Promise<number> => {
-      const { requestsPerSecond, failed } = await load(http!, paths, connections, seconds, body)
+    const through = async (paths: readonly string[], connections: number, request: object = {}): Promise<number> => {
+      const { requestsPerSecond, failed } = await load(http!, paths, connections, seconds, request)
       if (failed > 0) throw new Error(`${failed} requests failed`)
       return requestsPerSecond
     }
     for (let round = 1; round <= rounds; round++) {
       await measure('bare', () => bareWrites(address, clients, seconds))
-      await measure('writes', () => through(keys, clients, VALUE))
+      await measure('writes', () => through(keys, clients, write))
       await measure('stale', () => through(stale, readers))
       await measure('default', () => through(keys, readers))
       note(`round ${round}: ${[...found].map(([what, values]) => `${what} ${values.at(-1)!.toFixed(0)}`).join(', ')}`)
@@ -115,12 +117,13 @@ async function bareWrites(address: string, clients: number, seconds: number): Pr
     clock,
     logger: silentLogger,
   })
+  const value = new Uint8Array(VALUE_BYTES).fill(46)
   let done = 0
   const startMs = performance.now()
   const one = async (client: number): Promise<void> => {
     for (let i = client; performance.now() - startMs < seconds * 1000; i++) {
       const key = new TextEncoder().encode(`bare/${i % KEYS}`)
-      await bare.call(KV.method.put, create(PutRequestSchema, { key, value: VALUE }), { timeoutMs: 10_000 })
+      await bare.call(KV.method.put, create(PutRequestSchema, { key, value }), { timeoutMs: 10_000 })
       done++
     }
   }

@@ -7,13 +7,13 @@ import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { freePorts } from '../../topology/free-ports.ts'
 
-/** Path of etcd, or undefined where there is none. */
-export function findEtcd(): string | undefined {
-  const { status } = spawnSync('etcd', ['--version'], { stdio: 'ignore' })
-  return status === 0 ? 'etcd' : undefined
+/** Whether etcd and etcdctl are on the PATH. */
+export function findEtcd(): boolean {
+  const runs = (program: string, arg: string): boolean => spawnSync(program, [arg], { stdio: 'ignore' }).status === 0
+  return runs('etcd', '--version') && runs('etcdctl', 'version')
 }
 
-export const WITHOUT_ETCD = 'skipped: there is no etcd on the PATH; get it with: apt-get install etcd-server'
+export const WITHOUT_ETCD = 'skipped: etcd is not on the PATH; get it with: apt-get install etcd-server etcd-client'
 
 export interface MemberOptions {
   /** Beyond what every member has. */

@@ -23,14 +23,13 @@ export interface SpaceOptions {
   readonly forgettable: () => number
 }
 
-/** After an alarm was seen, and between attempts to end it: spread, as every server of the datacenter tries. */
+/** After an alarm was seen, and between attempts to end it, doubled each time: spread, as every server of the datacenter tries. */
 const FIRST_MS = 500
-const EVERY_MS = 10_000
+const AGAIN_MS = 5_000
+const MAX_AGAIN_MS = 600_000
 /** Rewriting the file of a member takes about a second for each 100 MB. */
 const DEFRAGMENT_MS = 120_000
 const CALL_MS = 5_000
-/** What is free in a member's file, for it to be worth rewriting. */
-const FREE_SHARE = 0.1
 
 /**
  * etcd refuses writes once its file has reached the quota, and goes on to do so when there is room again. This makes room
@@ -64,7 +63,7 @@ export class Space {
         'etcd has reached its space quota and takes no writes: room is being made; should that not be enough, raise --quota-backend-bytes of etcd or delete what it holds for others',
       )
       this.#o.logger.error({ error: this.#full }, 'etcd has reached its space quota')
-      this.#schedule(FIRST_MS)
+      this.#schedule(FIRST_MS, AGAIN_MS)
     }
     return this.#full
   }
@@ -75,7 +74,7 @@ export class Space {
     return alarms.filter(({ alarm }) => alarm === AlarmType.NOSPACE).map(({ memberID }) => memberID)
   }
 
-  #schedule(delayMs: number): void {
+  #schedule(delayMs: number, againMs: number): void {
     if (this.#closed) return
     this.#timer = this.#o.clock.after(delayMs * (0.5 + this.#o.random.float()), () => {
       void this.#makeRoom()
@@ -85,7 +84,7 @@ export class Space {
         })
         .then((done) => {
           if (done) this.#full = undefined
-          else this.#schedule(EVERY_MS)
+          else this.#schedule(againMs, Math.min(MAX_AGAIN_MS, againMs * 2))
         })
     })
   }
@@ -102,6 +101,7 @@ export class Space {
     let gained = 0
     for (let member = 0; member < cluster.members.length && !this.#closed; member++)
       gained += await this.#rewrite(member)
+    logger.debug({ gainedBytes: gained }, 'room was made in etcd')
     if (gained === 0) return false
     for (const memberID of await this.#alarmed()) {
       const request = create(AlarmRequestSchema, { action: Action.DEACTIVATE, memberID, alarm: AlarmType.NOSPACE })
@@ -113,18 +113,17 @@ export class Space {
 
   /** One member at a time: it answers nothing meanwhile. Returns the bytes gained. */
   async #rewrite(member: number): Promise<number> {
-    const { cluster } = this.#o
+    // How much is free it does not tell rightly before it writes again, which it refuses.
     const before = await this.#sizeOf(member)
-    if (before.size - before.inUse < before.size * FREE_SHARE) return 0
     const options = { member, timeoutMs: DEFRAGMENT_MS, proves: false }
-    await cluster.call(Maintenance.method.defragment, create(DefragmentRequestSchema), options)
-    return Math.max(0, before.size - (await this.#sizeOf(member)).size)
+    await this.#o.cluster.call(Maintenance.method.defragment, create(DefragmentRequestSchema), options)
+    return Math.max(0, before - (await this.#sizeOf(member)))
   }
 
-  async #sizeOf(member: number): Promise<{ size: number; inUse: number }> {
+  async #sizeOf(member: number): Promise<number> {
     const options = { member, timeoutMs: CALL_MS, proves: false }
-    const status = await this.#o.cluster.call(Maintenance.method.status, create(StatusRequestSchema), options)
-    return { size: Number(status.dbSize), inUse: Number(status.dbSizeInUse) }
+    const { dbSize } = await this.#o.cluster.call(Maintenance.method.status, create(StatusRequestSchema), options)
+    return Number(dbSize)
   }
 
   async close(): Promise<void> {
