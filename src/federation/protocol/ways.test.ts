@@ -85,10 +85,10 @@ describe('a way through', () => {
     expect(bench.within(60_000)).toBeUndefined()
   })
 
-  it('is the shortest sum of both ways, a moment after the direct one fell silent', () => {
+  it('is the shortest sum of both ways, at once when the direct one falls silent', () => {
     const bench = four()
     bench.silence('us1')
-    expect(bench.within(5000)).toEqual({ effects: [{ type: 'dial', peerId: 'us1', relay: 'sa1' }], afterMs: 400 })
+    expect(bench.within(0)).toEqual({ effects: [{ type: 'dial', peerId: 'us1', relay: 'sa1' }], afterMs: 0 })
     // One dial at a time.
     expect(bench.within(30_000)).toBeUndefined()
   })
@@ -96,17 +96,28 @@ describe('a way through', () => {
   it('is not looked for where this node only stood still: what was said is read within that moment', () => {
     const bench = four()
     const before = bench.neighbours
+    bench.nowMs += 1300
     for (const { peerId } of before) bench.silence(peerId)
     expect(bench.tick()).toEqual([])
     bench.nowMs += 200
     bench.neighbours = before
     expect(bench.within(60_000)).toBeUndefined()
+    // What is still silent then is so.
+    bench.nowMs += 1300
+    bench.silence('us1')
+    expect(bench.within(5000)?.afterMs).toBe(400)
+  })
+
+  it('gives a connection that never answered as long as one that broke: it may be up on this side alone', () => {
+    const bench = four()
+    bench.neighbours[0] = near('us1', 80, { silentMs: 1300, roundTripMs: undefined })
+    expect(bench.within(5000)?.afterMs).toBe(1600)
   })
 
   it('is left to the smaller of both for a moment', () => {
     const bench = four('zz1')
     bench.silence('us1')
-    expect(bench.within(5000)?.afterMs).toBe(1200)
+    expect(bench.within(5000)?.afterMs).toBe(800)
   })
 
   it('waits for the direct one to come back where it broke, and longer where there never was one', () => {

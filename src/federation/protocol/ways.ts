@@ -67,8 +67,8 @@ interface Destination {
 /** A DC that was never reached directly is dialled directly first; one whose connections broke is mostly back at once. */
 const FIRST_MS = 3000
 const BROKEN_MS = 1500
-/** One that is connected and silent has waited already; after a stall of this node its word may only not be read yet. */
-const SILENT_MS = 400
+/** A node that was not asked for so long stood still: what others said meanwhile is read within as long again. */
+const STALL_MS = 400
 /** Of two ends the larger waits: one connection is enough. */
 const LARGER_MS = 700
 /** A relay is not needed any more once the direct way has lasted so long. */
@@ -87,9 +87,13 @@ const MAX_DIALS = 16
 
 export class Ways {
   readonly #destinations = new Map<string, Destination>()
+  #tickMs = Number.POSITIVE_INFINITY
+  #wokeMs = Number.NEGATIVE_INFINITY
 
   /** Call every few hundred milliseconds, and when somebody came or went. */
   tick(view: WaysView, nowMs: number): WaysEffect[] {
+    if (nowMs - this.#tickMs > STALL_MS) this.#wokeMs = nowMs
+    this.#tickMs = nowMs
     const effects: WaysEffect[] = []
     const byDatacenter = new Map<string, KnownGateway[]>()
     for (const gateway of view.gateways) {
@@ -169,6 +173,7 @@ export class Ways {
       destination.uncoveredMs = nowMs
       destination.wasCovered = false
     }
+    if (nowMs - this.#wokeMs < STALL_MS) return
     if (destination.dialling || this.#dials() >= MAX_DIALS) return
     const current = this.#current(view, gateways)
     const route = this.#shortest(destination, view, gateways, current, nowMs)
@@ -202,7 +207,9 @@ export class Ways {
   #graceMs(destination: Destination, { self, neighbours }: WaysView, { peerId }: Route): number {
     const larger = self.peerId > peerId ? LARGER_MS : 0
     if (!destination.wasCovered) return FIRST_MS + larger
-    return (neighbours.some((each) => each.peerId === peerId) ? SILENT_MS : BROKEN_MS) + larger
+    const silent = neighbours.find((each) => each.peerId === peerId)
+    // One that answered before has waited already; one that never did is about to come up at the other side too.
+    return (silent?.roundTripMs === undefined ? BROKEN_MS : 0) + larger
   }
 
   #isDueAsShorter(destination: Destination, route: Route, current: Neighbour, nowMs: number): boolean {

@@ -85,7 +85,7 @@ export const DEFAULT_LIMITS: HostLimits = {
   maxServingBytes: 16 << 20,
   foreignCallFrames: { perSecond: 5000, burst: 10_000 },
   maxForeignYoung: 8,
-  foreignAnswerBytes: { perSecond: 8_000_000, burst: 16_000_000 },
+  foreignAnswerBytes: { perSecond: 8_000_000, burst: 4_000_000 },
   maxCallsOut: 4096,
   maxCallBacklogBytes: 32 << 20,
   maxForeignBacklogBytes: 4 << 20,
