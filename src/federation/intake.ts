@@ -3,6 +3,7 @@
  * DC, and judged for gossip. Owns the remotes.
  */
 
+import { ageSince } from '../model/age.ts'
 import { compareEpoch, type Epoch } from '../model/epoch.ts'
 import { messageOf } from '../model/errors.ts'
 import type { Clock, Logger, Random } from '../runtime/ports.ts'
@@ -361,7 +362,7 @@ export class Intake {
       directory.pin(one.datacenter, one.datacenterId)
       if (this.#entries.has(one.datacenter)) continue
       const entry = this.#add(one.datacenter)
-      const ageMs = one.ageMs + Math.max(0, clock.wallMs() - one.savedWallMs)
+      const ageMs = ageSince(one.ageMs, one.savedWallMs, clock.wallMs())
       const proven = this.#provenOf(one)
       const { epoch, revision } = one
       this.#run(entry, entry.replica!.restore({ epoch, revision, content, proven, ageMs }, nowMs))

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { ageAsContact, ageFromWire, ageToWire } from './age.ts'
+import { ageAsContact, ageFromWire, ageSince, ageToWire } from './age.ts'
 
 const UNKNOWN = Number.POSITIVE_INFINITY
 
@@ -16,6 +16,12 @@ describe('an age', () => {
         expect(ageFromWire(ageToWire(ageMs))).toBe(Math.round(ageMs))
       }),
     )
+  })
+
+  it('goes on while a node is down, and is unknown when the wall clock went back', () => {
+    expect(ageSince(500, 10_000, 70_000)).toBe(60_500)
+    expect(ageSince(500, 10_000, 9_999)).toBe(UNKNOWN)
+    expect(ageSince(UNKNOWN, 10_000, 70_000)).toBe(UNKNOWN)
   })
 
   it('is a number for Consul clients in any case, which Go can hold as nanoseconds in 64 bits', () => {

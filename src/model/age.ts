@@ -14,5 +14,12 @@ export const ageToWire = (ageMs: number): number =>
 
 export const ageFromWire = (ageMs: number): number => (ageMs >= UNKNOWN_ON_WIRE ? Number.POSITIVE_INFINITY : ageMs)
 
+/**
+ * Of what was `savedAgeMs` old when it was saved. The time in between is by the wall clock alone; one that went back shows that it
+ * cannot tell.
+ */
+export const ageSince = (savedAgeMs: number, savedWallMs: number, wallMs: number): number =>
+  wallMs < savedWallMs ? Number.POSITIVE_INFINITY : savedAgeMs + wallMs - savedWallMs
+
 /** As `X-Consul-LastContact` says it: always a number that Go's clients can make a duration of. */
 export const ageAsContact = (ageMs: number): number => Math.min(UNKNOWN_AS_CONTACT, Math.round(ageMs))

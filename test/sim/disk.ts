@@ -1,5 +1,6 @@
 /** Replicas on a node's disk: as `src/federation/replica-files.ts` and `intake.ts` keep them and take them up. */
 import { Content } from '../../src/federation/protocol/content.ts'
+import { ageSince } from '../../src/model/age.ts'
 import type { Follower } from './follower.ts'
 import type { Life, SavedFollower, SimDisk } from './node.ts'
 
@@ -22,7 +23,7 @@ export function restoreFollower(life: Life, datacenter: number, saved: SavedFoll
   const content = new Content()
   for (const entry of saved.entries) content.put(entry)
   directory.pin(name, id)
-  const ageMs = saved.state.ageMs + Math.max(0, nowMs + node.wallOffsetMs - saved.wallMs)
+  const ageMs = ageSince(saved.state.ageMs, saved.wallMs, nowMs + node.wallOffsetMs)
   const follower = life.follow(datacenter, nowMs)
   life.followers[datacenter] = follower
   node.hit('replica: restored from disk')

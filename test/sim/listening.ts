@@ -86,8 +86,9 @@ export class Listening {
       )
     const { replica, headHeard } = follower
     const ageMs = replica.ageMs(nowMs)
-    // Before it stood anywhere in this life its age hangs on the wall clock, which may have been set back.
-    if (!replica.epoch || !headHeard || replica.isQuarantined(nowMs) || nowMs - ageMs <= this.#startedMs) return
+    // Before it stood anywhere in this life its age hangs on the wall clock, which may have been set back. Sums may differ by a bit.
+    const isOfThisLife = nowMs - ageMs > this.#startedMs + 0.001
+    if (!replica.epoch || !headHeard || replica.isQuarantined(nowMs) || !isOfThisLife) return
     const due = exports.at(nowMs - ageMs - world.ageSlackMs)
     if (!due) return
     const order = compareEpoch(replica.epoch, due.epoch)
