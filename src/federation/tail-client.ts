@@ -34,6 +34,9 @@ const BYTES: Rate = { perSecond: 25_000_000, burst: 200_000_000 }
 export class TailClient {
   readonly #options: TailClientOptions
   #stream: { readonly stream: FrameStream; readonly thirdParty: boolean } | undefined
+  /** To a server of the own DC, for one transfer, while the tail stands. */
+  #beside: FrameStream | undefined
+  #isBeside = false
   #wake: (() => void) | undefined
   #closed = false
   readonly #asking = new Asking<Peer>()
@@ -56,15 +59,18 @@ export class TailClient {
     if (!current) {
       this.#wake?.()
     } else if ((host.silentMs(current.stream.peer.peerId) ?? Number.POSITIVE_INFINITY) > silentMs) {
-      this.abandon('its peer fell silent')
-    } else if (!current.thirdParty) {
-      void this.#send(current.stream, false).catch((error) => this.abandon(messageOf(error)))
+      abort(current.stream, 'its peer fell silent')
+    } else if (!current.thirdParty && !this.#isBeside) {
+      const near = this.#asking.nearer(this.#near())
+      if (near) void this.#askBeside(near)
+      else void this.#send(current.stream, false).catch((error) => abort(current.stream, messageOf(error)))
     }
   }
 
-  /** The stream is of no use any more. */
+  /** The stream of the running attempt is of no use any more. */
   abandon(reason: string): void {
-    this.#stream?.stream.abort(new Error(`tail abandoned: ${reason}`))
+    const stream = this.#beside ?? this.#stream?.stream
+    if (stream) abort(stream, reason)
   }
 
   /** A gateway of the DC connected: what failed before says nothing of it. */
@@ -75,7 +81,7 @@ export class TailClient {
 
   close(): void {
     this.#closed = true
-    this.abandon('closing')
+    for (const stream of [this.#beside, this.#stream?.stream]) if (stream) abort(stream, 'closing')
     this.#wake?.()
   }
 
@@ -104,18 +110,27 @@ export class TailClient {
 
   #pick(): Target<Peer> | undefined {
     const { host, remote, replica, silentMs } = this.#options
-    const hears = ({ peerId }: Peer): boolean => (host.silentMs(peerId) ?? Number.POSITIVE_INFINITY) <= silentMs
-    const isNear = (peer: Peer): boolean =>
-      peer.role === 'server' && peer.datacenter === host.self.datacenter && hears(peer)
     const others = (): Peer[] =>
       host
         .peers()
         .filter((peer) => peer.role === 'server' && peer.datacenter !== remote.datacenter)
         .filter((peer) => (host.silentMs(peer.peerId) ?? Number.POSITIVE_INFINITY) <= silentMs)
         .sort(byNearness(host))
+    return this.#asking.pick(remote.reachableGateways(), replica.need() !== undefined, others, this.#near())
+  }
+
+  /**
+   * Servers of the own DC, when what is missing is more than what changed lately: of that they have no history, and would
+   * send whole buckets for what the origin tells in a few bytes.
+   */
+  #near(): Peer[] {
+    const { host, replica, silentMs } = this.#options
     const need = replica.need()
-    const near = need === 'snapshot' || need === 'repair' ? host.peers().filter(isNear) : []
-    return this.#asking.pick(remote.reachableGateways(), need !== undefined, others, near)
+    if (need !== 'snapshot' && need !== 'repair') return []
+    return host
+      .peers()
+      .filter(({ role, datacenter }) => role === 'server' && datacenter === host.self.datacenter)
+      .filter(({ peerId }) => (host.silentMs(peerId) ?? Number.POSITIVE_INFINITY) <= silentMs)
   }
 
   /** Whether anything complete came. */
@@ -129,29 +144,64 @@ export class TailClient {
         return false
       }
       this.#stream = { stream, thirdParty }
+      if (this.#beside) abort(this.#beside, 'a new tail asks for all that is missing')
       await this.#send(stream, thirdParty)
-      const breathe = pace(clock)
-      for await (const bytes of stream.frames()) {
-        await this.#payFor(bytes.length)
-        const type = this.#frame(decodeFrame(bytes), thirdParty)
-        if (type === 'end') {
-          complete = true
-          this.#asking.completed()
-        }
-        if (thirdParty && (type === 'end' || type === 'refuse')) break
-        await breathe()
-      }
+      await this.#read(stream, thirdParty, () => {
+        complete = true
+      })
     } catch (error) {
       logger.debug({ datacenter: remote.datacenter, peer: peer.node, reason: messageOf(error) }, 'tail ended')
-      if (isProtocolError(error)) this.abandon(error.message)
+      if (isProtocolError(error) && this.#stream) abort(this.#stream.stream, error.message)
     } finally {
-      replica.streamLost(clock.nowMs())
+      if (!this.#beside) replica.streamLost(clock.nowMs())
       const current = this.#stream
       this.#stream = undefined
       if (current) await current.stream.close().catch(() => {})
       this.#options.run([])
     }
     return complete
+  }
+
+  /** One transfer from one who has only a replica itself, while the tail goes on. */
+  async #askBeside(peer: Peer): Promise<void> {
+    const { host, clock, replica, logger, remote } = this.#options
+    let attempt: number | undefined
+    this.#isBeside = true
+    try {
+      const stream = await host.openStream(peer.peerId, TAIL_PROTOCOL, { deadlineMs: OPEN_TIMEOUT_MS })
+      this.#beside = stream
+      if (this.#closed) throw new Error('closing')
+      attempt = await this.#send(stream, true)
+      await this.#read(stream, true, () => {})
+    } catch (error) {
+      logger.debug({ datacenter: remote.datacenter, peer: peer.node, reason: messageOf(error) }, 'asked in vain')
+      if (this.#beside) abort(this.#beside, messageOf(error))
+    } finally {
+      const stream = this.#beside
+      this.#beside = undefined
+      this.#isBeside = false
+      // The tail may have begun an attempt of its own meanwhile.
+      if (attempt !== undefined && replica.awaits(attempt)) replica.streamLost(clock.nowMs())
+      if (stream) await stream.close().catch(() => {})
+      this.#options.run([])
+    }
+  }
+
+  /** Until the stream ends, or what a third party was asked for is there. */
+  async #read(stream: FrameStream, thirdParty: boolean, onComplete: () => void): Promise<void> {
+    const { clock, replica } = this.#options
+    const breathe = pace(clock)
+    for await (const bytes of stream.frames()) {
+      await this.#payFor(bytes.length)
+      const type = this.#frame(decodeFrame(bytes), thirdParty)
+      if (type === 'end') {
+        onComplete()
+        this.#asking.completed()
+      }
+      if (replica.need() === undefined) this.#asking.satisfied()
+      if (thirdParty && (type === 'end' || type === 'refuse')) return
+      await breathe()
+    }
   }
 
   /** The other side waits when it sends more than is accepted: the stream has backpressure. */
@@ -164,9 +214,11 @@ export class TailClient {
     if (waitMs > 0 && !this.#closed) await clock.sleep(waitMs)
   }
 
-  async #send(stream: FrameStream, thirdParty: boolean): Promise<void> {
+  /** The number of the attempt that begins with it. */
+  async #send(stream: FrameStream, thirdParty: boolean): Promise<number> {
     const ask = this.#options.replica.beginAttempt(this.#options.clock.nowMs(), thirdParty)
     await stream.send(encodeFrame(ask))
+    return ask.attempt
   }
 
   #frame(frame: TailFrame, thirdParty: boolean): TailFrame['type'] {
@@ -202,3 +254,5 @@ export class TailClient {
     run(replica.end(frame, message, fresh, clock.nowMs()))
   }
 }
+
+const abort = (stream: FrameStream, reason: string): void => stream.abort(new Error(`tail abandoned: ${reason}`))

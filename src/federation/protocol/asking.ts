@@ -1,6 +1,6 @@
 /**
  * Whom a replica tails, and when it tries again. What is missing as a whole is first asked of the servers of this node's own
- * DC, each once; then of the nearest gateway of the replica's DC, where that fails of the next one, and so on around; while none
+ * DC, each once, beside a tail that stands; then of the nearest gateway of the replica's DC, where that fails of the next one, and so on around; while none
  * can be reached, of servers of other DCs in turn.
  */
 
@@ -52,14 +52,24 @@ export class Asking<Peer> {
     others: () => readonly Peer[],
     near: readonly Peer[] = [],
   ): Target<Peer> | undefined {
-    if (!need) this.#nearAsked = 0
+    if (!need) this.satisfied()
     this.#choice = 0
     this.#hasNext = false
-    const untried = need ? near[this.#nearAsked++] : undefined
+    const untried = need ? this.nearer(near) : undefined
     const target = untried ? { peer: untried, thirdParty: true } : this.#pick(gateways, need, others)
     this.#had = target !== undefined
     if (target) this.#asked = false
     return target
+  }
+
+  /** The next of the near ones that was not asked for what is missing now. */
+  nearer(near: readonly Peer[]): Peer | undefined {
+    return near[this.#nearAsked++]
+  }
+
+  /** Nothing is missing any more. */
+  satisfied(): void {
+    this.#nearAsked = 0
   }
 
   #pick(gateways: readonly Peer[], need: boolean, others: () => readonly Peer[]): Target<Peer> | undefined {
