@@ -81,6 +81,7 @@ export const TRANSITIONS = [
   'ask: snapshot',
   'ask: snapshot resumed',
   'ask: third party',
+  'ask: beside the tail',
   'answer: changes',
   'answer: history is gone',
   'answer: buckets',

@@ -26,6 +26,8 @@ export class Follower {
   /** Being opened while `#openAtMs` is ahead. */
   #stream: Stream | undefined
   #openAtMs = NEVER
+  /** To a server of the own DC, for one transfer, while the tail stands. */
+  #beside: { readonly stream: Stream; openAtMs: number; attempt: number } | undefined
   #complete = false
   /** Something of a transfer came, and not its end. */
   #inTransfer = false
@@ -127,13 +129,15 @@ export class Follower {
 
   #schedule(): void {
     const wakeMs = this.replica.wakeAtMs()
-    this.dueMs = Math.min(wakeMs, this.#workAtMs, this.#stream ? this.#openAtMs : this.#pauseUntilMs)
+    const openMs = Math.min(this.#beside?.openAtMs ?? NEVER, this.#stream ? this.#openAtMs : this.#pauseUntilMs)
+    this.dueMs = Math.min(wakeMs, this.#workAtMs, openMs)
   }
 
   turn(nowMs: number): void {
     if (nowMs >= this.#workAtMs) this.#work(nowMs)
     if (this.#stream && nowMs >= this.#openAtMs) this.#opened(nowMs)
     else if (!this.#stream && nowMs >= this.#pauseUntilMs) this.#open(nowMs)
+    if (this.#beside && nowMs >= this.#beside.openAtMs) this.#openedBeside(nowMs)
     if (nowMs >= this.replica.wakeAtMs()) this.run(this.replica.tick(nowMs), nowMs)
     else this.#schedule()
   }
@@ -148,10 +152,63 @@ export class Follower {
     } else if (this.#openAtMs < NEVER) {
       // The request goes out once the stream is open.
     } else if (network.silentMs(this.#node.index, stream.server.index, nowMs) > SILENT_MS) {
-      this.abandon(nowMs)
-    } else if (!stream.thirdParty) {
-      this.#send(stream, nowMs)
+      this.#abandonTail(nowMs)
+    } else if (!stream.thirdParty && !this.#beside) {
+      const near = this.#asking.nearer(this.#near(nowMs))
+      if (near) this.#askBeside(near, nowMs)
+      else this.#send(stream, nowMs)
     }
+  }
+
+  /** Servers of the own DC, where more is missing than what changed lately. */
+  #near(nowMs: number): SimNode[] {
+    const need = this.replica.need()
+    if (need !== 'snapshot' && need !== 'repair') return []
+    return this.#node.reachable(this.#node.datacenter.index, nowMs).filter((peer) => peer !== this.#node)
+  }
+
+  #askBeside(server: SimNode, nowMs: number): void {
+    const stream = new Stream(this.#node, server, this.datacenter, true)
+    this.#beside = { stream, openAtMs: this.#opensAtMs(server, nowMs), attempt: -1 }
+  }
+
+  #openedBeside(nowMs: number): void {
+    const beside = this.#beside!
+    const { stream } = beside
+    beside.openAtMs = NEVER
+    if (!this.#accepts(stream)) {
+      this.#besideOver(nowMs)
+      return
+    }
+    this.#node.hit('ask: beside the tail')
+    beside.attempt = this.#send(stream, nowMs)
+  }
+
+  #besideOver(nowMs: number): void {
+    const { stream, attempt } = this.#beside!
+    this.#beside = undefined
+    stream.clientOpen = false
+    if (stream.serverOpen) stream.server.arrives({ kind: 'stream-closed', atMs: nowMs + 1, stream })
+    if (this.replica.awaits(attempt)) this.replica.streamLost(nowMs)
+    this.#schedule()
+  }
+
+  #opensAtMs(server: SimNode, nowMs: number): number {
+    const { network } = this.#node.world
+    const { index } = this.#node
+    const blocked =
+      network.isBlocked(index, server.index) || network.isBlocked(server.index, index) || network.isQuiet(server.index)
+    return nowMs + (blocked ? OPEN_TIMEOUT_MS : network.roundTripMs(index, server.index))
+  }
+
+  /** The server's end of a stream that is opened. */
+  #accepts(stream: Stream): boolean {
+    const { network } = this.#node.world
+    const { client, server } = stream
+    const ok = server.life && network.isConnected(client.index, server.index)
+    if (!ok || network.isBlocked(server.index, client.index)) return false
+    server.life!.accept(stream)
+    return true
   }
 
   /** A gateway of the DC connected. */
@@ -163,11 +220,9 @@ export class Follower {
 
   #open(nowMs: number): void {
     const node = this.#node
-    const { network } = node.world
     const need = this.replica.need() !== undefined
-    const target = this.#asking.pick(node.reachable(this.datacenter, nowMs), need, () =>
-      node.reachableElsewhere(this.datacenter, nowMs),
-    )
+    const others = (): SimNode[] => node.reachableElsewhere(this.datacenter, nowMs)
+    const target = this.#asking.pick(node.reachable(this.datacenter, nowMs), need, others, this.#near(nowMs))
     if (!target) {
       this.#pauseUntilMs = nowMs + this.#asking.pauseMs()
       return
@@ -175,38 +230,43 @@ export class Follower {
     const server = target.peer
     this.#stream = new Stream(node, server, this.datacenter, target.thirdParty)
     this.#complete = false
-    const blocked =
-      network.isBlocked(node.index, server.index) ||
-      network.isBlocked(server.index, node.index) ||
-      network.isQuiet(server.index)
-    this.#openAtMs = nowMs + (blocked ? OPEN_TIMEOUT_MS : network.roundTripMs(node.index, server.index))
+    this.#openAtMs = this.#opensAtMs(server, nowMs)
   }
 
   #opened(nowMs: number): void {
     const stream = this.#stream!
-    const { network } = this.#node.world
     this.#openAtMs = NEVER
-    const { server, client } = stream
-    const ok = server.life && network.isConnected(client.index, server.index)
-    if (!ok || network.isBlocked(server.index, client.index)) {
+    if (!this.#accepts(stream)) {
       this.#over(nowMs)
       return
     }
-    server.life!.accept(stream)
+    if (this.#beside) this.#besideOver(nowMs)
     this.#send(stream, nowMs)
   }
 
-  #send(stream: Stream, nowMs: number): void {
+  #send(stream: Stream, nowMs: number): number {
     const ask = this.replica.beginAttempt(nowMs, stream.thirdParty)
     this.#node.hit(`ask: ${ask.mode}`)
     if (ask.resumeFrame > 0) this.#node.hit('ask: snapshot resumed')
     if (stream.thirdParty) this.#node.hit('ask: third party')
     if (this.#node.world.trace.verbose) this.#say(`asks ${stream.server.name} (${ask.mode} from ${ask.since})`)
     stream.send(true, ask, nowMs)
+    return ask.attempt
   }
 
-  /** The stream is of no use any more. */
+  /** The DC is gone. */
+  close(nowMs: number): void {
+    if (this.#beside) this.#besideOver(nowMs)
+    this.#abandonTail(nowMs)
+  }
+
+  /** The stream of the running attempt is of no use any more. */
   abandon(nowMs: number): void {
+    if (this.#beside) this.#besideOver(nowMs)
+    else this.#abandonTail(nowMs)
+  }
+
+  #abandonTail(nowMs: number): void {
     const stream = this.#stream
     if (!stream) return
     if (stream.serverOpen) stream.server.arrives({ kind: 'stream-closed', atMs: nowMs + 1, stream })
@@ -215,10 +275,12 @@ export class Follower {
 
   closed(stream: Stream, nowMs: number): void {
     if (stream === this.#stream) this.#over(nowMs)
+    else if (stream === this.#beside?.stream) this.#besideOver(nowMs)
   }
   /** The connection to a peer is gone. */
   disconnected(peer: SimNode, nowMs: number): void {
     if (this.#stream?.server === peer) this.#over(nowMs)
+    if (this.#beside?.stream.server === peer) this.#besideOver(nowMs)
   }
 
   #over(nowMs: number): void {
@@ -229,13 +291,13 @@ export class Follower {
     if (this.#inTransfer) this.#node.hit('replica: stream lost in a transfer')
     this.#inTransfer = false
     this.#asking.ended(this.#complete)
-    this.replica.streamLost(nowMs)
+    if (!this.#beside) this.replica.streamLost(nowMs)
     this.#pauseUntilMs = nowMs + this.#asking.pauseMs()
     this.#schedule()
   }
 
   frame(stream: Stream, frame: RealFrame, nowMs: number): void {
-    if (stream !== this.#stream) return
+    if (stream !== this.#stream && stream !== this.#beside?.stream) return
     const { replica } = this
     switch (frame.type) {
       case 'live':
@@ -251,14 +313,17 @@ export class Follower {
       case 'end':
         this.#inTransfer = false
         this.#end(frame, stream.thirdParty, nowMs)
-        this.#complete = true
+        if (stream === this.#stream) this.#complete = true
         this.#asking.completed()
         break
       case 'refuse':
         replica.refused(frame.attempt, nowMs)
         this.run([], nowMs)
     }
-    if (stream.thirdParty && (frame.type === 'end' || frame.type === 'refuse')) this.abandon(nowMs)
+    if (replica.need() === undefined) this.#asking.satisfied()
+    if (!stream.thirdParty || (frame.type !== 'end' && frame.type !== 'refuse')) return
+    if (stream === this.#beside?.stream) this.#besideOver(nowMs)
+    else if (stream === this.#stream) this.#abandonTail(nowMs)
   }
 
   #live(bytes: Uint8Array, nowMs: number): void {

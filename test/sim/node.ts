@@ -450,7 +450,7 @@ export class Life {
   }
 
   #forget(datacenter: number, nowMs: number): void {
-    this.followers[datacenter]?.abandon(nowMs)
+    this.followers[datacenter]?.close(nowMs)
     this.#former[datacenter] = this.followers[datacenter]?.replica.proven ?? this.#former[datacenter]
     this.followers[datacenter] = undefined
   }
