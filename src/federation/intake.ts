@@ -10,6 +10,7 @@ import type { Clock, Logger, Random } from '../runtime/ports.ts'
 import type { ReplicaSink, SavedReplica } from './federation.ts'
 import type { GossipVerdict, Host } from './host.ts'
 import { pace } from './pace.ts'
+import { Places } from './places.ts'
 import { Allowances, loadOf } from './protocol/allowance.ts'
 import { ProtocolError } from './protocol/codec.ts'
 import { Content } from './protocol/content.ts'
@@ -67,10 +68,13 @@ interface Entry {
   readonly work: ReplicaWork | undefined
 }
 
+/** Snapshots and repairs of other DCs that this node fetches at once. */
+const MAX_FETCHES = 8
 const IGNORED = { verdict: 'ignore', fresh: false, opened: undefined } as const
 
 export class Intake {
   readonly #options: IntakeOptions
+  readonly #fetches = new Places(MAX_FETCHES)
   readonly #opener: Opener
   readonly #reception: Reception
   readonly #allowances = new Allowances()
@@ -264,6 +268,7 @@ export class Intake {
         remote,
         replica,
         silentMs,
+        fetches: this.#fetches,
         onLive: (message) => (isHeartbeat(message) ? this.heartbeat(message) : this.hear(message, 'gossip')),
         open: (envelope, hearsay) => this.#openEnd(envelope, hearsay),
         run: (effects) => this.#run(entry, effects),

@@ -47,6 +47,9 @@ class Watched {
   readonly begins: BeginFrame[] = []
   /** Indexes of the frames of transfers, as they came. */
   readonly frames: number[] = []
+  /** Whole contents that are asked for and not there yet; the most at once. */
+  #fetching = 0
+  mostAtOnce = 0
   /** After so many more frames the stream breaks, once. */
   breaksAfter = Number.POSITIVE_INFINITY
 
@@ -66,11 +69,14 @@ class Watched {
   #watch(stream: FrameStream, of: string): FrameStream {
     const noteAsk = (bytes: Uint8Array): void => {
       const frame = decodeFrame(bytes)
-      if (frame.type === 'ask') this.asks.push({ ...frame, of })
+      if (frame.type !== 'ask') return
+      this.asks.push({ ...frame, of })
+      if (frame.mode !== 'since') this.mostAtOnce = Math.max(this.mostAtOnce, ++this.#fetching)
     }
     const came = (bytes: Uint8Array): void => {
       const frame = decodeFrame(bytes)
       if (frame.type === 'begin') this.begins.push(frame)
+      if (frame.type === 'end' || frame.type === 'refuse') this.#fetching--
       if (frame.type !== 'chunk' && frame.type !== 'page') return
       if (this.breaksAfter-- === 0) {
         stream.abort(new Error('broken'))
@@ -142,6 +148,22 @@ describe('a transfer that is cut off in the middle', () => {
     await expectResumed(us, eu)
     expect(watched.begins.slice(0, 2).map(({ kind }) => kind)).toEqual(['buckets', 'buckets'])
     expect(us.federation.remote('eu-1')!.counters).toMatchObject({ repairs: 1, snapshots })
+  })
+})
+
+describe('a node that lacks everything', () => {
+  it('fetches the contents of eight datacenters at once, then those of the others', async () => {
+    mesh = new MemoryMesh(8, { link: { delayMs: 40 } })
+    const names = Array.from({ length: 14 }, (_, i) => `dc-${i}`)
+    const nodes = await mesh.startAll(...names)
+    for (const { source } of nodes) source.write({ 'e/s/n1/web': 'x' })
+    await mesh.until(() => holds(nodes[13]!, nodes[0]!))
+    watched = new Watched(mesh.network, 'peer-us-1-1')
+    const us = await mesh.start('us-1', { join: nodes.slice(0, 1) })
+    await mesh.until(() => nodes.every((node) => holds(us, node)), 10_000)
+    expect(watched.asks.filter(({ mode }) => mode === 'snapshot').length).toBeGreaterThanOrEqual(14)
+    expect(watched.mostAtOnce).toBeGreaterThan(4)
+    expect(watched.mostAtOnce).toBeLessThanOrEqual(8)
   })
 })
 

@@ -5,6 +5,7 @@ import type { Clock, Logger } from '../runtime/ports.ts'
 import type { FrameStream, Host, Peer } from './host.ts'
 import { byNearness } from './nearness.ts'
 import { pace } from './pace.ts'
+import type { Places } from './places.ts'
 import { Asking, type Target } from './protocol/asking.ts'
 import { isProtocolError } from './protocol/codec.ts'
 import type { Opened } from './protocol/head.ts'
@@ -19,6 +20,8 @@ export interface TailClientOptions {
   readonly remote: Remote
   readonly replica: Replica
   readonly silentMs: number
+  /** Of this node: how many whole contents it fetches at once. */
+  readonly fetches: Places
   /** A signed message that came on the tail, as if by gossip. */
   readonly onLive: (envelope: Uint8Array) => void
   /** Verifies; `fresh` as the directory has it. Throws ProtocolError. */
@@ -27,6 +30,8 @@ export interface TailClientOptions {
 }
 
 const OPEN_TIMEOUT_MS = 5000
+/** A fetch that takes longer goes on, and others begin beside it. */
+const MAX_HOLD_MS = 30_000
 /** What is taken of one tail; a large snapshot passes in one burst. */
 const FRAMES: Rate = { perSecond: 1000, burst: 5000 }
 const BYTES: Rate = { perSecond: 25_000_000, burst: 200_000_000 }
@@ -36,7 +41,11 @@ export class TailClient {
   #stream: { readonly stream: FrameStream; readonly thirdParty: boolean } | undefined
   /** To a server of the own DC, for one transfer, while the tail stands. */
   #beside: FrameStream | undefined
-  #isBeside = false
+  /** Its turn to fetch is awaited, or it fetches beside the tail. */
+  #isAsking = false
+  /** Gives the place back that it fetches in. */
+  #release: (() => void) | undefined
+  readonly #closing = new AbortController()
   #wake: (() => void) | undefined
   #closed = false
   readonly #asking = new Asking<Peer>()
@@ -60,11 +69,50 @@ export class TailClient {
       this.#wake?.()
     } else if ((host.silentMs(current.stream.peer.peerId) ?? Number.POSITIVE_INFINITY) > silentMs) {
       abort(current.stream, 'its peer fell silent')
-    } else if (!current.thirdParty && !this.#isBeside) {
-      const near = this.#asking.nearer(this.#near())
-      if (near) void this.#askBeside(near)
-      else void this.#send(current.stream, false).catch((error) => abort(current.stream, messageOf(error)))
+    } else if (!current.thirdParty && !this.#isAsking) {
+      void this.#askOn(current.stream)
     }
+  }
+
+  /** Of a tail that stands, or of the own DC's servers beside it. */
+  async #askOn(stream: FrameStream): Promise<void> {
+    this.#isAsking = true
+    try {
+      await this.#turn()
+      if (this.#closed || this.#stream?.stream !== stream) return
+      const near = this.#asking.nearer(this.#near())
+      if (near) await this.#askBeside(near)
+      else await this.#send(stream, false)
+    } catch (error) {
+      abort(stream, messageOf(error))
+    } finally {
+      this.#isAsking = false
+    }
+  }
+
+  /** Waits for a place where a whole content is missing; it is given back when an answer came or the stream is over. */
+  async #turn(): Promise<void> {
+    const { clock, fetches } = this.#options
+    if (!this.#lacksMuch() || this.#release) return
+    const release = await fetches.wait(this.#closing.signal)
+    if (!release || this.#release) return release?.()
+    const timer = clock.after(MAX_HOLD_MS, release)
+    this.#release = () => {
+      timer.cancel()
+      release()
+    }
+  }
+
+  #letGo(): void {
+    this.#release?.()
+    this.#release = undefined
+  }
+
+  /** More than what changed lately. */
+  #lacksMuch(): boolean {
+    const { replica } = this.#options
+    const need = replica.need()
+    return !replica.loaded || need === 'snapshot' || need === 'repair'
   }
 
   /** The stream of the running attempt is of no use any more. */
@@ -81,14 +129,18 @@ export class TailClient {
 
   close(): void {
     this.#closed = true
+    this.#closing.abort()
+    this.#letGo()
     for (const stream of [this.#beside, this.#stream?.stream]) if (stream) abort(stream, 'closing')
     this.#wake?.()
   }
 
   async #loop(): Promise<void> {
     while (!this.#closed) {
-      const target = this.#pick()
+      await this.#turn()
+      const target = this.#closed ? undefined : this.#pick()
       if (target) this.#asking.ended(await this.#follow(target.peer, target.thirdParty))
+      this.#letGo()
       if (this.#closed) return
       await this.#pause(this.#asking.pauseMs())
     }
@@ -124,9 +176,8 @@ export class TailClient {
    * send whole buckets for what the origin tells in a few bytes.
    */
   #near(): Peer[] {
-    const { host, replica, silentMs } = this.#options
-    const need = replica.need()
-    if (need !== 'snapshot' && need !== 'repair') return []
+    const { host, silentMs } = this.#options
+    if (!this.#lacksMuch()) return []
     return host
       .peers()
       .filter(({ role, datacenter }) => role === 'server' && datacenter === host.self.datacenter)
@@ -166,7 +217,6 @@ export class TailClient {
   async #askBeside(peer: Peer): Promise<void> {
     const { host, clock, replica, logger, remote } = this.#options
     let attempt: number | undefined
-    this.#isBeside = true
     try {
       const stream = await host.openStream(peer.peerId, TAIL_PROTOCOL, { deadlineMs: OPEN_TIMEOUT_MS })
       this.#beside = stream
@@ -179,7 +229,7 @@ export class TailClient {
     } finally {
       const stream = this.#beside
       this.#beside = undefined
-      this.#isBeside = false
+      this.#letGo()
       // The tail may have begun an attempt of its own meanwhile.
       if (attempt !== undefined && replica.awaits(attempt)) replica.streamLost(clock.nowMs())
       if (stream) await stream.close().catch(() => {})
@@ -198,6 +248,7 @@ export class TailClient {
         onComplete()
         this.#asking.completed()
       }
+      if (type === 'end' || type === 'refuse') this.#letGo()
       if (replica.need() === undefined) this.#asking.satisfied()
       if (thirdParty && (type === 'end' || type === 'refuse')) return
       await breathe()
