@@ -301,6 +301,11 @@ export class CallChannel {
       this.#fail(id, new AtollError('overloaded', `${this.#servingBytes} bytes of this peer are being answered`))
       return
     }
+    if (this.#stream.writeBufferLength > limits.maxCallBacklogBytes) {
+      // Not even asked: it would cost the work and the memory of an answer that is then not sent.
+      this.#fail(id, waitToBeSent())
+      return
+    }
     const controller = new AbortController()
     const timer = clock.after(Math.min(deadlineMs, limits.maxCallMs), () =>
       controller.abort(new AtollError('timeout', `${method}: the caller's deadline has passed`)),
@@ -362,7 +367,7 @@ export class CallChannel {
   #answer(id: number, payload: unknown): void {
     const { limits } = this.#options
     if (this.#stream.writeBufferLength > limits.maxCallBacklogBytes) {
-      this.#fail(id, new AtollError('overloaded', 'answers to this peer wait to be sent'))
+      this.#fail(id, waitToBeSent())
       return
     }
     const bytes = encodeCallFrame({ type: 'result', id, payload })
@@ -408,5 +413,7 @@ export class CallChannel {
     return pending
   }
 }
+
+const waitToBeSent = (): AtollError => new AtollError('overloaded', 'answers to this peer wait to be sent')
 
 const describe = (peer: Peer): string => `${peer.node} (${peer.datacenter})`
