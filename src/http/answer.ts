@@ -2,6 +2,7 @@
 import { ageAsContact } from '../model/age.ts'
 import type { Answer } from '../resolver/mesh.ts'
 import { failureOf } from './errors.ts'
+import { gzipped } from './gzip.ts'
 import { encodeJson, type Json, utf8 } from './json.ts'
 
 export type HeaderRecord = Record<string, string>
@@ -60,11 +61,18 @@ export function allHeaders(encoded: Encoded, more: Readonly<HeaderRecord>): Head
   return headers
 }
 
-export const respond = (encoded: Encoded, more: Readonly<HeaderRecord> = {}): Response =>
-  new Response(encoded.bytes, { status: encoded.status, headers: allHeaders(encoded, more) })
+export function respond(body: Encoded, more: Readonly<HeaderRecord> = {}, gzip = false): Response {
+  const encoded = gzip ? gzipped(body) : body
+  return new Response(encoded.bytes, { status: encoded.status, headers: allHeaders(encoded, more) })
+}
 
-export const json = (value: Json, pretty: boolean, status = 200, more: Readonly<HeaderRecord> = {}): Response =>
-  respond(encodedJson(value, pretty, status), more)
+export const json = (
+  value: Json,
+  pretty: boolean,
+  status = 200,
+  more: Readonly<HeaderRecord> = {},
+  gzip = false,
+): Response => respond(encodedJson(value, pretty, status), more, gzip)
 
 /** 200 and nothing else: how Consul acknowledges what the agent was told. */
 export const done = (): Response => respond(encodedNothing(200))

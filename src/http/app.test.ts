@@ -34,7 +34,7 @@ beforeEach(() => {
 afterEach(() => app.close())
 
 const call = async (path: string, init: RequestInit = {}): Promise<Response> =>
-  app.fetch(new Request(`http://127.0.0.1${path}`, init), { remoteAddress: '127.0.0.1' })
+  app.fetch(new Request(`http://127.0.0.1${path}`, init), { remoteAddress: '127.0.0.1', acceptEncoding: '' })
 const put = (path: string, body: unknown): Promise<Response> =>
   call(path, { method: 'PUT', body: typeof body === 'string' ? body : JSON.stringify(body) })
 const textOf = async (path: string, init?: RequestInit): Promise<[number, string]> => {

@@ -4,6 +4,7 @@ import { anonymous, type Mesh, type Principal } from '../resolver/mesh.ts'
 import type { Clock, HttpRequestInfo, Logger, Random } from '../runtime/ports.ts'
 import { failed, text } from './answer.ts'
 import { failureOf, HttpError } from './errors.ts'
+import { acceptsGzip } from './gzip.ts'
 import { KeptAnswers } from './kept.ts'
 import { defaultLimits, Gate, type HttpLimits } from './limits.ts'
 import { cleanPath, decodePath, targetOf } from './path.ts'
@@ -111,7 +112,7 @@ export function createApp(options: AppOptions): App {
   const router = routerOf(routes, context)
 
   /** All that is not answered by what is kept. */
-  const slowly = async (request: Request): Promise<Response> => {
+  const slowly = async (request: Request, gzip: boolean): Promise<Response> => {
     try {
       const target = targetOf(request.url)
       if (target.length > limits.maxTargetLength) {
@@ -120,7 +121,7 @@ export function createApp(options: AppOptions): App {
       requireFewHeaders(request, limits.maxHeaders)
       const redirect = redirectOf(request.method, target)
       if (redirect) return redirect
-      if (request.method !== 'HEAD') return await router.fetch(request)
+      if (request.method !== 'HEAD') return await router.fetch(request, { gzip })
       return withoutBody(await router.fetch(new Request(request.url, { method: 'OPTIONS' })))
     } catch (error) {
       return report(error, request, context)
@@ -128,13 +129,14 @@ export function createApp(options: AppOptions): App {
   }
 
   return {
-    fetch(request) {
+    fetch(request, { acceptEncoding }) {
+      const gzip = acceptsGzip(acceptEncoding)
       if (request.method === 'GET') {
         // Only what an anonymous caller may see is kept. A token that changes answers will have to be part of the key.
-        const response = kept.respond(targetOf(request.url), options.clock.nowMs())
+        const response = kept.respond(targetOf(request.url), options.clock.nowMs(), gzip)
         if (response) return response
       }
-      return slowly(request)
+      return slowly(request, gzip)
     },
     close() {
       closing.abort()
@@ -176,21 +178,22 @@ function handlerOf(path: string, routes: readonly Route[], context: Context): Ha
   const byMethod = new Map(routes.map((route) => [route.method as string, route]))
   const methods: Method[] = ['GET', 'POST', 'PUT', 'DELETE']
   const allow = ['OPTIONS', ...methods.filter((method) => byMethod.has(method))].join(',')
-  return ({ req }) => {
+  return ({ req, env }) => {
     const route = byMethod.get(req.method)
-    if (route) return route.handle(callOf(req.raw, path), context)
+    if (route) return route.handle(callOf(req.raw, path, env?.gzip === true), context)
     if (req.method === 'OPTIONS') return text(200, '', { Allow: allow })
     return text(405, `method ${req.method} not allowed`, { Allow: allow })
   }
 }
 
-function callOf(request: Request, path: string): Call {
+function callOf(request: Request, path: string, gzip: boolean): Call {
   const target = targetOf(request.url)
   const mark = target.indexOf('?')
   const query = new Query(mark < 0 ? '' : target.slice(mark + 1))
   refuseNamespace(query, request)
   const rest = path.endsWith('/') ? decodePath(mark < 0 ? target : target.slice(0, mark)).slice(path.length) : ''
-  return { request, target, rest, query, principal: principalOf(request, query), pretty: query.has('pretty') }
+  const pretty = query.has('pretty')
+  return { request, target, rest, query, principal: principalOf(request, query), pretty, gzip }
 }
 
 function refuseNamespace(query: Query, request: Request): void {

@@ -4,6 +4,7 @@
  */
 import type { Answer, Prepared } from '../resolver/mesh.ts'
 import { allHeaders, type Encoded, type HeaderRecord, type MetaKind, metaHeaders } from './answer.ts'
+import { gzipped } from './gzip.ts'
 
 /** Makes a value into bytes, once for each value: it is the same object for as long as nothing changed. */
 export interface Shape<T> {
@@ -52,6 +53,10 @@ export class KeptAnswer {
   #answer: Answer<unknown> | undefined
   #encoded: Encoded | undefined
   #again: (() => Response) | undefined
+  /** ... and compressed, once somebody takes it so. */
+  #zippedAgain: (() => Response) | undefined
+  #zippedBytes = 0
+  #headers: HeaderRecord = {}
 
   constructor(prepare: () => Prepared<unknown>, shape: Shape<unknown>, meta: MetaKind, nowMs: number) {
     this.#prepare = prepare
@@ -62,11 +67,11 @@ export class KeptAnswer {
   }
 
   get bytes(): number {
-    return this.#encoded?.bytes?.byteLength ?? 0
+    return (this.#encoded?.bytes?.byteLength ?? 0) + this.#zippedBytes
   }
 
   /** undefined when it takes waiting. Throws what asking throws. */
-  respond(nowMs: number): Response | undefined {
+  respond(nowMs: number, gzip: boolean): Response | undefined {
     if (nowMs - this.#preparedAtMs > PREPARED_FOR_MS) {
       this.#prepared = this.#prepare()
       this.#preparedAtMs = nowMs
@@ -74,7 +79,16 @@ export class KeptAnswer {
     const answer = this.#prepared.now()
     if (answer === undefined) return undefined
     if (!this.#stands(answer)) this.#renew(answer)
-    return this.#again!()
+    return gzip ? this.#zipped() : this.#again!()
+  }
+
+  #zipped(): Response {
+    if (this.#zippedAgain === undefined) {
+      const encoded = gzipped(this.#encoded!)
+      if (encoded !== this.#encoded) this.#zippedBytes = encoded.bytes!.byteLength
+      this.#zippedAgain = repeated(encoded, allHeaders(encoded, this.#headers))
+    }
+    return this.#zippedAgain()
   }
 
   /** Whether the kept bytes and headers are this answer's, too. */
@@ -96,8 +110,10 @@ export class KeptAnswer {
   #renew(answer: Answer<unknown>): void {
     this.#answer = answer
     this.#encoded = this.#shape.encode(answer.value, answer.datacenter)
-    const headers = allHeaders(this.#encoded, metaHeaders(answer, this.#meta, 'blocking-query'))
-    this.#again = repeated(this.#encoded, headers)
+    this.#headers = metaHeaders(answer, this.#meta, 'blocking-query')
+    this.#again = repeated(this.#encoded, allHeaders(this.#encoded, this.#headers))
+    this.#zippedAgain = undefined
+    this.#zippedBytes = 0
   }
 }
 
@@ -122,11 +138,11 @@ export class KeptAnswers {
   }
 
   /** undefined when nothing is kept, or when that cannot answer any more: then it is forgotten. */
-  respond(target: string, nowMs: number): Response | undefined {
+  respond(target: string, nowMs: number, gzip = false): Response | undefined {
     const kept = this.#byTarget.get(target)
     if (kept === undefined) return undefined
     try {
-      const response = kept.answer.respond(nowMs)
+      const response = kept.answer.respond(nowMs, gzip)
       if (response !== undefined) {
         if (kept.answer.bytes !== kept.bytes) this.keep(target, kept.answer)
         return response

@@ -58,7 +58,7 @@ afterEach(() => app.close())
 const call = async (path: string, method = 'GET', body?: unknown): Promise<Response> =>
   app.fetch(
     new Request(`http://127.0.0.1${path}`, { method, ...(body !== undefined && { body: JSON.stringify(body) }) }),
-    { remoteAddress: '' },
+    { remoteAddress: '', acceptEncoding: '' },
   )
 const answerOf = async (...args: Parameters<typeof call>): Promise<[number, string]> => {
   const answer = await call(...args)
@@ -158,7 +158,8 @@ describe('what newer clients send and read', () => {
   test('a locality and a definition of 1.21 are kept', async () => {
     const locality = { Region: 'r', Zone: 'z' }
     const Check = { Name: 'c', Status: 'passing', Definition: { TCP: 'a:1', TCPUseTLS: true, OSService: '' } }
-    const Service = { Service: 'web', Locality: locality, PeerName: '' }
+    const Weights = { Passing: 0, Warning: 0 }
+    const Service = { Service: 'web', Locality: locality, PeerName: '', Weights }
     const answer = await call('/v1/catalog/register', 'PUT', {
       Node: 'a',
       Address: '1.1.1.1',
@@ -169,7 +170,7 @@ describe('what newer clients send and read', () => {
     expect(answer.status).toBe(200)
     expect(mesh.commands[0]!.command).toMatchObject({
       node: { locality: { region: 'r', zone: 'z' } },
-      services: [{ locality: { region: 'r', zone: 'z' } }],
+      services: [{ locality: { region: 'r', zone: 'z' }, weights: { passing: 1, warning: 1 } }],
       checks: [{ type: 'tcp', definition: { TCP: 'a:1', TCPUseTLS: true } }],
     })
     mesh.answers.service = [

@@ -83,7 +83,7 @@ async function answerRead<K extends QuestionKind>(
       if (hit) headers.Age = '0'
     }
     if (asked.refuse !== undefined) return text(400, asked.refuse, headers)
-    return respond(asked.shape.encode(answer.value, answer.datacenter), headers)
+    return respond(asked.shape.encode(answer.value, answer.datacenter), headers, call.gzip)
   } catch (error) {
     if (options.metaOnNoPath && failureOf(error).text === 'No path to datacenter') return failed(error, NO_ANSWER_META)
     throw error
@@ -101,7 +101,7 @@ function keep<K extends QuestionKind>(
   const nowMs = context.clock.nowMs()
   const prepare = (): Prepared<unknown> => context.mesh.prepare(asked.question, ask)
   const kept = new KeptAnswer(prepare, asked.shape as Shape<unknown>, options.meta, nowMs)
-  const response = kept.respond(nowMs)
+  const response = kept.respond(nowMs, call.gzip)
   if (response && call.principal.token === '') context.kept.keep(call.target, kept)
   return response
 }

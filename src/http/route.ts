@@ -37,6 +37,8 @@ export interface Call {
   readonly query: Query
   readonly principal: Principal
   readonly pretty: boolean
+  /** Whether the client takes a compressed body. */
+  readonly gzip: boolean
 }
 
 /** The machine below, and the process on it. */

@@ -83,6 +83,10 @@ class Peer implements HttpRequestInfo {
     this.#server = server
   }
 
+  get acceptEncoding(): string {
+    return this.#request.headers.get('accept-encoding') ?? ''
+  }
+
   get remoteAddress(): string {
     return this.#server.requestIP(this.#request)?.address ?? ''
   }

@@ -47,7 +47,10 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
   const open = new OpenRequests()
   const handler = (request: Request, info: DenoInfo): Response | Promise<Response> => {
     open.linkSignal(request, info)
-    const about: HttpRequestInfo = { remoteAddress: info.remoteAddr.hostname ?? '' }
+    const about: HttpRequestInfo = {
+      remoteAddress: info.remoteAddr.hostname ?? '',
+      acceptEncoding: request.headers.get('accept-encoding') ?? '',
+    }
     if (request.method === 'GET' || request.method === 'HEAD') return open.track(options.fetch(request, about))
     const length = declaredLength(request.headers)
     const maxBytes = limitOf(options, request.url.slice(request.url.indexOf('/', 8)))

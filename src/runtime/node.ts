@@ -38,7 +38,9 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
   const listener = getRequestListener((request, env) => {
     const incoming = (env as { incoming: IncomingMessage }).incoming
     showRawTarget(request, incoming.url ?? '/')
-    return options.fetch(request, { remoteAddress: incoming.socket.remoteAddress ?? '' })
+    const encoding = incoming.headers['accept-encoding'] ?? ''
+    const acceptEncoding = typeof encoding === 'string' ? encoding : ''
+    return options.fetch(request, { remoteAddress: incoming.socket.remoteAddress ?? '', acceptEncoding })
   })
   let closing = false
   const server = createServer({

@@ -58,12 +58,6 @@ export const deviations: readonly Deviation[] = [
   },
   {
     area: 'Everything',
-    what: 'Answers are not compressed, also when gzip is asked for',
-    why: 'They come out of memory as bytes; nodes are near their clients',
-    where: [{ step: /^gzip asked/, at: /content-encoding/ }],
-  },
-  {
-    area: 'Everything',
     what: 'JSON is indented for `?pretty` only, not because the node was started with `--dev`',
     why: 'What is tried out should be what runs later',
     where: [{ scenario: 'checks', at: /^body.*\.Output$/, step: /^(after 3 s|catalog view)$/ }],

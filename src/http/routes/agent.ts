@@ -21,7 +21,7 @@ export const agentRoutes: readonly Route[] = [
     summary: 'The configuration and the state of this node',
     answers: { 200: shows('This node', agent.self) },
     async handle(call, context) {
-      return json(await selfShape(call, context), call.pretty)
+      return json(await selfShape(call, context), call.pretty, 200, {}, call.gzip)
     },
   },
   {

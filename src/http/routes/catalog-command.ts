@@ -2,7 +2,7 @@
 import type * as z from 'zod'
 import type { Command } from '../../catalog/catalog.ts'
 import { formatDuration } from '../../model/duration.ts'
-import type { CheckDefinition, CheckEntry, ServiceEntry, Status } from '../../model/entries.ts'
+import type { CheckDefinition, CheckEntry, ServiceEntry, Status, Weights } from '../../model/entries.ts'
 import type {
   catalogCheckSchema,
   catalogRegistrationSchema,
@@ -79,9 +79,7 @@ export function serviceEntry(node: string, service: Service): ServiceEntry {
     meta: service.Meta ?? null,
     port: service.Port ?? 0,
     socketPath: service.SocketPath ?? '',
-    weights: service.Weights
-      ? { passing: service.Weights.Passing ?? 0, warning: service.Weights.Warning ?? 0 }
-      : { passing: 1, warning: 1 },
+    weights: weightsOf(service.Weights),
     enableTagOverride: service.EnableTagOverride ?? false,
     proxy: service.Proxy ?? null,
     connect: service.Connect ?? null,
@@ -89,6 +87,11 @@ export function serviceEntry(node: string, service: Service): ServiceEntry {
     ...localityOf(service.Locality),
     owner: 'catalog',
   }
+}
+
+/** Consul's Go client sends two zeros for weights that nobody gave. */
+function weightsOf({ Passing: passing = 0, Warning: warning = 0 }: Service['Weights'] & object = {}): Weights {
+  return passing === 0 && warning === 0 ? { passing: 1, warning: 1 } : { passing, warning }
 }
 
 const STATUSES: readonly string[] = ['passing', 'warning', 'critical'] satisfies Status[]
