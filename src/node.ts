@@ -167,6 +167,7 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
     failover: config.federation.failover,
     flatNetwork: config.federation.flatNetwork,
     serverAddress: serverAddressOf(frame),
+    ...(server && isShared(config.store) && { leader: () => server.catalog.view.signals.leader?.address }),
   })
   parts.push('resolver', () => mesh.door!.close())
   await agent.start(await definitions())

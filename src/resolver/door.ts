@@ -53,6 +53,8 @@ export interface MeshOptions {
   readonly flatNetwork: boolean
   /** host:port of this node's libp2p endpoint, as `/v1/status` shows it. */
   readonly serverAddress: string
+  /** That of the server that leads the DC, on servers of one that may have several; undefined while there is none. */
+  readonly leader?: () => string | undefined
   /** Different questions whose answers are kept. */
   readonly maxKeptAnswers?: number
   /** Entries of those answers together. */
@@ -184,15 +186,17 @@ class Door implements RunningMesh {
   }
 
   leader(): string {
-    return this.peers()[0] ?? ''
+    const { leader } = this.#options
+    return (leader ? leader() : this.peers()[0]) ?? ''
   }
 
   peers(): readonly string[] {
-    if (this.#options.catalog) return [this.#options.serverAddress]
-    return this.#options.federation
+    const { catalog, serverAddress, federation } = this.#options
+    const others = federation
       .peers()
       .filter((peer) => peer.datacenter === this.datacenter && peer.role === 'server')
       .map((peer) => hostPort(peer.address))
+    return catalog ? [serverAddress, ...others] : others
   }
 
   close(): void {

@@ -5,10 +5,11 @@ import { currentRuntime } from '../../src/runtime/runtime.ts'
 import { openEtcd } from '../../src/store/etcd/etcd.ts'
 import type { Store } from '../../src/store/store.ts'
 import { type EtcdCluster, type EtcdMember, findEtcd, startEtcd, WITHOUT_ETCD } from '../support/etcd.ts'
+import { onNode } from '../support/on-node.ts'
 import { Workload } from './etcd-workload.ts'
 
-const { clock, random, name } = await currentRuntime()
-const skipped = name !== 'node' ? 'on Node only: the members are the same' : findEtcd() ? undefined : WITHOUT_ETCD
+const { clock, random } = await currentRuntime()
+const skipped = !onNode ? 'once, on Node' : findEtcd() ? undefined : WITHOUT_ETCD
 
 describe.skipIf(skipped !== undefined)(`etcd under faults${skipped ? ` (${skipped})` : ''}`, () => {
   let etcd: EtcdCluster
