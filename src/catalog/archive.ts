@@ -90,7 +90,7 @@ const isMark = (key: string): boolean => /^(?:e\/[itd]|t)\//.test(key)
 
 /** Under the new generation all that may be gone has an index above what it had. */
 function marks(tables: Tables): Operation[] {
-  const raised: string[] = [keys.kvIndex, keys.sessionIndex]
+  const raised: string[] = [keys.kvIndex, keys.sessionIndex, keys.queryIndex]
   for (const table of ['nodes', 'services', 'checks'] as const) raised.push(keys.tableIndex(table))
   for (const part of tables.registry.serviceStates.keys()) raised.push(`e/i/${part}`)
   return raised.map((key) => ({ put: key, value: MARK }))

@@ -101,6 +101,10 @@ function answer(view: Tables, ref: TopicRef): string {
       return json(view.session(ref.session))
     case 'node-sessions':
       return json(view.sessionsOf(ref.node))
+    case 'queries':
+      return json(view.queries())
+    case 'query':
+      return json(view.query(ref.id))
   }
 }
 

@@ -6,6 +6,7 @@
 import type { Coordinate, CoordinateRow } from '../model/coordinate.ts'
 import type { CheckEntry, KvRow, NodeEntry, ServiceEntry, Status } from '../model/entries.ts'
 import type { EventEntry } from '../model/event.ts'
+import type { PreparedQueryEntry } from '../model/prepared-query.ts'
 import type { SessionEntry } from '../model/session.ts'
 import type { AgentSync } from '../model/sync.ts'
 import type { TxnAnswer, TxnOperation } from './txn.ts'
@@ -87,6 +88,13 @@ export type Command =
   | { readonly kind: 'session-destroy'; readonly session: string }
   /** Not applied when there is no such session. */
   | { readonly kind: 'session-renew'; readonly session: string }
+  /**
+   * `create`: 'conflict' when there is one with the id; otherwise 'not-found' when there is none. A name that another query
+   * has is a 'conflict', a session that does not stand 'invalid'.
+   */
+  | { readonly kind: 'query-put'; readonly query: PreparedQueryEntry; readonly create: boolean }
+  /** 'not-found' when there is none. */
+  | { readonly kind: 'query-delete'; readonly query: string }
   /** Its `time` is given here. */
   | { readonly kind: 'event-fire'; readonly event: EventEntry }
   /** Applied when no operation was refused; the answer tells. */

@@ -20,6 +20,7 @@ import type {
 } from '../model/entries.ts'
 import type { EventEntry, EventRow } from '../model/event.ts'
 import { STATUSES, statusRank } from '../model/health.ts'
+import type { PreparedQueryEntry, PreparedQueryRow } from '../model/prepared-query.ts'
 import type { SessionEntry, SessionRow } from '../model/session.ts'
 
 const FORMAT = 1
@@ -277,6 +278,62 @@ export function decodeSession(id: string, bytes: Uint8Array, createIndex: number
     serviceChecks: Array.isArray(f[8]) ? list(f[8]) : null,
     checks: Array.isArray(f[9]) ? list(f[9]) : null,
     ending: flag(f[10]),
+    createIndex,
+    modifyIndex,
+  }
+}
+
+export const encodePreparedQuery = ({ service, template, ...query }: PreparedQueryEntry): Uint8Array =>
+  pack(
+    query.name,
+    query.session,
+    query.token,
+    [template.type === 'name_prefix_match' ? 1 : 0, template.regexp, template.removeEmptyTags],
+    [
+      service.service,
+      service.failover.nearestN,
+      service.failover.datacenters,
+      service.failover.targets,
+      service.onlyPassing,
+      service.ignoreCheckIds,
+      service.near,
+      service.tags,
+      sorted(service.nodeMeta),
+      sorted(service.serviceMeta),
+      service.connect,
+    ],
+    query.dnsTtl,
+  )
+
+const listOrNull = (value: unknown): readonly string[] | null => (Array.isArray(value) ? value.map(text) : null)
+
+export function decodePreparedQuery(
+  id: string,
+  bytes: Uint8Array,
+  createIndex: number,
+  modifyIndex: number,
+): PreparedQueryRow {
+  const f = unpack(bytes)
+  const t = Array.isArray(f[4]) ? f[4] : []
+  const s = Array.isArray(f[5]) ? f[5] : []
+  return {
+    id,
+    name: text(f[1]),
+    session: text(f[2]),
+    token: text(f[3]),
+    template: { type: t[0] === 1 ? 'name_prefix_match' : '', regexp: text(t[1]), removeEmptyTags: flag(t[2]) },
+    service: {
+      service: text(s[0]),
+      failover: { nearestN: number(s[1]), datacenters: listOrNull(s[2]), targets: listOrNull(s[3]) },
+      onlyPassing: flag(s[4]),
+      ignoreCheckIds: listOrNull(s[5]),
+      near: text(s[6]),
+      tags: listOrNull(s[7]),
+      nodeMeta: object<string>(s[8]),
+      serviceMeta: object<string>(s[9]),
+      connect: flag(s[10]),
+    },
+    dnsTtl: text(f[6]),
     createIndex,
     modifyIndex,
   }

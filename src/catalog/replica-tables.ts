@@ -8,6 +8,7 @@ import type { CheckRow, FailoverRecord, Instance, KvRow, NodeRow, ServiceRow, St
 import { compareEpoch, type Epoch } from '../model/epoch.ts'
 import type { EventRow } from '../model/event.ts'
 import { keyPart } from '../model/keys.ts'
+import type { PreparedQueryRow } from '../model/prepared-query.ts'
 import type { SessionRow } from '../model/session.ts'
 import type { AppliedEntry, PackedContent } from './replica-tables/shown.ts'
 import { ShownContent } from './replica-tables/shown.ts'
@@ -113,7 +114,7 @@ export class ReplicaTables implements CatalogView {
     return this.#shown.ofService(keyPart(service)).failover(service)
   }
 
-  // Coordinates, sessions, events and KV are not exported.
+  // Coordinates, sessions, prepared queries, events and KV are not exported.
   coordinates(): readonly CoordinateRow[] {
     return this.#shown.tables.coordinates()
   }
@@ -128,6 +129,15 @@ export class ReplicaTables implements CatalogView {
   }
   sessionsOf(node: string): readonly SessionRow[] {
     return this.#shown.tables.sessionsOf(node)
+  }
+  queries(): readonly PreparedQueryRow[] {
+    return this.#shown.tables.queries()
+  }
+  query(id: string): PreparedQueryRow | undefined {
+    return this.#shown.tables.query(id)
+  }
+  queryFor(name: string): PreparedQueryRow | undefined {
+    return this.#shown.tables.queryFor(name)
   }
   events(): readonly EventRow[] {
     return this.#shown.tables.events()

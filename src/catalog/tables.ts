@@ -3,11 +3,13 @@ import type { CheckRow, FailoverRecord, Instance, KvRow, NodeRow, ServiceRow, St
 import { compareEpoch, type Epoch, REVISIONS_PER_GENERATION, toIndex } from '../model/epoch.ts'
 import type { EventRow } from '../model/event.ts'
 import { keyPart } from '../model/keys.ts'
+import type { PreparedQueryRow } from '../model/prepared-query.ts'
 import type { SessionRow } from '../model/session.ts'
 import type { KeyValue, RevisionEvents } from '../store/store.ts'
 import { EventTable } from './tables/event-table.ts'
 import { type Change, Fold, type Sequences } from './tables/fold.ts'
 import { KvTable } from './tables/kv-table.ts'
+import { QueryTable } from './tables/query-table.ts'
 import { Registry } from './tables/registry.ts'
 import { SessionTable } from './tables/session-table.ts'
 import { Signals } from './tables/signals.ts'
@@ -41,6 +43,7 @@ export class Tables implements CatalogView {
   readonly kvTable: KvTable
   readonly sessionTable: SessionTable
   readonly eventTable: EventTable
+  readonly queryTable: QueryTable
   /** Counters of sequential keys, by prefix. */
   readonly sequences: Sequences = new Map()
   /** What no reader sees: leases, outcomes, the leader. */
@@ -57,11 +60,13 @@ export class Tables implements CatalogView {
     this.kvTable = new KvTable(this.#waiters)
     this.sessionTable = new SessionTable(this.#waiters)
     this.eventTable = new EventTable(this.#waiters)
+    this.queryTable = new QueryTable(this.#waiters)
     this.#fold = new Fold(
       this.registry,
       this.kvTable,
       this.sessionTable,
       this.eventTable,
+      this.queryTable,
       this.sequences,
       this.signals,
       (revision) => this.indexOf(revision),
@@ -251,6 +256,18 @@ export class Tables implements CatalogView {
     return this.sessionTable.ofNode(keyPart(node))
   }
 
+  queries(): readonly PreparedQueryRow[] {
+    return this.queryTable.list()
+  }
+
+  query(id: string): PreparedQueryRow | undefined {
+    return this.queryTable.get(id)
+  }
+
+  queryFor(name: string): PreparedQueryRow | undefined {
+    return this.queryTable.named(name) ?? this.queryTable.templateFor(name)
+  }
+
   events(): readonly EventRow[] {
     return this.eventTable.list()
   }
@@ -260,6 +277,6 @@ export class Tables implements CatalogView {
   }
 
   topic(ref: TopicRef): Topic {
-    return topicOf(ref, this.registry, this.kvTable, this.sessionTable, this.eventTable, this.#waiters)
+    return topicOf(ref, this, this.#waiters)
   }
 }

@@ -7,6 +7,7 @@
 import type { CoordinateRow } from '../model/coordinate.ts'
 import type { CheckRow, FailoverRecord, Instance, KvRow, NodeRow, ServiceRow, Status } from '../model/entries.ts'
 import type { EventRow } from '../model/event.ts'
+import type { PreparedQueryRow } from '../model/prepared-query.ts'
 import type { SessionRow } from '../model/session.ts'
 
 /** The narrowest thing that a question reads; what a blocking query waits on. */
@@ -27,6 +28,9 @@ export type TopicRef =
   | { readonly kind: 'sessions' }
   | { readonly kind: 'session'; readonly session: string }
   | { readonly kind: 'node-sessions'; readonly node: string }
+  /** All prepared queries. */
+  | { readonly kind: 'queries' }
+  | { readonly kind: 'query'; readonly id: string }
 
 /**
  * A live handle on one thing. Cheap to hold; `version` changes on this node whenever an answer about the thing may
@@ -81,6 +85,12 @@ export interface CatalogView {
   /** In the order of their ids. */
   sessions(): readonly SessionRow[]
   sessionsOf(node: string): readonly SessionRow[]
+
+  /** In the order of their ids. */
+  queries(): readonly PreparedQueryRow[]
+  query(id: string): PreparedQueryRow | undefined
+  /** The prepared query of that name, else the template with the longest name that this one begins with. */
+  queryFor(name: string): PreparedQueryRow | undefined
 
   /** The oldest first. */
   events(): readonly EventRow[]

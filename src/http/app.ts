@@ -26,6 +26,7 @@ import { meshRoutes } from './routes/mesh.ts'
 import { offRoutes } from './routes/off.ts'
 import { openApiRoutes } from './routes/openapi.ts'
 import { operatorRoutes } from './routes/operator.ts'
+import { preparedQueryRoutes } from './routes/prepared-query.ts'
 import { sessionRoutes } from './routes/session.ts'
 import { snapshotRoutes } from './routes/snapshot.ts'
 import { statusRoutes } from './routes/status.ts'
@@ -65,6 +66,7 @@ export const routes: readonly Route[] = [
   ...sessionRoutes,
   ...txnRoutes,
   ...eventRoutes,
+  ...preparedQueryRoutes,
   ...snapshotRoutes,
   ...statusRoutes,
   ...coordinateRoutes,

@@ -21,6 +21,9 @@
  *   u/r/<session>           bound to a lease: the session was renewed
  *   u/d/<key>               the lock-delay of a KV key: nobody acquires it until the leader removes this
  *   t/sessions              raised when a session is deleted
+ *   p/i/<id>                PreparedQueryEntry
+ *   p/n/<name>              a prepared query has this name
+ *   t/queries               raised when a prepared query is deleted
  *   v/<slot>                EventEntry, in a ring of 256
  *   a/...                   reserved: ACLs
  *   sys/...                 the store's own: head, leader, ages (what the leader knows of the past), restoring, storage version
@@ -60,6 +63,9 @@ export const keys = {
   sequence: (prefix: string): string => `q/${prefix}`,
   event: (slot: string): string => `v/${slot}`,
   sessionIndex: 't/sessions',
+  query: (id: string): string => `p/i/${id}`,
+  queryName: (name: string): string => `p/n/${part(name)}`,
+  queryIndex: 't/queries',
   lease: (nodeId: string): string => `l/${part(nodeId)}`,
   request: (requestId: string): string => `r/${part(requestId)}`,
   leader: 'sys/leader',

@@ -1,8 +1,7 @@
 /** The door: routes a question to tables, to a replica or to another node, and answers it. */
 import type { Catalog, Command, CommandResult } from '../catalog/catalog.ts'
 import type { CatalogView } from '../catalog/view.ts'
-import type { Federation } from '../federation/federation.ts'
-import type { CoordinateRow } from '../model/coordinate.ts'
+import type { Federation, RemoteDatacenter } from '../federation/federation.ts'
 import { AtollError, isAtollError } from '../model/errors.ts'
 import { assertDatacenter } from '../model/names.ts'
 import type { Clock, Random } from '../runtime/ports.ts'
@@ -11,6 +10,7 @@ import { Cell, CellCache, type Evaluation } from './cells.ts'
 import { addressFromAfar, Chooser } from './choose.ts'
 import { ClientSide } from './client-side.ts'
 import { AnswerCounters } from './counters.ts'
+import { evaluateCoordinates, evaluateDatacenters } from './datacenters.ts'
 import { describeMesh } from './describe.ts'
 import { explain } from './explain.ts'
 import { Forwarder } from './forward.ts'
@@ -29,8 +29,9 @@ import {
   type Question,
   type QuestionKind,
 } from './mesh.ts'
-import { isReplicated, read } from './read.ts'
-import { evaluateAll, evaluateRouted } from './routed.ts'
+import { QueryEvaluator, queryReady } from './queries/execute.ts'
+import { isReplicated, type ReadKind, read } from './read.ts'
+import { evaluateAll, evaluateRouted, type RoutedContext } from './routed.ts'
 import { Routes } from './routes.ts'
 import type { MeshStatus } from './status.ts'
 import { SummaryServer } from './summaries/serve.ts'
@@ -74,8 +75,16 @@ const SORTED_FOR_MS = 1_000
 /** Whose tables answer: the own DC's, one replica's, or those of several DCs. */
 type View = 'own' | 'many' | { readonly datacenter: string }
 
+interface CellRoute {
+  readonly kind: 'cell'
+  readonly cell: Cell
+  readonly view: View
+  /** What has to be waited for before the cell can be evaluated. */
+  readonly ready?: () => Promise<unknown> | undefined
+}
+
 type Route =
-  | { readonly kind: 'cell'; readonly cell: Cell; readonly view: View }
+  | CellRoute
   | { readonly kind: 'rpc'; readonly to: string }
   /** On a client node. */
   | { readonly kind: 'client'; readonly client: ClientSide; readonly key: string | undefined }
@@ -213,10 +222,16 @@ class Door implements RunningMesh {
   /** `_agent` means this node, whoever answers. */
   #normalize(question: Question, options: AskOptions): Question {
     const near = (question as { near?: string }).near
-    if (near !== '_agent') return question
+    const executes = question.kind === 'query-execute' && question.agent === undefined
+    if (near !== '_agent' && !executes) return question
     const name = options.datacenter
     const elsewhere = name !== undefined && name !== this.datacenter && name !== 'nearest' && name !== '*'
-    return { ...question, near: elsewhere ? undefined : this.nodeName } as Question
+    const agent = elsewhere ? undefined : this.nodeName
+    return {
+      ...question,
+      ...(near === '_agent' && { near: agent }),
+      ...(executes && { agent: agent ?? '' }),
+    } as Question
   }
 
   #route(question: Question, options: AskOptions): Route {
@@ -229,10 +244,11 @@ class Door implements RunningMesh {
     }
     const name = options.datacenter
     if (question.kind === 'datacenters')
-      return this.#cellRoute(question, 'datacenters', 'many', () => this.#evaluateDatacenters())
+      return this.#cellRoute(question, 'datacenters', 'many', () => evaluateDatacenters(federation, this.datacenter))
     if (question.kind === 'coordinate-datacenters')
-      return this.#cellRoute(question, 'coordinates', 'many', () => this.#evaluateCoordinates())
+      return this.#cellRoute(question, 'coordinates', 'many', () => evaluateCoordinates(federation, this.datacenter))
     if (name === 'nearest' || name === '*') return this.#manyRoute(question, name)
+    if (question.kind === 'query-execute') return this.#queryRoute(question, name)
     if (name === undefined || name === this.datacenter) {
       if (
         question.kind === 'service' &&
@@ -245,17 +261,37 @@ class Door implements RunningMesh {
           this.#evaluateRouted(question, false, changed),
         )
       }
-      return this.#cellRoute(question, 'own', 'own', () => this.#evaluateView(catalog.view, question))
+      const route = this.#cellRoute(question, 'own', 'own', () => this.#evaluateView(catalog.view, question))
+      return question.kind === 'query-explain' ? this.#onceReady(route, question.query) : route
     }
-    assertDatacenter(name, 'dc')
-    const remote = federation.remote(name)
-    if (remote === undefined)
-      throw new AtollError('no-path', `No path to datacenter: "${name}" was never heard of here`, { field: 'dc' })
+    const remote = this.#remoteOf(name)
     const view = this.#options.replica(name)
     if (!isReplicated(question.kind) || options.consistency === 'consistent' || view === undefined || !remote.loaded) {
       return { kind: 'rpc', to: name }
     }
     return this.#cellRoute(question, name, { datacenter: name }, () => this.#evaluateView(view, question))
+  }
+
+  #remoteOf(name: string): RemoteDatacenter {
+    assertDatacenter(name, 'dc')
+    const remote = this.#options.federation.remote(name)
+    if (remote !== undefined) return remote
+    throw new AtollError('no-path', `No path to datacenter: "${name}" was never heard of here`, { field: 'dc' })
+  }
+
+  /** Where it is stored: there it is known what it stands for. */
+  #queryRoute(question: Question<'query-execute'>, name: string | undefined): Route {
+    if (name !== undefined && name !== this.datacenter) return { kind: 'rpc', to: this.#remoteOf(name).datacenter }
+    let evaluator: QueryEvaluator | undefined
+    const route = this.#cellRoute(question, 'query', 'many', (changed) => {
+      evaluator ??= new QueryEvaluator(question, this.#routedContext())
+      return evaluator.evaluate(changed)
+    })
+    return this.#onceReady(route, question.query)
+  }
+
+  #onceReady(route: CellRoute, query: string): Route {
+    return { ...route, ready: () => queryReady(this.#options.catalog!.view, query) }
   }
 
   #manyRoute(question: Question, name: 'nearest' | '*'): Route {
@@ -271,13 +307,13 @@ class Door implements RunningMesh {
     )
   }
 
-  #cellRoute(question: Question, from: string, view: View, evaluate: (changed: boolean) => Evaluation): Route {
+  #cellRoute(question: Question, from: string, view: View, evaluate: (changed: boolean) => Evaluation): CellRoute {
     const key = `${from} ${JSON.stringify(question)}`
     const cell = this.#cells.get(key, () => new Cell(evaluate, this.#routes, () => this.#options.clock.nowMs()))
     return { kind: 'cell', cell, view }
   }
 
-  #evaluateView(view: CatalogView, question: Question): Evaluation {
+  #evaluateView(view: CatalogView, question: Question<ReadKind>): Evaluation {
     const {
       value,
       topics,
@@ -294,40 +330,16 @@ class Door implements RunningMesh {
     return { ...base, topics: also.length === 0 ? topics : [...topics, ...also], expiresAtMs }
   }
 
-  /** Looked at anew each time: it is the same list as long as nothing changed. */
-  #evaluateDatacenters(): Evaluation {
-    const value = this.#options.federation.datacenters()
-    const base = { value, index: 1, datacenter: this.datacenter, failover: undefined }
-    return { ...base, topics: [], routed: true, expiresAtMs: Number.NEGATIVE_INFINITY }
-  }
-
-  /** The gateways that are known, by DC, own first: places move all the time, and nobody waits for that. */
-  #evaluateCoordinates(): Evaluation {
-    const { federation } = this.#options
-    const rows = new Map<string, CoordinateRow[]>()
-    for (const { datacenter, node, coordinate } of federation.coordinates()) {
-      const row = { node, segment: '', coordinate }
-      rows.set(datacenter, [...(rows.get(datacenter) ?? []), row])
-    }
-    const value = [...rows].map(([datacenter, coordinates]) => ({ datacenter, coordinates }))
-    const base = { value, index: 1, datacenter: this.datacenter, failover: undefined }
-    return { ...base, topics: [], routed: false, expiresAtMs: Number.NEGATIVE_INFINITY }
-  }
-
   #evaluateRouted(question: Question<'service'>, nearest: boolean, changed: boolean): Evaluation {
-    return evaluateRouted(question, nearest, changed, {
-      own: this.#options.catalog!.view,
-      chooser: this.#chooser!,
-      routes: this.#routes,
-      counters: this.#counters,
-      clock: this.#options.clock,
-      flatNetwork: this.#options.flatNetwork,
-      agentNode: this.nodeName,
-    })
+    return evaluateRouted(question, nearest, changed, this.#routedContext())
   }
 
   #evaluateAll(question: Question<'service'>, changed: boolean): Evaluation {
-    return evaluateAll(question, changed, {
+    return evaluateAll(question, changed, this.#routedContext())
+  }
+
+  #routedContext(): RoutedContext {
+    return {
       own: this.#options.catalog!.view,
       chooser: this.#chooser!,
       routes: this.#routes,
@@ -335,12 +347,13 @@ class Door implements RunningMesh {
       clock: this.#options.clock,
       flatNetwork: this.#options.flatNetwork,
       agentNode: this.nodeName,
-    })
+    }
   }
 
   #now(route: Route, options: AskOptions): Answer<unknown> | undefined {
     if (route.kind === 'rpc' || options.index !== undefined) return undefined
     if (route.kind === 'client') return route.client.now(route.key)
+    if (route.ready?.() !== undefined) return undefined
     if (options.consistency !== 'stale') {
       if (this.#isBehindOwnWrite(route.view)) return undefined
       const barrier = this.#barrier(route.view)
@@ -377,12 +390,13 @@ class Door implements RunningMesh {
       }
       await this.#barrier(route.view)
     }
+    await route.ready?.()
     const first = route.cell.current()
     if (!this.#mustWait(first, route, options.index)) return this.#toAnswer(first, options)
     const waitMs = boundedWaitMs(options.waitMs)
     const mayBeForeign = route.view === 'many' && first.index < options.index!
     const limitMs = mayBeForeign ? Math.min(waitMs, FOREIGN_INDEX_MS) : waitMs
-    return this.#toAnswer(await this.#wait(route.cell, first, limitMs, options), options)
+    return this.#toAnswer(await this.#wait(route, first, limitMs, options), options)
   }
 
   async #askElsewhere(to: string, question: Question, options: AskOptions): Promise<Answer<unknown>> {
@@ -395,7 +409,7 @@ class Door implements RunningMesh {
   }
 
   /** An index from another history (another generation) is answered at once, and so is any but the newest of a moving answer. */
-  #mustWait(evaluation: Evaluation, route: Route & { kind: 'cell' }, index: number | undefined): boolean {
+  #mustWait(evaluation: Evaluation, route: CellRoute, index: number | undefined): boolean {
     if (index === undefined || index <= 0) return false
     if (evaluation.index > index) return false
     if (evaluation.index === index) return true
@@ -403,13 +417,14 @@ class Door implements RunningMesh {
     return Math.floor(index / 2 ** 40) === Math.floor(evaluation.index / 2 ** 40)
   }
 
-  async #wait(cell: Cell, first: Evaluation, waitMs: number, options: AskOptions): Promise<Evaluation> {
+  async #wait({ cell, ready }: CellRoute, first: Evaluation, waitMs: number, options: AskOptions): Promise<Evaluation> {
     const { clock, random } = this.#options
     const deadline = clock.deadline(waitMs + (random.float() * waitMs) / JITTER_FRACTION, options.signal)
     let evaluation = first
     try {
       while (!deadline.signal.aborted) {
         await cell.changed(evaluation, deadline.signal)
+        await ready?.()
         const next = cell.current()
         if (next.index !== options.index && next.index !== first.index) return next
         evaluation = next
@@ -472,7 +487,7 @@ class Door implements RunningMesh {
 }
 
 /** Whether replicas elsewhere show what the command did: KV and sessions never leave their DC. */
-const changesExported = (kind: Command['kind']): boolean => !/^(?:kv|session|event)-/.test(kind)
+const changesExported = (kind: Command['kind']): boolean => !/^(?:kv|session|event|query)-/.test(kind)
 
 /** host:port of a multiaddr like /ip4/10.0.0.1/tcp/8300. */
 function hostPort(multiaddr: string): string {

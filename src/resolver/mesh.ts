@@ -7,6 +7,7 @@ import type { ServiceSummary } from '../catalog/view.ts'
 import type { CoordinateRow } from '../model/coordinate.ts'
 import type { CheckRow, Instance, KvRow, NodeRow, ServiceRow, Status } from '../model/entries.ts'
 import type { EventRow } from '../model/event.ts'
+import type { PreparedQueryRow } from '../model/prepared-query.ts'
 import type { SessionRow } from '../model/session.ts'
 import type { AgentDoor } from './agent-door.ts'
 import type { MeshStatus } from './status.ts'
@@ -64,12 +65,35 @@ export interface Questions {
   events: { ask: { name?: string }; answer: readonly EventRow[] }
   sessions: { ask: object; answer: readonly SessionRow[] }
   'node-sessions': { ask: { node: string }; answer: readonly SessionRow[] }
+  /** Prepared queries, as they are stored. */
+  queries: { ask: object; answer: readonly PreparedQueryRow[] }
+  query: { ask: { id: string }; answer: PreparedQueryRow | undefined }
+  /** The query of that id or name, as it stands for this name; undefined when there is none. */
+  'query-explain': { ask: { query: string }; answer: PreparedQueryRow | undefined }
+  /**
+   * What it selects, here or where it fails over to. `agent`: the node for which `_agent` stands in the query, the asked
+   * one unless given. `connect`: proxies only, of which there are none.
+   */
+  'query-execute': {
+    ask: { query: string; agent?: string; connect?: boolean } & Near
+    answer: Execution | undefined
+  }
 }
 export type QuestionKind = keyof Questions
 export type Question<K extends QuestionKind = QuestionKind> = {
   [P in K]: { readonly kind: P } & Readonly<Questions[P]['ask']>
 }[K]
 export type AnswerValue<K extends QuestionKind> = Questions[K]['answer']
+
+export interface Execution {
+  /** As it stands for the name that was asked for. */
+  readonly query: PreparedQueryRow
+  readonly instances: readonly RoutedInstance[]
+  /** By nearness; otherwise their order means nothing, and who hands them out shuffles them. */
+  readonly isOrdered: boolean
+  /** Other datacenters that were tried. */
+  readonly failovers: number
+}
 
 /** `remote` is set when the instance is not of the DC of the node that was asked (failover, nearest, *). */
 export interface RoutedInstance extends Instance {

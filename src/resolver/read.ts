@@ -2,6 +2,7 @@
 import type { CatalogView, Topic } from '../catalog/view.ts'
 import type { CheckRow, Instance, NodeRow } from '../model/entries.ts'
 import type { AnswerValue, Question, QuestionKind } from './mesh.ts'
+import { renderedQuery } from './queries/execute.ts'
 import { byDistance } from './rank.ts'
 import { whoHas } from './reverse.ts'
 
@@ -32,9 +33,13 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 const nearOf = (near: string | undefined, context: ReadContext): string | undefined =>
   near === '_agent' ? context.agentNode : near
 
-export function hasMeta(node: NodeRow | undefined, wanted: Readonly<Record<string, string>> | undefined): boolean {
+/** Whether a node or a service has all of these. */
+export function hasMeta(
+  entry: { readonly meta: NodeRow['meta'] } | undefined,
+  wanted: Readonly<Record<string, string>> | undefined,
+): boolean {
   if (wanted === undefined) return true
-  for (const [key, value] of Object.entries(wanted)) if (node?.meta?.[key] !== value) return false
+  for (const [key, value] of Object.entries(wanted)) if (entry?.meta?.[key] !== value) return false
   return true
 }
 
@@ -71,7 +76,10 @@ const checksWithMeta = (
 const sortedChecks = (view: CatalogView, checks: readonly CheckRow[], near: string | undefined): readonly CheckRow[] =>
   byDistance(view, near, checks, (check) => check.node)
 
-const readers: { [K in QuestionKind]: Reader<K> } = {
+/** Kinds that one view answers; prepared queries are executed over several. */
+export type ReadKind = Exclude<QuestionKind, 'query-execute'>
+
+const readers: { [K in ReadKind]: Reader<K> } = {
   datacenters: (view) => ({ value: [view.datacenter], topics: [view.topic({ kind: 'nodes' })] }),
   nodes: (view, question, context) => ({
     value: byDistance(
@@ -162,6 +170,12 @@ const readers: { [K in QuestionKind]: Reader<K> } = {
     value: view.sessionsOf(node),
     topics: [view.topic({ kind: 'node-sessions', node })],
   }),
+  queries: (view) => ({ value: view.queries(), topics: [view.topic({ kind: 'queries' })] }),
+  query: (view, { id }) => ({ value: view.query(id), topics: [view.topic({ kind: 'query', id })] }),
+  'query-explain': (view, { query }) => ({
+    value: renderedQuery(view, query),
+    topics: [view.topic({ kind: 'queries' })],
+  }),
 }
 
 function servicesOnNodes(view: CatalogView, wanted: Readonly<Record<string, string>>): AnswerValue<'services'> {
@@ -177,8 +191,8 @@ function servicesOnNodes(view: CatalogView, wanted: Readonly<Record<string, stri
   return [...tagsOf].map(([service, tags]) => ({ service, tags: [...tags] }))
 }
 
-export function read(view: CatalogView, question: Question, context: ReadContext): Reading {
-  const reader = readers[question.kind] as Reader<QuestionKind>
+export function read(view: CatalogView, question: Question<ReadKind>, context: ReadContext): Reading {
+  const reader = readers[question.kind] as Reader<ReadKind>
   return reader(view, question, context)
 }
 
@@ -192,5 +206,9 @@ const AT_HOME: ReadonlySet<QuestionKind> = new Set([
   'session',
   'sessions',
   'node-sessions',
+  'queries',
+  'query',
+  'query-explain',
+  'query-execute',
   'coordinates',
 ])

@@ -74,7 +74,8 @@ function fromCandidate(
   return routedInstances(matching, remote, context)
 }
 
-function routedInstances(
+/** With where and how far they are, as of now. */
+export function routedInstances(
   instances: readonly Instance[],
   { remote }: RemoteView,
   context: RoutedContext,

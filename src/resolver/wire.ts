@@ -9,6 +9,7 @@ import { MAX_TXN_COMMANDS } from '../catalog/txn.ts'
 import { ageFromWire } from '../model/age.ts'
 import type { KvRow } from '../model/entries.ts'
 import { AtollError } from '../model/errors.ts'
+import { MAX_QUERY_ELEMENTS } from '../model/prepared-query.ts'
 import type { Answer, AskOptions, Explanation, Question, QuestionKind } from './mesh.ts'
 import type { MeshStatus } from './status.ts'
 
@@ -60,6 +61,16 @@ const questions: { readonly [K in QuestionKind]: z.ZodType } = {
   events: z.object({ kind: z.literal('events'), name: text.optional() }),
   sessions: z.object({ kind: z.literal('sessions') }),
   'node-sessions': z.object({ kind: z.literal('node-sessions'), node: text }),
+  queries: z.object({ kind: z.literal('queries') }),
+  query: z.object({ kind: z.literal('query'), id: text }),
+  'query-explain': z.object({ kind: z.literal('query-explain'), query: text }),
+  'query-execute': z.object({
+    kind: z.literal('query-execute'),
+    query: text,
+    agent: text.optional(),
+    connect: z.boolean().optional(),
+    ...near,
+  }),
 }
 
 const askSchema = z.object({
@@ -172,6 +183,27 @@ const event = z.object({
   time: z.number(),
 })
 
+const texts = z.array(text).max(MAX_QUERY_ELEMENTS).nullable()
+const query = z.object({
+  id: text,
+  name: text,
+  session: text,
+  token,
+  template: z.object({ type: z.enum(['', 'name_prefix_match']), regexp: text, removeEmptyTags: z.boolean() }),
+  service: z.object({
+    service: text,
+    failover: z.object({ nearestN: z.number().int().min(0), datacenters: texts, targets: texts }),
+    onlyPassing: z.boolean(),
+    ignoreCheckIds: texts,
+    near: text,
+    tags: texts,
+    nodeMeta: strings.nullable(),
+    serviceMeta: strings.nullable(),
+    connect: z.boolean(),
+  }),
+  dnsTtl: text,
+})
+
 const verb = z.string().max(64)
 const index = z.number().min(0)
 const operation = z.discriminatedUnion('type', [
@@ -215,6 +247,8 @@ const commands = {
     flags: written.flags,
     session: text,
   }),
+  'query-put': z.object({ kind: z.literal('query-put'), query, create: z.boolean() }),
+  'query-delete': z.object({ kind: z.literal('query-delete'), query: text }),
   'session-create': z.object({ kind: z.literal('session-create'), session }),
   'session-destroy': z.object({ kind: z.literal('session-destroy'), session: text }),
   'session-renew': z.object({ kind: z.literal('session-renew'), session: text }),
@@ -282,7 +316,15 @@ const answerSchema = z.object({
   failover: z.object({ from: datacenter, to: datacenter }).nullish(),
 })
 
-const SINGLE: ReadonlySet<QuestionKind> = new Set(['node', 'kv', 'session', 'address'])
+const SINGLE: ReadonlySet<QuestionKind> = new Set([
+  'node',
+  'kv',
+  'session',
+  'address',
+  'query',
+  'query-explain',
+  'query-execute',
+])
 
 /** What a server of `to` answered. Throws AtollError 'unavailable' when it makes no sense here. */
 export function answerOf(to: string, kind: QuestionKind, payload: unknown): Answer<unknown> {

@@ -25,13 +25,13 @@ export interface Where {
   readonly at?: RegExp
 }
 
-const LATER = /^\w+ \/v1\/(query|acl)\b/
+const LATER = /^\w+ \/v1\/acl\b/
 const CONNECT = /^\w+ \/v1\/(connect|discovery-chain|agent\/connect)\b/
 
 export const deviations: readonly Deviation[] = [
   {
     area: 'Everything',
-    what: 'Prepared queries and ACLs are not there: 501 with a text (401 `ACL support disabled` under `/v1/acl/`)',
+    what: 'ACLs are not there: 401 `ACL support disabled` under `/v1/acl/`',
     why: 'They are for later versions',
     where: [{ request: LATER }],
   },
@@ -238,6 +238,33 @@ export const deviations: readonly Deviation[] = [
     where: [
       { scenario: 'coordinates', step: /^(node before the batch|update without coord|update empty node)$/ },
       { scenario: 'errors', step: /^PUT \/v1\/coordinate\/update body null$/ },
+    ],
+  },
+  {
+    area: 'Prepared queries',
+    what: 'What `execute` and `explain` answer has an index, which `?index` waits for; in Consul it is always 1',
+    why: 'A client need not ask again and again',
+    where: [{ request: /^GET \/v1\/query\/[^/]+\/(execute|explain)/, at: /^(index|body\.Index|body\.text)$/ }],
+  },
+  {
+    area: 'Prepared queries',
+    what: 'A 405 below `/v1/query/` names OPTIONS in its Allow, and OPTIONS is answered without a body',
+    why: 'As everywhere else',
+    where: [
+      { request: /^\w+ \/v1\/query\//, at: /^header allow$/ },
+      { request: /^OPTIONS \/v1\/query\//, at: /^(body|header content-type)$/ },
+    ],
+  },
+  {
+    area: 'Prepared queries',
+    what: 'A failover is answered from the replica on this node: `stale`, with its age, and with the address of each instance to use from here',
+    why: 'It takes no WAN round trip and goes on while the WAN is cut',
+    where: [
+      {
+        scenario: 'multi-dc',
+        step: /^execute (falls over to dc2|nearest)$/,
+        at: /^(header x-consul-effective-consistency|body\.(ConsistencyLevel|LastContact|Nodes\[0\]\.(Atoll|Service\.Address)).*)$/,
+      },
     ],
   },
   {

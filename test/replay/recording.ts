@@ -66,6 +66,7 @@ export const SCENARIOS = [
   'health',
   'kv',
   'multi-dc',
+  'prepared-queries',
   'sessions-locks',
   'status-operator',
   'txn',

@@ -7,6 +7,7 @@ import { planEventFire } from './event.ts'
 import { planKvDelete, planKvPut } from './kv.ts'
 import { planKvLock, planKvUnlock } from './lock.ts'
 import type { Plan } from './plan.ts'
+import { planQueryDelete, planQueryPut } from './prepared-query.ts'
 import { planAgentSync, planRegister } from './register.ts'
 import { planKvSequence } from './sequence.ts'
 import { planLockDelayEnd, planSessionCreate, planSessionDestroy } from './session.ts'
@@ -44,6 +45,10 @@ export function judge(tables: Tables, command: Command): Plan {
       return planSessionCreate(tables, command)
     case 'session-destroy':
       return planSessionDestroy(tables, command)
+    case 'query-put':
+      return planQueryPut(tables, command)
+    case 'query-delete':
+      return planQueryDelete(tables, command)
     case 'event-fire':
       return planEventFire(tables, command)
     case 'txn':
@@ -100,6 +105,10 @@ export function lanesOf(tables: Tables, command: Command): readonly string[] {
       return []
     case 'session-destroy':
       return [`u/${command.session}`, ...tables.kvTable.heldBy(command.session).slice(0, MAX_LANES).map(kvLane)]
+    case 'query-put':
+      return [`p/${command.query.id}`, `pn/${keyPart(command.query.name)}`]
+    case 'query-delete':
+      return [`p/${command.query}`]
     case 'event-fire':
       return ['v']
     case 'txn':

@@ -7,6 +7,7 @@ import * as codec from '../codec.ts'
 import type { NodeState } from '../tables/states.ts'
 import type { Tables } from '../tables.ts'
 import { createIs, MAX_PLAN_BYTES, MAX_PLAN_OPERATIONS, modIs, nothing, type Plan } from './plan.ts'
+import { queryGone } from './prepared-query.ts'
 
 type Of<K extends Command['kind']> = Extract<Command, { kind: K }>
 
@@ -41,7 +42,8 @@ function standing(tables: Tables, node: NodeState, checkId: string): Compare {
 const MAX_KEYS_AT_ONCE = Math.floor((MAX_PLAN_OPERATIONS - 8) / 2)
 
 /**
- * Ends the session and releases (or deletes) what it holds, each key under its lock-delay. One that holds more than one
+ * Ends the session and releases (or deletes) what it holds, each key under its lock-delay, and removes the prepared queries
+ * that go with it. One that holds more than one
  * transaction takes is over for everybody with the first, and gone with the last.
  */
 export function planSessionDestroy(tables: Tables, { session: id }: Of<'session-destroy'>): Plan {
@@ -69,7 +71,17 @@ export function planSessionDestroy(tables: Tables, { session: id }: Of<'session-
     released++
   }
   if (released > 0 && session.behavior === 'delete') then.push({ put: keys.kvIndex, value: codec.MARK })
-  const partial = released < held.length
+  const bound = tables.queryTable.ofSession(id)
+  let removed = 0
+  for (const query of bound) {
+    if (released + removed === MAX_KEYS_AT_ONCE) break
+    const row = tables.queryTable.get(query)!
+    compares.push(modIs(keys.query(query), tables.revisionOf(row.modifyIndex)))
+    then.push(...queryGone(row))
+    removed++
+  }
+  if (removed > 0) then.push({ put: keys.queryIndex, value: codec.MARK })
+  const partial = released + removed < held.length + bound.length
   then.push(...(partial ? ending(session) : gone(id)))
   return { applied: true, if: compares, then, partial }
 }

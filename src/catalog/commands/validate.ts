@@ -2,6 +2,7 @@ import type { CoordinateRow } from '../../model/coordinate.ts'
 import { AtollError } from '../../model/errors.ts'
 import { type EventEntry, MAX_EVENT_BYTES, MAX_EVENT_FILTER_LENGTH } from '../../model/event.ts'
 import { keys } from '../../model/keys.ts'
+import { MAX_QUERY_ELEMENTS, MAX_QUERY_NAME, type PreparedQueryEntry } from '../../model/prepared-query.ts'
 import {
   checksOfSession,
   MAX_SESSION_CHECKS,
@@ -67,6 +68,12 @@ export function validate(command: Command): void {
     case 'session-renew':
       validateSessionId(command.session, 'session')
       break
+    case 'query-put':
+      validateQuery(command.query)
+      break
+    case 'query-delete':
+      validateQueryId(command.query)
+      break
     case 'event-fire':
       validateEvent(command.event)
       break
@@ -120,6 +127,33 @@ function validateSessionId(id: string, field: string): void {
   required(id, field, 'missing session')
   if (UUID.test(id)) return
   throw new AtollError('invalid', 'failed session lookup: index error: UUID must be 36 characters', { field })
+}
+
+function validateQueryId(id: string): void {
+  if (UUID.test(id)) return
+  throw new AtollError('invalid', `ID: ${JSON.stringify(id)} is no UUID, which names a prepared query`, { field: 'ID' })
+}
+
+function validateQuery({ service, ...query }: PreparedQueryEntry): void {
+  validateQueryId(query.id)
+  storable(keys.queryName(query.name), 'Name')
+  required(service.service, 'Service.Service', 'Must provide a Service name to query')
+  if (query.name.length > MAX_QUERY_NAME) {
+    const message = `Name: ${query.name.length} characters; at most ${MAX_QUERY_NAME} are taken`
+    throw new AtollError('invalid', message, { field: 'Name' })
+  }
+  const lists: readonly (readonly [string, number])[] = [
+    ['Service.Failover.Datacenters', service.failover.datacenters?.length ?? 0],
+    ['Service.Failover.Targets', service.failover.targets?.length ?? 0],
+    ['Service.IgnoreCheckIDs', service.ignoreCheckIds?.length ?? 0],
+    ['Service.Tags', service.tags?.length ?? 0],
+    ['Service.NodeMeta', Object.keys(service.nodeMeta ?? {}).length],
+    ['Service.ServiceMeta', Object.keys(service.serviceMeta ?? {}).length],
+  ]
+  for (const [field, count] of lists) {
+    if (count <= MAX_QUERY_ELEMENTS) continue
+    throw new AtollError('invalid', `${field}: ${count} elements; at most ${MAX_QUERY_ELEMENTS} are taken`, { field })
+  }
 }
 
 function validateSession(session: Omit<SessionEntry, 'ending'>): void {

@@ -2,6 +2,7 @@ import { keys, type Table } from '../../model/keys.ts'
 import * as codec from '../codec.ts'
 import type { EventTable } from './event-table.ts'
 import type { KvTable } from './kv-table.ts'
+import type { QueryTable } from './query-table.ts'
 import type { Registry } from './registry.ts'
 import type { SessionTable } from './session-table.ts'
 import type { Signals } from './signals.ts'
@@ -38,6 +39,7 @@ export class Fold {
   readonly #kv: KvTable
   readonly #sessions: SessionTable
   readonly #events: EventTable
+  readonly #queries: QueryTable
   readonly #sequences: Sequences
   readonly #signals: Signals
   readonly #indexOf: (revision: number) => number
@@ -49,6 +51,7 @@ export class Fold {
     kv: KvTable,
     sessions: SessionTable,
     events: EventTable,
+    queries: QueryTable,
     sequences: Sequences,
     signals: Signals,
     indexOf: (revision: number) => number,
@@ -58,6 +61,7 @@ export class Fold {
     this.#kv = kv
     this.#sessions = sessions
     this.#events = events
+    this.#queries = queries
     this.#sequences = sequences
     this.#signals = signals
     this.#indexOf = indexOf
@@ -147,12 +151,17 @@ export class Fold {
       put: (rest, _, { mod, loading }) => {
         if (loading && rest === 'kv') this.#kv.forget(mod)
         if (loading && rest === 'sessions') this.#sessions.forget(mod)
+        if (loading && rest === 'queries') this.#queries.forget(mod)
       },
       delete: () => {},
     }
     const event: Family = {
       put: (rest, { value }, { create, mod }) => this.#events.put(rest, codec.decodeEvent(value, create, mod)),
       delete: (rest) => this.#events.delete(rest),
+    }
+    const query: Family = {
+      put: (rest, { value }, { create, mod }) => this.#queries.put(codec.decodePreparedQuery(rest, value, create, mod)),
+      delete: (rest, index) => this.#queries.delete(rest, index),
     }
     const sequence: Family = {
       put: (rest, { value, modRevision }) =>
@@ -183,6 +192,7 @@ export class Fold {
       ['k/', kv],
       ['t/', privateIndex],
       ['v/', event],
+      ['p/i/', query],
       ['q/', sequence],
       ['o/', output],
       ['x/', coordinate],
@@ -239,6 +249,7 @@ export class Fold {
     for (const [key, index] of this.#registry.coordinateTable.indexes()) found.set(`x/${key}`, index - offset)
     for (const row of this.#kv.all()) found.set(keys.kv(row.key), row.modifyIndex - offset)
     for (const [slot, row] of this.#events.slots) found.set(keys.event(slot), row.modifyIndex - offset)
+    for (const row of this.#queries.list()) found.set(keys.query(row.id), row.modifyIndex - offset)
     for (const [prefix, { modRevision }] of this.#sequences) found.set(keys.sequence(prefix), modRevision)
     for (const row of this.#sessions.all()) found.set(keys.session(row.id), row.modifyIndex - offset)
     for (const [id, { modRevision }] of this.#sessions.leases) found.set(keys.sessionLease(id), modRevision)
@@ -255,8 +266,7 @@ export class Fold {
 const isTable = (name: string): name is Table => name === 'nodes' || name === 'services' || name === 'checks'
 
 /** Length of what names the key's family. */
-const prefixLength = (key: string): number =>
-  key.startsWith('e/') || key.startsWith('u/') || key.startsWith('sys/') ? 4 : 2
+const prefixLength = (key: string): number => (/^(?:[eup]|sys)\//.test(key) ? 4 : 2)
 
 /** The two parts of the rest of a key. */
 function pair(rest: string): [string, string] {

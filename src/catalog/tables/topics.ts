@@ -2,6 +2,7 @@ import { keyPart } from '../../model/keys.ts'
 import type { Topic, TopicRef } from '../view.ts'
 import type { EventTable } from './event-table.ts'
 import type { KvTable } from './kv-table.ts'
+import type { QueryTable } from './query-table.ts'
 import type { Registry } from './registry.ts'
 import type { SessionTable } from './session-table.ts'
 import {
@@ -11,6 +12,8 @@ import {
   nodeSessionsThing,
   nodeThing,
   prefixThing,
+  QUERIES_THING,
+  queryThing,
   SESSIONS_THING,
   serviceThing,
   sessionThing,
@@ -44,12 +47,18 @@ class Handle implements Topic {
   }
 }
 
+/** The tables that things are looked up in. */
+export interface TopicSources {
+  readonly registry: Registry
+  readonly kvTable: KvTable
+  readonly sessionTable: SessionTable
+  readonly eventTable: EventTable
+  readonly queryTable: QueryTable
+}
+
 export function topicOf(
   ref: TopicRef,
-  registry: Registry,
-  kv: KvTable,
-  sessions: SessionTable,
-  events: EventTable,
+  { registry, kvTable: kv, sessionTable: sessions, eventTable: events, queryTable: queries }: TopicSources,
   waiters: Waiters,
 ): Topic {
   switch (ref.kind) {
@@ -105,6 +114,14 @@ export function topicOf(
     case 'sessions': {
       const index = (): number => sessions.index
       return new Handle(SESSIONS_THING, waiters, index, index)
+    }
+    case 'queries': {
+      const index = (): number => queries.index
+      return new Handle(QUERIES_THING, waiters, index, index)
+    }
+    case 'query': {
+      const index = (): number => queries.indexOf(ref.id)
+      return new Handle(queryThing(ref.id), waiters, index, index)
     }
     case 'kv-prefix': {
       let at = -1

@@ -93,4 +93,6 @@ export const nodeSessionsThing = (part: string): string => `v/${part}`
 export const SESSIONS_THING = 'sessions'
 export const EVENTS_THING = 'events'
 export const eventsThing = (name: string): string => `w/${name}`
+export const QUERIES_THING = 'queries'
+export const queryThing = (id: string): string => `y/${id}`
 export const prefixThing = (prefix: string): string => `p/${prefix}`

@@ -7,9 +7,6 @@ export interface LaterRoute {
   answer(): Response
 }
 
-const PATHS = ['/v1/query', '/v1/query/']
-
 export const laterRoutes: readonly LaterRoute[] = [
-  ...PATHS.map((path) => ({ path, answer: () => text(501, `${path}: not part of this version of Atoll`) })),
   { path: '/v1/acl/', answer: () => text(401, 'ACL support disabled') },
 ]

@@ -1,11 +1,14 @@
 /** A mesh of made-up datacenters for tests of the resolver: views that are set by hand, remotes whose state is set by hand. */
 import type { Catalog, Command, CommandResult, ExecuteOptions } from '../../catalog/catalog.ts'
+import { QueryTable } from '../../catalog/tables/query-table.ts'
+import { Waiters } from '../../catalog/tables/waiters.ts'
 import type { CatalogView, ServiceSummary, Topic, TopicRef } from '../../catalog/view.ts'
 import type { Federation, GatewayCoordinate, RemoteDatacenter, Way } from '../../federation/federation.ts'
 import type { Peer } from '../../federation/host.ts'
 import type { CoordinateRow } from '../../model/coordinate.ts'
 import type { FailoverRecord, Instance, KvRow, NodeRow, Status } from '../../model/entries.ts'
 import { AtollError } from '../../model/errors.ts'
+import type { PreparedQueryRow } from '../../model/prepared-query.ts'
 
 class FakeTopic implements Topic {
   version = 1
@@ -97,6 +100,7 @@ export class FakeView implements CatalogView {
   readonly #topics = new Map<string, FakeTopic>()
   readonly #kv = new Map<string, KvRow>()
   readonly #nodes = new Map<string, NodeRow>()
+  readonly #queries = new QueryTable(new Waiters())
   readonly #listeners = new Set<(services: readonly string[]) => void>()
 
   constructor(datacenter: string) {
@@ -121,6 +125,16 @@ export class FakeView implements CatalogView {
     this.#nodes.set(row.node, row)
     this.#raise({ kind: 'nodes' })
     this.topic({ kind: 'node', node: row.node }).raise(this.index)
+  }
+
+  setQuery(row: PreparedQueryRow): void {
+    this.#queries.put({ ...row, modifyIndex: this.index + 1 })
+    this.#raise({ kind: 'queries' })
+  }
+
+  deleteQuery(id: string): void {
+    this.#queries.delete(id, this.index + 1)
+    this.#raise({ kind: 'queries' })
   }
 
   setKv(row: KvRow): void {
@@ -166,6 +180,10 @@ export class FakeView implements CatalogView {
   session = (): undefined => undefined
   sessions = (): readonly never[] => []
   sessionsOf = (): readonly never[] => []
+  queries = (): readonly PreparedQueryRow[] => this.#queries.list()
+  query = (id: string): PreparedQueryRow | undefined => this.#queries.get(id)
+  queryFor = (name: string): PreparedQueryRow | undefined =>
+    this.#queries.named(name) ?? this.#queries.templateFor(name)
   failover = (service: string): FailoverRecord | undefined => this.#failovers.get(service)
   coordinates = (): readonly never[] => []
   /** Milliseconds from the origin, on one line. */
