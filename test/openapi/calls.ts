@@ -45,6 +45,12 @@ const DB = {
     },
   ],
 }
+const QUERY = {
+  Name: 'q-',
+  Template: { Type: 'name_prefix_match', Regexp: '^q-(.*)$' },
+  Service: { Service: 'db', Tags: ['primary'], Failover: { Targets: [{ Datacenter: 'us-1' }] } },
+  DNS: { TTL: '10s' },
+}
 const COORD = { Vec: [0, 0, 0, 0, 0, 0, 0, 0], Error: 1, Adjustment: 0, Height: 0.001 }
 
 export const registrations: readonly ApiCall[] = [
@@ -191,6 +197,21 @@ export const writeCalls: readonly ApiCall[] = [
   put('/v1/event/fire/deploy?service=web', 'v2'),
   get('/v1/event/list'),
   put('/v1/event/fire/', 'x', 400),
+  { method: 'POST', target: '/v1/query', body: QUERY, status: 200 },
+  { method: 'POST', target: '/v1/query', body: { Name: 'q' }, status: 500 },
+  { method: 'POST', target: '/v1/query', body: { Name: 'q', Nme: 1 }, status: 400 },
+  get('/v1/query'),
+  get('/v1/query/{{query}}'),
+  get('/v1/query/q-1/execute'),
+  get('/v1/query/q-1/execute?near=_agent&limit=1&connect=true'),
+  get('/v1/query/q-1/explain'),
+  get('/v1/query/x', 500),
+  get('/v1/query/none/execute', 404),
+  put('/v1/query/{{query}}', { ...QUERY, Name: 'far-', Service: { Service: 'far', Failover: { NearestN: 1 } } }),
+  get('/v1/query/far-1/execute'),
+  put('/v1/query/x', QUERY, 500),
+  remove('/v1/query/{{query}}'),
+  remove('/v1/query/{{query}}', 500),
   remove('/v1/kv/app/color'),
   remove('/v1/kv/app/?recurse'),
   remove('/v1/kv/', 400),

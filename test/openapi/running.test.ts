@@ -25,6 +25,7 @@ let there: RunningNode
 let contract: Contract
 const called = new Set<string>()
 let session = ''
+let query = ''
 
 const start = (node: string, datacenter: string, peers: readonly string[] = []): Promise<RunningNode> =>
   startNode({
@@ -42,14 +43,17 @@ async function send(call: ApiCall, at: RunningNode): Promise<GivenAnswer> {
   const { body } = call
   const abort = new AbortController()
   const timeout = AbortSignal.timeout(20_000)
-  const response = await fetch(at.httpAddress + call.target.replace('{{session}}', session), {
-    method: call.method,
-    redirect: 'manual',
-    signal: AbortSignal.any([abort.signal, timeout]),
-    ...(body !== undefined && {
-      body: typeof body === 'string' || body instanceof Uint8Array ? (body as BodyInit) : JSON.stringify(body),
-    }),
-  })
+  const response = await fetch(
+    at.httpAddress + call.target.replace('{{session}}', session).replace('{{query}}', query),
+    {
+      method: call.method,
+      redirect: 'manual',
+      signal: AbortSignal.any([abort.signal, timeout]),
+      ...(body !== undefined && {
+        body: typeof body === 'string' || body instanceof Uint8Array ? (body as BodyInit) : JSON.stringify(body),
+      }),
+    },
+  )
   const answer = { status: response.status, contentType: response.headers.get('content-type') ?? '' }
   if (!call.endless) return { ...answer, body: new Uint8Array(await response.arrayBuffer()) }
   const { value } = await response.body!.getReader().read()
@@ -65,6 +69,7 @@ async function check(call: ApiCall, at = here): Promise<string[]> {
   if (operation) called.add(operation.operationId)
   const text = new TextDecoder().decode(answer.body)
   if (call.target === '/v1/session/create' && answer.status === 200) session = JSON.parse(text).ID
+  if (call.target === '/v1/query' && call.method === 'POST' && answer.status === 200) query = JSON.parse(text).ID
   const faults = contract.faults(call.method, call.target, answer)
   if (call.status !== undefined && call.status !== answer.status) {
     faults.unshift(`answered ${answer.status} and not ${call.status}: ${text.slice(0, 200)}`)

@@ -1,4 +1,5 @@
 /** `/v1/query`: prepared queries, stored and executed. They belong to one datacenter and never leave it. */
+import * as z from 'zod'
 import type { Command, CommandResult } from '../../catalog/catalog.ts'
 import { isAtollError } from '../../model/errors.ts'
 import type { PreparedQueryEntry, PreparedQueryRow } from '../../model/prepared-query.ts'
@@ -9,11 +10,14 @@ import { done, encodedJson, failed, json, metaHeaders, NO_ANSWER_META, respond, 
 import { decodeBody } from '../body/decode.ts'
 import { preparedQueryOf, preparedQuerySchema } from '../body/prepared-query.ts'
 import { readBody } from '../body/read.ts'
+import { DONE, flag, shows, whole, words } from '../described.ts'
 import { failureOf, HttpError } from '../errors.ts'
 import type { Json, JsonStruct } from '../json.ts'
+import { META_HEADERS } from '../openapi/headers.ts'
 import { nearOf, parseBool, readOptions } from '../query.ts'
 import { jsonShape, reading, waitForAnswer } from '../reading.ts'
 import { type Call, type Context, READ_PARAMETERS, type Route } from '../route.ts'
+import * as shown from '../schemas/entries.ts'
 import { healthShape, textMap } from '../shapes.ts'
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
@@ -61,6 +65,7 @@ export const preparedQueryRoutes: readonly Route[] = [
     method: 'POST',
     path: '/v1/query',
     summary: 'Stores a prepared query, and answers its id',
+    answers: { 200: shows('The query', z.object({ ID: z.string() })) },
     parameters: { dc: 'the datacenter to store it in' },
     body: preparedQuerySchema,
     async handle(call, context) {
@@ -74,6 +79,7 @@ export const preparedQueryRoutes: readonly Route[] = [
   reading<'queries'>({
     path: '/v1/query',
     summary: 'All prepared queries of a datacenter',
+    shows: z.array(shown.preparedQuery),
     meta: 'full',
     ask: (call) => ({ question: { kind: 'queries' }, shape: list.of(call) }),
   }),
@@ -83,11 +89,19 @@ export const preparedQueryRoutes: readonly Route[] = [
     rest: 'query',
     summary:
       'A prepared query, by its id; with `/execute` behind an id or a name what it selects now, with `/explain` what it stands for',
+    answers: {
+      200: shows(
+        'The query in a list; of `/execute` and `/explain` what comes of it',
+        z.union([z.array(shown.preparedQuery), shown.queryExecution, shown.queryExplanation]),
+        META_HEADERS.full,
+      ),
+      404: words('There is none'),
+    },
     parameters: {
       ...READ_PARAMETERS,
       near: 'of `/execute`: order by nearness to this node, or to the asked one (`_agent`)',
-      limit: 'of `/execute`: so many instances at most',
-      connect: 'of `/execute`: proxies only, of which there are none',
+      limit: whole('of `/execute`: so many instances at most; 0 for all'),
+      connect: flag('of `/execute`: proxies only, of which there are none'),
     },
     handle(call, context) {
       if (call.rest.endsWith(EXECUTE)) return answerExecute(call.rest.slice(0, -EXECUTE.length), call, context)
@@ -100,6 +114,7 @@ export const preparedQueryRoutes: readonly Route[] = [
     path: '/v1/query/',
     rest: 'query',
     summary: 'Stores a prepared query anew under its id',
+    answers: DONE,
     parameters: idParameter,
     body: preparedQuerySchema,
     async handle(call, context) {
@@ -116,6 +131,7 @@ export const preparedQueryRoutes: readonly Route[] = [
     path: '/v1/query/',
     rest: 'query',
     summary: 'Removes a prepared query',
+    answers: DONE,
     parameters: idParameter,
     async handle(call, context) {
       refuseVerbs(call)

@@ -198,3 +198,53 @@ export const txnAnswer = z
     Backend: z.int().optional(),
   })
   .meta({ id: 'TxnAnswer', description: 'The last six fields come with transactions that only read' })
+
+export const preparedQuery = z
+  .object({
+    ID: text,
+    Name: text,
+    Session: text.describe('It goes with this one; empty: it stays'),
+    Token: text,
+    Template: z.object({ Type: z.enum(['', 'name_prefix_match']), Regexp: text, RemoveEmptyTags: z.boolean() }),
+    Service: z.object({
+      Service: text,
+      Failover: z.object({
+        NearestN: z.int(),
+        Datacenters: texts.nullable(),
+        Targets: z.array(z.object({ Datacenter: text })).optional(),
+      }),
+      OnlyPassing: z.boolean(),
+      IgnoreCheckIDs: texts.nullable(),
+      Near: text,
+      Tags: texts.nullable(),
+      NodeMeta: textMap,
+      ServiceMeta: textMap,
+      Connect: z.boolean(),
+    }),
+    DNS: z.object({ TTL: text }),
+    ...indexes,
+  })
+  .meta({ id: 'PreparedQuery' })
+
+/** What answers in the form of Consul's own calls say of themselves. */
+const ofAnswer = {
+  Index: index,
+  LastContact: z.int().describe('How old it may be, in nanoseconds'),
+  KnownLeader: z.boolean(),
+  ConsistencyLevel: z.enum(['leader', 'consistent', 'stale']),
+  NotModified: z.boolean(),
+  Backend: z.int(),
+}
+export const queryExplanation = z.object({ Query: preparedQuery, ...ofAnswer }).meta({ id: 'PreparedQueryExplanation' })
+export const queryExecution = z
+  .object({
+    Service: text,
+    Nodes: z.array(
+      z.object({ Node: node, Service: serviceOrNullTags, Checks: z.array(checkOrNullTags).nullable(), Atoll: remote }),
+    ),
+    DNS: z.object({ TTL: text }),
+    Datacenter: text.describe('Which one the instances are of'),
+    Failovers: z.int().nonnegative().describe('Other datacenters that were tried'),
+    ...ofAnswer,
+  })
+  .meta({ id: 'PreparedQueryExecution' })
