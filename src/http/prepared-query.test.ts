@@ -25,7 +25,7 @@ const call = async (path: string, method = 'GET', body?: unknown): Promise<[numb
     method,
     ...(body !== undefined && { body: JSON.stringify(body) }),
   })
-  const response = await app.fetch(request, { remoteAddress: '127.0.0.1' })
+  const response = await app.fetch(request, { remoteAddress: '127.0.0.1', acceptEncoding: '' })
   return [response.status, await response.text()]
 }
 const create = (body: object) => call('/v1/query?dc=us-1', 'POST', body)
