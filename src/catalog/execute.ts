@@ -68,7 +68,7 @@ export class Executor {
       throw new AtollError('overloaded', `${this.#inFlight} commands are under way; try again later`)
     }
     this.#inFlight++
-    const names = [...lanesOf(this.#o.tables, command)]
+    const names = this.#standsInLine(command) ? [...lanesOf(this.#o.tables, command)] : []
     if (options.requestId !== undefined) names.push(`r/${options.requestId}`)
     const turn = this.#lanes.acquire(names)
     const turns = [turn]
@@ -128,12 +128,33 @@ export class Executor {
           continue
         }
       }
-      const result = await this.#commit(plan, options)
+      const result = await this.#commitNumbered(plan, options)
       if (!result.succeeded) await this.#afterConflict(++conflicts, result, options)
       await this.#catchUp(result, plan, command)
       if (result.succeeded && !plan.partial) return resultOf(plan, tables.indexOf(result.revision))
     }
     throw new AtollError('internal', `${command.kind}: more than ${MAX_PARTS} transactions`)
+  }
+
+  /**
+   * Numbers need no turns where the store is this process's alone: it takes transactions in their order, and each compares the
+   * number before. Where other servers write too, they would come in any order and fail.
+   */
+  #standsInLine(command: Command): boolean {
+    return command.kind !== 'kv-sequence' || this.#o.current() !== undefined
+  }
+
+  async #commitNumbered(plan: Plan, options: GuardedOptions): Promise<TxnResult> {
+    if (plan.number === undefined) return this.#commit(plan, options)
+    const taken = this.#o.tables.numbers.take(plan.number.prefix, plan.number.number)
+    let succeeded = false
+    try {
+      const result = await this.#commit(plan, options)
+      succeeded = result.succeeded
+      return result
+    } finally {
+      taken.end(succeeded)
+    }
   }
 
   /** The next one in turn must see what this one wrote, also in what it does not compare (a range that it deletes). */

@@ -6,6 +6,7 @@ import { keyPart } from '../model/keys.ts'
 import type { PreparedQueryRow } from '../model/prepared-query.ts'
 import type { SessionRow } from '../model/session.ts'
 import type { KeyValue, RevisionEvents } from '../store/store.ts'
+import { NumberChains } from './commands/number-chain.ts'
 import { EventTable } from './tables/event-table.ts'
 import { type Change, Fold, type Sequences } from './tables/fold.ts'
 import { KvTable } from './tables/kv-table.ts'
@@ -46,6 +47,7 @@ export class Tables implements CatalogView {
   readonly queryTable: QueryTable
   /** Counters of sequential keys, by prefix. */
   readonly sequences: Sequences = new Map()
+  readonly numbers = new NumberChains()
   /** What no reader sees: leases, outcomes, the leader. */
   readonly signals = new Signals()
   readonly #fold: Fold

@@ -12,6 +12,8 @@ export interface Plan {
   readonly partial?: boolean
   /** Services (parts of keys) that lose a passing instance: writers of these take turns. */
   readonly lowered?: readonly string[]
+  /** The number that it takes under a prefix. */
+  readonly number?: { readonly prefix: string; readonly number: number }
   /** The key that it makes: remembered with its outcome. */
   readonly key?: string
   /** What the command answers beside that, once the index of its write (or of the tables) is known. */

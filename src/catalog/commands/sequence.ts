@@ -13,7 +13,9 @@ export function planKvSequence(tables: Tables, command: Extract<Command, { kind:
   const { prefix, value, flags } = command
   const session = command.session === '' ? undefined : requireSession(tables, command.session)
   const counter = tables.sequences.get(prefix)
-  let number = (counter?.last ?? 0) + 1
+  const underWay = tables.numbers.last(prefix)
+  const before = underWay ?? counter?.last
+  let number = (before ?? 0) + 1
   // Somebody may have written such a key by its name.
   while (tables.kv(keyOf(prefix, number)) || tables.sessionTable.delays.has(keyOf(prefix, number))) number++
   const key = keyOf(prefix, number)
@@ -21,7 +23,9 @@ export function planKvSequence(tables: Tables, command: Extract<Command, { kind:
   return {
     applied: true,
     if: [
-      modIs(keys.sequence(prefix), counter?.modRevision ?? 0),
+      before === undefined
+        ? modIs(keys.sequence(prefix), 0)
+        : { key: keys.sequence(prefix), target: 'value', op: '=', to: codec.encodeSequence(before) },
       modIs(keys.kv(key), 0),
       ...(session ? mayHold(tables, key, session) : []),
     ],
@@ -31,6 +35,7 @@ export function planKvSequence(tables: Tables, command: Extract<Command, { kind:
       ...(session ? [acquired(session)] : []),
     ],
     key,
+    number: { prefix, number },
     answer: () => ({ key }),
   }
 }
