@@ -190,6 +190,8 @@ const checksSchema = z
      * configuration files (`local`), or whoever reaches the API too (`on`).
      */
     scripts: z.enum(['off', 'local', 'on']).default('off'),
+    /** PEM file of the authorities that TLS checks trust, instead of the machine's own. */
+    caFile: z.string().min(1).optional(),
     /** About how long a change of a check's output alone is held back from the catalog, each a write; 0: not at all. */
     updateIntervalMs: z.number().int().min(0).max(86_400_000).default(300_000),
     /** What is kept of an output, unless a check says otherwise; it is stored, and sent to the catalog. */

@@ -15,6 +15,7 @@ import { createApp } from './http/app.ts'
 import { AtollError, messageOf } from './model/errors.ts'
 import { agentDoorOf, MEMBERS } from './node/agent-door.ts'
 import { announcedAddresses, catalogAddress, hostAndPort, taggedAddressesOf } from './node/announce.ts'
+import { aliasedNodeOf, readCheckAuthorities } from './node/checks.ts'
 import { CoordinateWriter } from './node/coordinate-writer.ts'
 import { localDefinitions } from './node/definitions.ts'
 import { NodeDistance } from './node/distance.ts'
@@ -32,8 +33,8 @@ import type { AgentSelf } from './resolver/agent-door.ts'
 import { createMesh, type RunningMesh } from './resolver/door.ts'
 import { SERVED } from './resolver/forward.ts'
 import { anonymous } from './resolver/mesh.ts'
+import { checkProbes } from './runtime/check-probes.ts'
 import { hostReport, processMemory } from './runtime/host-report.ts'
-import { httpProbe } from './runtime/http-probe.ts'
 import { LogTap } from './runtime/log-tap.ts'
 import { pinoLogger } from './runtime/logger.ts'
 import type { Logger, Runtime } from './runtime/ports.ts'
@@ -327,7 +328,7 @@ const selfOf = (frame: Frame, host: Host) => (): AgentSelf => {
 
 async function startAgent(frame: Frame, self: AgentSelf, mesh: { door?: RunningMesh }): Promise<LocalAgent> {
   const { config, runtime, logger, parts } = frame
-  const { clock, random, disk, tcpProbe } = runtime
+  const { clock, random, disk } = runtime
   const agent = createAgent({
     node: {
       id: self.nodeId,
@@ -339,8 +340,16 @@ async function startAgent(frame: Frame, self: AgentSelf, mesh: { door?: RunningM
     clock,
     random,
     disk,
-    tcpProbe,
-    httpProbe,
+    probes: checkProbes(await readCheckAuthorities(disk, config.checks.caFile)),
+    readNode: async (node, signal) => {
+      const asked = await mesh.door!.ask(
+        { kind: 'node', node },
+        { principal: anonymous, consistency: 'default', signal },
+      )
+      return asked.value && aliasedNodeOf(asked.value)
+    },
+    scripts: config.checks.scripts,
+    outputMaxBytes: config.checks.outputMaxBytes,
     logger: logger.child({ part: 'agent' }),
     dataDirectory: config.dataDirectory === undefined ? undefined : disk.join(config.dataDirectory, 'agent'),
     syncIntervalMs: timesOf(config).syncIntervalMs,

@@ -34,7 +34,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   store: ['model', 'runtime/ports.ts'],
   catalog: ['model', 'runtime/ports.ts', 'store/store.ts'],
   federation: ['model', 'runtime/ports.ts'],
-  agent: ['model', 'runtime/ports.ts'],
+  agent: ['model', 'runtime/ports.ts', 'runtime/probes.ts'],
   'consul-config': ['model'],
   resolver: [
     'model',

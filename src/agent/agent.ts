@@ -3,7 +3,7 @@ import type { Status } from '../model/entries.ts'
 import { AtollError, isAtollError, messageOf } from '../model/errors.ts'
 import type { LocalCheck, LocalCheckDefinition, LocalServiceDefinition } from '../model/local.ts'
 import { Checks } from './checks/checks.ts'
-import { type Outcome, truncateOutput } from './checks/outcome.ts'
+import { DEFAULT_OUTPUT_BYTES, type Outcome, truncateOutput } from './checks/outcome.ts'
 import type { Item } from './chunk.ts'
 import { withDeadline } from './deadline.ts'
 import { nodeEntry } from './entries.ts'
@@ -21,11 +21,11 @@ import {
 } from './registration.ts'
 import { Registry } from './registry.ts'
 import { restore } from './restore.ts'
-import { syncSource } from './source.ts'
+import { aliasedNode, syncSource } from './source.ts'
 import { StatusFile } from './status-file.ts'
 import { Sync, type SyncStatus } from './sync.ts'
 import { unitsAfter } from './units.ts'
-import { assertAcceptable } from './validate.ts'
+import { assertAcceptable, scriptRefusal } from './validate.ts'
 
 export type { AgentCommand, AgentLimits, AgentNode, AgentOptions, ExecuteAgentCommand } from './options.ts'
 export type { SyncStatus } from './sync.ts'
@@ -110,8 +110,9 @@ class Agent implements LocalAgent {
     this.#checks = new Checks({
       clock,
       random,
-      httpProbe: options.httpProbe,
-      tcpProbe: options.tcpProbe,
+      probes: options.probes,
+      readNode: options.readNode,
+      own: aliasedNode(this.#registry),
       concurrent: this.#limits.concurrentChecks,
       report: (checkId, outcome) => this.#report(checkId, outcome),
     })
@@ -157,8 +158,11 @@ class Agent implements LocalAgent {
     const { clock, logger } = this.#options
     for (const check of restore(this.#registry, kept, clock.wallMs(), logger)) {
       this.#health.begin(check)
-      this.#checks.start(check.definition, { spread: true })
+      const refused = scriptRefusal(check.definition, this.#options.scripts)
+      if (refused === undefined) this.#checks.start(check.definition, { spread: true })
+      else logger.warn({ check: check.definition.checkId, reason: refused }, 'a check that was kept is not run')
     }
+    this.#checks.ownChanged()
     this.#sync.start()
     // Without waiting for the catalog: at a start there may be none yet.
     void (await this.#planned(definitions))
@@ -171,7 +175,8 @@ class Agent implements LocalAgent {
 
   async #planned(definitions: FileDefinitions): Promise<Promise<void>[]> {
     const acknowledged: Promise<void>[] = []
-    for (const plan of filePlans(this.#registry, definitions)) {
+    const services = definitions.services.map((one) => ({ ...one, checks: one.checks.map(this.#bounded) }))
+    for (const plan of filePlans(this.#registry, { services, checks: definitions.checks.map(this.#bounded) })) {
       acknowledged.push((await this.#enqueue(plan)).acknowledged)
     }
     return acknowledged
@@ -197,7 +202,10 @@ class Agent implements LocalAgent {
   }
 
   registerService(definition: LocalServiceDefinition, options: { replaceExistingChecks: boolean }): Promise<void> {
-    return this.#change(() => planService(this.#registry, definition, options))
+    const { checks } = definition
+    return this.#change(() =>
+      planService(this.#registry, { ...definition, checks: checks.map(this.#bounded) }, options),
+    )
   }
 
   deregisterService(id: string): Promise<void> {
@@ -205,7 +213,7 @@ class Agent implements LocalAgent {
   }
 
   registerCheck(definition: LocalCheckDefinition): Promise<void> {
-    return this.#change(() => planCheck(this.#registry, definition))
+    return this.#change(() => planCheck(this.#registry, this.#bounded(definition)))
   }
 
   deregisterCheck(checkId: string): Promise<void> {
@@ -232,6 +240,7 @@ class Agent implements LocalAgent {
     check.validUntilWallMs = this.#options.clock.wallMs() + check.definition.ttlMs
     const turned = this.#health.update(check, { status, output: kept })
     this.#statusFile.changed()
+    this.#checks.ownChanged()
     if (turned) await this.#sync.acknowledged([{ kind: 'check', id: checkId }])
   }
 
@@ -269,6 +278,12 @@ class Agent implements LocalAgent {
     await this.#statusFile.close()
   }
 
+  /** With this node's bound of outputs where it has none of its own. */
+  readonly #bounded = (check: LocalCheckDefinition): LocalCheckDefinition =>
+    check.outputMaxBytes > 0
+      ? check
+      : { ...check, outputMaxBytes: this.#options.outputMaxBytes ?? DEFAULT_OUTPUT_BYTES }
+
   #withChecks(service: LocalServiceDefinition): LocalServiceDefinition {
     return { ...service, checks: this.#registry.checksOf(service.id).map(({ definition }) => definition) }
   }
@@ -299,7 +314,7 @@ class Agent implements LocalAgent {
   async #carryOut(makePlan: () => Plan): Promise<{ acknowledged: Promise<void> }> {
     this.#assertStarted()
     const plan = makePlan()
-    assertAcceptable(this.#registry, plan, this.#limits)
+    assertAcceptable(this.#registry, plan, this.#limits, this.#options.scripts)
     for (const [key, unit] of unitsAfter(this.#registry, plan)) {
       try {
         await this.#persistence.writeUnit(key, unit)
@@ -344,6 +359,7 @@ class Agent implements LocalAgent {
       items.push({ kind: 'check', id: definition.checkId })
     }
     if (plan.checks.length + plan.removeChecks.length > 0) this.#statusFile.changed()
+    this.#checks.ownChanged()
     return items
   }
 
@@ -374,6 +390,7 @@ class Agent implements LocalAgent {
     if (!this.#health.update(check, outcome)) return
     this.#options.logger.debug({ check: checkId, from: before, to: check.status }, 'a check turned')
     this.#statusFile.changed()
+    this.#checks.ownChanged()
   }
 
   #reap(serviceId: string, checkId: string): void {

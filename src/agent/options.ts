@@ -1,5 +1,7 @@
 import type { AgentSync } from '../model/sync.ts'
-import type { Clock, Disk, HttpProbe, Logger, Random, TcpProbe } from '../runtime/ports.ts'
+import type { Clock, Disk, Logger, Random } from '../runtime/ports.ts'
+import type { CheckProbes } from '../runtime/probes.ts'
+import type { ReadNode } from './checks/kinds.ts'
 
 /** The node whose agent this is, as its catalog entry will show it. */
 export interface AgentNode {
@@ -22,6 +24,8 @@ export type ExecuteAgentCommand = (
   command: AgentCommand,
   options: { readonly signal: AbortSignal },
 ) => Promise<{ readonly more?: boolean }>
+
+export type Scripts = 'off' | 'local' | 'on'
 
 export interface AgentLimits {
   /** Services registered with this agent. */
@@ -50,14 +54,19 @@ export interface AgentOptions {
   readonly random: Random
   readonly disk: Disk
   readonly logger: Logger
-  readonly tcpProbe: TcpProbe
-  readonly httpProbe: HttpProbe
+  readonly probes: CheckProbes
+  /** What the catalog knows of another node, for aliases. */
+  readonly readNode: ReadNode
+  /** Who may have commands run as checks: nobody, the node's files, or the API too. `off` unless given. */
+  readonly scripts?: Scripts
   /** The agent's own folder; made if need be. undefined: nothing is kept across restarts. */
   readonly dataDirectory?: string | undefined
   readonly execute: ExecuteAgentCommand
   readonly limits?: Partial<AgentLimits>
   /** Period of the full sync, jittered by a tenth. Default 60,000. */
   readonly syncIntervalMs?: number
+  /** What is kept of an output where a check does not say. Default 4,096. */
+  readonly outputMaxBytes?: number
   /** About how long a change of a check's output alone is held back. Default 300,000; 0: not at all. */
   readonly checkUpdateIntervalMs?: number
   /** How long a registration waits for the catalog. Default 1,000. */

@@ -38,6 +38,9 @@ const text = z.string()
 const status = z.enum(['passing', 'warning', 'critical'])
 const duration = z.number().nonnegative()
 
+const target = { host: text, port: z.number() }
+const tls = z.object({ skipVerify: z.boolean(), serverName: text }).optional()
+
 const check = z.object({
   checkId: text,
   name: text,
@@ -52,14 +55,23 @@ const check = z.object({
       body: text,
       tlsSkipVerify: z.boolean(),
       tlsServerName: text,
+      disableRedirects: z.boolean().optional(),
     })
     .optional(),
-  tcp: z.object({ host: text, port: z.number() }).optional(),
+  tcp: z.object({ ...target, tls }).optional(),
+  udp: z.object(target).optional(),
+  grpc: z.object({ ...target, service: text, tls }).optional(),
+  h2ping: z.object({ ...target, tls }).optional(),
+  script: z.object({ args: z.array(text) }).optional(),
+  docker: z.object({ containerId: text, args: z.array(text) }).optional(),
+  osService: z.object({ name: text }).optional(),
+  alias: z.object({ node: text, serviceId: text }).optional(),
   ttlMs: duration.optional(),
   intervalMs: duration,
   timeoutMs: duration,
   successBeforePassing: z.number(),
   failuresBeforeCritical: z.number(),
+  failuresBeforeWarning: z.number().optional(),
   deregisterCriticalServiceAfterMs: duration,
   outputMaxBytes: z.number(),
   type: text,

@@ -1,4 +1,5 @@
 import type { NodeEntry } from '../model/entries.ts'
+import type { AliasedCheck, AliasedNode } from './checks/alias.ts'
 import { checkEntry, serviceEntry } from './entries.ts'
 import type { Registry } from './registry.ts'
 import type { SyncSource } from './sync.ts'
@@ -17,4 +18,18 @@ export const syncSource = (node: () => NodeEntry, registry: Registry): SyncSourc
   checkIdsOf: (serviceId) => registry.checksOf(serviceId).map(({ definition }) => definition.checkId),
   serviceIds: () => [...registry.services()].map(({ id }) => id),
   checkIds: () => [...registry.checks()].map(({ definition }) => definition.checkId),
+})
+
+/** This node as its own aliases see it: always as it stands. */
+export const aliasedNode = (registry: Registry): AliasedNode => ({
+  hasService: (id) => registry.service(id) !== undefined,
+  get checks(): Iterable<AliasedCheck> {
+    return [...registry.checks()].map(({ definition: { checkId, name, serviceId }, status, output }) => ({
+      checkId,
+      name,
+      serviceId,
+      status,
+      output,
+    }))
+  },
 })

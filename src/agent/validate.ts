@@ -3,7 +3,7 @@ import { SERF_HEALTH } from '../model/entries.ts'
 import { AtollError } from '../model/errors.ts'
 import type { LocalCheckDefinition, LocalServiceDefinition } from '../model/local.ts'
 import { MAINTENANCE_TYPE } from './maintenance.ts'
-import type { AgentLimits } from './options.ts'
+import type { AgentLimits, Scripts } from './options.ts'
 import type { Plan } from './registration.ts'
 import type { Registry } from './registry.ts'
 
@@ -12,10 +12,14 @@ const MAX_ID_BYTES = 512
 
 const encoder = new TextEncoder()
 
-/** Throws 'invalid', 'too-large' or 'overloaded' when a plan must not be carried out. */
-export function assertAcceptable(registry: Registry, plan: Plan, limits: AgentLimits): void {
+/** Throws 'invalid', 'forbidden', 'too-large' or 'overloaded' when a plan must not be carried out. */
+export function assertAcceptable(registry: Registry, plan: Plan, limits: AgentLimits, scripts?: Scripts): void {
   if (plan.service) assertService(plan.service)
-  for (const check of plan.checks) assertCheck(check)
+  for (const check of plan.checks) {
+    assertCheck(check)
+    const refusal = scriptRefusal(check, scripts)
+    if (refusal !== undefined) throw new AtollError('forbidden', refusal, { field: 'Args' })
+  }
   const bytes = encoder.encode(JSON.stringify([plan.service, plan.checks])).length
   if (bytes > limits.definitionBytes) {
     throw new AtollError(
@@ -53,18 +57,43 @@ function assertCheck(check: LocalCheckDefinition): void {
       field: 'CheckID',
     })
   }
-  const kinds = [check.http, check.tcp, check.ttlMs].filter((kind) => kind !== undefined).length
-  if (kinds > 1) {
-    throw new AtollError('invalid', 'Invalid check: exactly one of HTTP, TCP and TTL must be given', { field: 'Check' })
+  const given = KINDS.filter((kind) => check[kind] !== undefined)
+  if (given.length > 1) {
+    throw new AtollError('invalid', `Invalid check: ${given.join(' and ')}: a check is of one kind`, { field: 'Check' })
   }
-  if ((kinds === 0 && check.type !== MAINTENANCE_TYPE) || (check.ttlMs !== undefined && !(check.ttlMs > 0))) {
+  const [kind] = given
+  if ((kind === undefined && check.type !== MAINTENANCE_TYPE) || (kind === 'ttlMs' && !(check.ttlMs! > 0))) {
     throw new AtollError('invalid', 'Invalid check: TTL must be > 0 for TTL checks', { field: 'TTL' })
   }
-  if ((check.http || check.tcp) && !(check.intervalMs > 0)) {
+  if (kind !== undefined && kind !== 'ttlMs' && kind !== 'alias' && !(check.intervalMs > 0)) {
     throw new AtollError('invalid', 'Invalid check: Interval must be > 0 for Script, HTTP, H2PING, or TCP checks', {
       field: 'Interval',
     })
   }
+}
+
+const KINDS = [
+  'http',
+  'tcp',
+  'udp',
+  'grpc',
+  'h2ping',
+  'script',
+  'docker',
+  'osService',
+  'alias',
+  'ttlMs',
+] as const satisfies (keyof LocalCheckDefinition)[]
+
+/** Why this node does not run a check that is a command; undefined when it does, or the check is none. Consul's words. */
+export function scriptRefusal(
+  { script, docker, fromFile }: LocalCheckDefinition,
+  scripts: Scripts = 'off',
+): string | undefined {
+  if ((!script && !docker) || scripts === 'on' || (scripts === 'local' && fromFile)) return undefined
+  return fromFile
+    ? "Scripts are disabled on this agent; to enable, configure 'enable_script_checks' or 'enable_local_script_checks' to true"
+    : "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true"
 }
 
 function assertId(id: string, field: string): void {

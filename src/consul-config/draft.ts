@@ -18,6 +18,8 @@ export class Draft {
   readonly ports: { serfLan?: number; server?: number } = {}
   readonly clientAddresses: { all?: string; http?: string; dns?: string } = {}
   readonly domains: { main?: string; alternative?: string } = {}
+  /** The CA counts for checks where the files say so. */
+  readonly checkTls: { use?: boolean; caFile?: string } = {}
   readonly scripts: { all?: boolean; local?: boolean } = {}
 
   /** The last one wins. */

@@ -277,6 +277,9 @@ export const FIELDS: Readonly<Record<string, Take>> = {
   }, truth),
   check_update_interval: put('checks.updateIntervalMs', milliseconds),
   check_output_max_size: put('checks.outputMaxBytes', byteCount),
+  enable_agent_tls_for_checks: assign((draft, one) => {
+    draft.checkTls.use = one
+  }, truth),
   discard_check_output: without('outputs are kept, within checks.outputMaxBytes'),
   watches: without('run "atoll watch" instead'),
   // The log.
@@ -308,7 +311,10 @@ export const FIELDS: Readonly<Record<string, Take>> = {
   encrypt_verify_incoming: moot,
   encrypt_verify_outgoing: moot,
   tls: without(NO_TLS),
-  ca_file: without(NO_TLS),
+  ca_file: (value, draft, place) => {
+    draft.checkTls.caFile = text(value, place)
+    without(NO_TLS)(value, draft, place)
+  },
   ca_path: without(NO_TLS),
   cert_file: without(NO_TLS),
   key_file: without(NO_TLS),

@@ -36,6 +36,8 @@ export function translate(sources: readonly Source[], interfaces: () => readonly
   if (main !== undefined || alternative !== undefined) {
     draft.put('dns.domains', [main ?? 'consul', ...(alternative === undefined ? [] : [alternative])])
   }
+  const { use, caFile } = draft.checkTls
+  if (use && caFile) draft.put('checks.caFile', caFile)
   const { all, local } = draft.scripts
   if (all !== undefined || local !== undefined) draft.put('checks.scripts', all ? 'on' : local ? 'local' : 'off')
   const { input, definitions, warnings } = draft

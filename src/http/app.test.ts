@@ -477,9 +477,10 @@ describe('registrations', () => {
     ],
     [{ Name: 'a', Check: { Name: 'x' } }, 'Invalid check: TTL must be > 0 for TTL checks'],
     [{ Name: 'a', Check: { TTL: '10s', Status: 'bogus' } }, "Status for checks must 'passing', 'warning', 'critical'"],
+    [{ Name: 'a', Check: { GRPC: 'nowhere', Interval: '1s' } }, 'Invalid check: GRPC: "nowhere" is no host:port'],
     [
-      { Name: 'a', Check: { GRPC: '127.0.0.1:1', Interval: '1s' } },
-      'Invalid check: GRPC: checks are of HTTP, TCP or TTL in this version',
+      { Name: 'a', Check: { Script: 'true', Interval: '1s' } },
+      'Invalid check: Script: give the program and its arguments as a list in Args',
     ],
     [{ Name: 'a', Check: { TCP: 'nowhere', Interval: '1s' } }, 'Invalid check: TCP: "nowhere" is no host:port'],
   ])('refused by the agent: %j', async (body, text) => {

@@ -4,24 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { httpProbe } from './http-probe.ts'
 import type { HttpProbeRequest } from './ports.ts'
-
-/** Self-signed for backend.test, valid until 2126. Protects nothing. */
-const KEY = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg0qu6Xp/uUkkJeoUH
-ZVm4hwyMdCNMox2CmKAD4cVGyWmhRANCAASkepPVpSsZ8wLyuOw8ft0m6QnFSm4J
-bhGmAwN+SPU7WvelQtAFGXCEcxOGNYTz0lgkzydDk6zqGUuJi4dsSext
------END PRIVATE KEY-----`
-const CERTIFICATE = `-----BEGIN CERTIFICATE-----
-MIIBnTCCAUSgAwIBAgIUad9TN6M373R1IERcGd05+XD7Jz4wCgYIKoZIzj0EAwIw
-FzEVMBMGA1UEAwwMYmFja2VuZC50ZXN0MCAXDTI2MTEyMzA2MjIyOFoYDzIxMjYx
-MDMwMDYyMjI4WjAXMRUwEwYDVQQDDAxiYWNrZW5kLnRlc3QwWTATBgcqhkjOPQIB
-BggqhkjOPQMBBwNCAASkepPVpSsZ8wLyuOw8ft0m6QnFSm4JbhGmAwN+SPU7Wvel
-QtAFGXCEcxOGNYTz0lgkzydDk6zqGUuJi4dsSexto2wwajAdBgNVHQ4EFgQU6fRV
-iuJDGbTScG6yEQVGExD3VjQwHwYDVR0jBBgwFoAU6fRViuJDGbTScG6yEQVGExD3
-VjQwDwYDVR0TAQH/BAUwAwEB/zAXBgNVHREEEDAOggxiYWNrZW5kLnRlc3QwCgYI
-KoZIzj0EAwIDRwAwRAIgNCSZfaWeTZv0x8bZ6l8arSl9hxMUgZ+sT9ErWIN+zb4C
-IC0nlHTVUoPCu3PyYjvNKf5VWDSgiuONu97ZSqnlsZUt
------END CERTIFICATE-----`
+import { CERTIFICATE, KEY } from './testing/certificate.ts'
 
 const open: Server[] = []
 afterEach(async () => {

@@ -6,33 +6,39 @@ import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import type { HttpProbe, HttpProbeResponse } from './ports.ts'
 
-export const httpProbe: HttpProbe = (probe) =>
-  new Promise((resolve, reject) => {
-    const url = new URL(probe.url)
-    const secure = url.protocol === 'https:'
-    if (!secure && url.protocol !== 'http:') throw new TypeError(`unsupported protocol scheme "${url.protocol}"`)
-    const body = new TextEncoder().encode(probe.body)
-    const options = {
-      method: probe.method,
-      headers: headersOf(probe.headers, body.length),
-      agent: false as const,
-      signal: probe.signal,
-    }
-    const request = secure
-      ? requestHttps(url, {
-          ...options,
-          rejectUnauthorized: !probe.tlsSkipVerify,
-          ...(probe.tlsServerName === '' ? {} : { servername: probe.tlsServerName }),
-        })
-      : requestHttp(url, options)
-    request.on('error', (error) => reject(probe.signal.aborted ? probe.signal.reason : error))
-    request.on('response', (response) => {
-      readHead(response, probe.maxBodyBytes).then(resolve, (error) =>
-        reject(probe.signal.aborted ? probe.signal.reason : error),
-      )
+/** `ca`: PEM of authorities that are trusted, instead of the machine's own. */
+export const httpProbeWith =
+  (ca: string | undefined): HttpProbe =>
+  (probe) =>
+    new Promise((resolve, reject) => {
+      const url = new URL(probe.url)
+      const secure = url.protocol === 'https:'
+      if (!secure && url.protocol !== 'http:') throw new TypeError(`unsupported protocol scheme "${url.protocol}"`)
+      const body = new TextEncoder().encode(probe.body)
+      const options = {
+        method: probe.method,
+        headers: headersOf(probe.headers, body.length),
+        agent: false as const,
+        signal: probe.signal,
+      }
+      const request = secure
+        ? requestHttps(url, {
+            ...options,
+            rejectUnauthorized: !probe.tlsSkipVerify,
+            ...(ca === undefined ? {} : { ca }),
+            ...(probe.tlsServerName === '' ? {} : { servername: probe.tlsServerName }),
+          })
+        : requestHttp(url, options)
+      request.on('error', (error) => reject(probe.signal.aborted ? probe.signal.reason : error))
+      request.on('response', (response) => {
+        readHead(response, probe.maxBodyBytes).then(resolve, (error) =>
+          reject(probe.signal.aborted ? probe.signal.reason : error),
+        )
+      })
+      request.end(body)
     })
-    request.end(body)
-  })
+
+export const httpProbe: HttpProbe = httpProbeWith(undefined)
 
 function headersOf(
   headers: Readonly<Record<string, readonly string[]>>,

@@ -4,6 +4,8 @@
  * file, so that tests can put a virtual one in its place.
  */
 
+import type { ProbeTls } from './probes.ts'
+
 export interface Timer {
   /** Idempotent; the callback does not run afterwards. */
   cancel(): void
@@ -63,6 +65,8 @@ export type TcpProbe = (target: {
   readonly host: string
   readonly port: number
   readonly timeoutMs: number
+  /** Connected only once a TLS handshake is done. */
+  readonly tls?: ProbeTls | undefined
   readonly signal?: AbortSignal
 }) => Promise<void>
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { HttpProbe } from '../../runtime/ports.ts'
 import { SeededRandom, VirtualClock } from '../../runtime/virtual.ts'
-import { Backends, http, ttl } from '../testing/harness.ts'
+import { Backends, http, probesOf, ttl } from '../testing/harness.ts'
 import { Checks } from './checks.ts'
 import type { Outcome } from './outcome.ts'
 
@@ -13,8 +13,9 @@ function setUp(options: { concurrent?: number; httpProbe?: HttpProbe } = {}) {
   const checks = new Checks({
     clock,
     random: new SeededRandom(7),
-    httpProbe: options.httpProbe ?? backends.probe,
-    tcpProbe: () => Promise.resolve(),
+    probes: probesOf(options.httpProbe ?? backends.probe),
+    own: { checks: [], hasService: () => false },
+    readNode: () => Promise.resolve(undefined),
     concurrent: options.concurrent ?? 128,
     report: (id, { status, output }) => {
       reports.push([id, status])

@@ -63,7 +63,8 @@ async function follow(
       maxBodyBytes: maxBytes + 1,
       signal,
     })
-    if (answer.location === undefined || ![301, 302, 303, 307, 308].includes(answer.status)) return answer
+    if (answer.location === undefined || target.disableRedirects || ![301, 302, 303, 307, 308].includes(answer.status))
+      return answer
     if (redirects === MAX_REDIRECTS) throw new Error(`stopped after ${MAX_REDIRECTS} redirects`)
     const next = new URL(answer.location, url)
     if (next.host !== new URL(url).host) headers = withoutCredentials(headers)

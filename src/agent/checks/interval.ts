@@ -79,6 +79,7 @@ export class IntervalLoop {
     }
     if (this.#stop.signal.aborted) return
     this.#schedule(this.#intervalMs * (1 - JITTER + 2 * JITTER * random.float()))
-    if (threshold.accepts(outcome)) report(outcome)
+    const counts = threshold.judge(outcome)
+    if (counts) report(counts)
   }
 }

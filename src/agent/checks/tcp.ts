@@ -12,10 +12,10 @@ export async function runTcpCheck(
   probe: TcpProbe,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const { host, port } = target
+  const { host, port, tls } = target
   try {
     // ":80" means this machine, as in Go.
-    await probe({ host: host === '' ? 'localhost' : host, port, timeoutMs, signal })
+    await probe({ host: host === '' ? 'localhost' : host, port, timeoutMs, tls, signal })
     return { status: 'passing', output: `TCP connect ${address(host, port)}: Success` }
   } catch (error) {
     return { status: 'critical', output: dialReason(error, bracketed(host), port) }

@@ -1,5 +1,6 @@
 import type { LocalCheckDefinition, LocalServiceDefinition } from '../../model/local.ts'
-import type { HttpProbe, Logger, TcpProbe } from '../../runtime/ports.ts'
+import type { HttpProbe, Logger } from '../../runtime/ports.ts'
+import type { CheckProbes } from '../../runtime/probes.ts'
 import { SeededRandom, VirtualClock } from '../../runtime/virtual.ts'
 import { createAgent, type LocalAgent } from '../agent.ts'
 import type { AgentOptions } from '../options.ts'
@@ -120,7 +121,18 @@ export interface World {
 }
 
 export const FOLDER = 'data/agent'
-const refused: TcpProbe = () => Promise.reject(new Error('nothing listens'))
+const refused = () => Promise.reject(new Error('nothing listens'))
+
+/** Of a machine on which only HTTP is answered. */
+export const probesOf = (http: HttpProbe): CheckProbes => ({
+  http,
+  tcp: refused,
+  udp: refused,
+  http2Ping: refused,
+  http2Call: refused,
+  command: refused,
+  docker: refused,
+})
 
 /** An agent in a virtual world, started. */
 export async function startWorld(more: Partial<AgentOptions> = {}): Promise<World> {
@@ -136,8 +148,8 @@ export async function startWorld(more: Partial<AgentOptions> = {}): Promise<Worl
       random: new SeededRandom(1),
       disk,
       logger: recordingLogger(log),
-      tcpProbe: refused,
-      httpProbe: backends.probe,
+      probes: probesOf(backends.probe),
+      readNode: () => Promise.resolve(undefined),
       dataDirectory: FOLDER,
       execute: catalog.execute,
       ...more,

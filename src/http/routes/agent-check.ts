@@ -14,7 +14,7 @@ import { filterOf } from '../filter/filter.ts'
 import { goMap, type Json } from '../json.ts'
 import { type Context, FILTER_PARAMETER, type Route } from '../route.ts'
 import * as agent from '../schemas/agent.ts'
-import { checkDefinition, isStatus } from './registration.ts'
+import { checkDefinition, isStatus, registered } from './registration.ts'
 
 export const agentCheckRoutes: readonly Route[] = [
   {
@@ -48,7 +48,7 @@ export const agentCheckRoutes: readonly Route[] = [
       if (definition.serviceId !== '' && !mesh.agent.service(definition.serviceId)) {
         throw new HttpError(500, `ServiceID ${JSON.stringify(definition.serviceId)} does not exist`)
       }
-      await mesh.agent.registerCheck(definition)
+      await registered(mesh.agent.registerCheck(definition))
       return done()
     },
   },

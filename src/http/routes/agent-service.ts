@@ -16,7 +16,7 @@ import { blockingOptions } from '../query.ts'
 import { type Call, type Context, FILTER_PARAMETER, type Route } from '../route.ts'
 import * as agent from '../schemas/agent.ts'
 import { requireEnable } from './agent.ts'
-import { serviceDefinition } from './registration.ts'
+import { registered, serviceDefinition } from './registration.ts'
 
 export const agentServiceRoutes: readonly Route[] = [
   {
@@ -73,7 +73,7 @@ export const agentServiceRoutes: readonly Route[] = [
       const replace = call.query.get('replace-existing-checks')
       const replaceExistingChecks =
         call.query.has('replace-existing-checks') && (replace === '' || replace === 'true' || replace === '1')
-      await mesh.agent.registerService(serviceDefinition(body), { replaceExistingChecks })
+      await registered(mesh.agent.registerService(serviceDefinition(body), { replaceExistingChecks }))
       agentChanged.wake()
       return done()
     },
