@@ -319,7 +319,7 @@ const selfOf = (frame: Frame, host: Host) => (): AgentSelf => {
     runtime: runtime.name,
     address,
     taggedAddresses: taggedAddressesOf(address, config.taggedAddresses),
-    meta: { 'consul-network-segment': '', ...config.nodeMeta },
+    meta: { 'consul-network-segment': '', 'consul-version': VERSION, ...config.nodeMeta },
     peerId: host.self.peerId,
     addresses: host.addresses,
     ports: { ...frame.ports },

@@ -204,7 +204,9 @@ describe('what newer clients send and read', () => {
 
   test('joining oneself is done', async () => {
     const self = (await jsonOf('/v1/agent/self')) as { DebugConfig: { SerfAdvertiseAddrLAN: string } }
-    expect(await answerOf(`/v1/agent/join/${self.DebugConfig.SerfAdvertiseAddrLAN}`, 'PUT')).toEqual([200, ''])
+    expect(
+      await answerOf(`/v1/agent/join/${self.DebugConfig.SerfAdvertiseAddrLAN.replace('tcp://', '')}`, 'PUT'),
+    ).toEqual([200, ''])
     expect(mesh.local.calls).toEqual([])
   })
 })

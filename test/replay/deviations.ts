@@ -187,6 +187,16 @@ export const deviations: readonly Deviation[] = [
   },
   {
     area: 'Agent',
+    what: "Nodes have `consul-version` in their metadata, as since Consul 1.15; it is Atoll's own",
+    why: 'Newer clients look for it',
+    where: [
+      { at: /\b(Meta|NodeMeta)\.consul-version$/ },
+      { scenario: 'exact-text', step: /catalog\/nodes$/, at: /^body\.text$/ },
+      { scenario: 'dns', step: /^(own node|consul service SRV)$/, at: /^additional$/ },
+    ],
+  },
+  {
+    area: 'Agent',
     what: 'A failed join says why in other words',
     why: 'The transport is another',
     where: [{ request: /^PUT \/v1\/agent\/join\// }],

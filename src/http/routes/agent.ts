@@ -178,8 +178,8 @@ async function selfShape(call: Call, { mesh, version }: Context): Promise<Json> 
       NodeName: self.node,
       NodeID: self.nodeId,
       ServerMode: self.server,
-      SerfAdvertiseAddrLAN: ownAddress(self),
-      SerfAdvertiseAddrWAN: ownAddress(self),
+      SerfAdvertiseAddrLAN: `tcp://${ownAddress(self)}`,
+      SerfAdvertiseAddrWAN: `tcp://${ownAddress(self)}`,
     },
     Coord: row
       ? coordinateShape(row).Coord
