@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf'
 import type { Clock } from '../../runtime/ports.ts'
 import { type KeyValue, type OperationResult, StoreError, type Txn, type TxnResult } from '../store.ts'
+import { Batches } from './batches.ts'
 import { CallError, refusal } from './call-error.ts'
 import { type Cluster, GIVE_UP_MS } from './cluster.ts'
 import { Commit, type Resolution, type Slot } from './commit.ts'
@@ -36,6 +37,7 @@ const MEND_PAUSE_MS = 250
 /** Commits transactions, each at most once, whatever becomes of the members on the way. */
 export class Committer {
   readonly #o: CommitterOptions
+  readonly #batches = new Batches((request, timeoutMs) => this.#send(request, timeoutMs))
   #nonce = 0
   #queued = 0
   #probe: Promise<unknown> | undefined
@@ -100,7 +102,8 @@ export class Committer {
     const { slots } = this.#o
     let response: TxnResponse
     try {
-      response = await this.#send(commit.request(), untilMs)
+      const timeoutMs = Math.min(ATTEMPT_MS, untilMs - this.#o.clock.nowMs())
+      response = await this.#batches.submit(commit.request(), txn, timeoutMs)
     } catch (error) {
       if (error instanceof CallError && error.isOpen) return this.#afterUnknown(commit, slot, txn, untilMs, error)
       slots.give(slot)
@@ -117,9 +120,8 @@ export class Committer {
     return this.#acknowledge(succeeded, results, wrote ? Number(response.header!.revision) : undefined, txn)
   }
 
-  #send(request: TxnRequest, untilMs: number, timeoutMs = ATTEMPT_MS): Promise<TxnResponse> {
-    const { cluster, clock } = this.#o
-    return cluster.call(KV.method.txn, request, { timeoutMs: Math.min(timeoutMs, untilMs - clock.nowMs()) })
+  #send(request: TxnRequest, timeoutMs: number): Promise<TxnResponse> {
+    return this.#o.cluster.call(KV.method.txn, request, { timeoutMs })
   }
 
   async #refused(error: unknown): Promise<unknown> {
@@ -171,7 +173,8 @@ export class Committer {
     const { clock } = this.#o
     for (let failures = 0; clock.nowMs() < untilMs; failures++) {
       try {
-        return commit.resolve(await this.#send(commit.resolution(), untilMs, ATTEMPT_MS * 1.5 ** failures))
+        const timeoutMs = Math.min(ATTEMPT_MS * 1.5 ** failures, untilMs - clock.nowMs())
+        return commit.resolve(await this.#send(commit.resolution(), timeoutMs))
       } catch (error) {
         if (!(error instanceof CallError)) return undefined
         await clock.sleep(PAUSE_MS)
