@@ -78,7 +78,10 @@ export type StoreEvent =
   | { readonly type: 'put'; readonly kv: KeyValue }
   | { readonly type: 'delete'; readonly key: string; readonly modRevision: number }
 
-/** All that one transaction changed within the watched range, never empty. */
+/**
+ * All that one transaction changed within the watched range, never empty. On a distributed store, transactions of the same moment that
+ * have nothing to do with each other may share a revision.
+ */
 export interface RevisionEvents {
   readonly revision: number
   readonly events: readonly StoreEvent[]
