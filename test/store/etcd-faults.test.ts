@@ -24,7 +24,7 @@ describe.skipIf(skipped !== undefined)(`etcd under faults${skipped ? ` (${skippe
 
   async function begin(): Promise<void> {
     store = await openEtcd({ members: etcd.addresses, prefix: `f/${++prefixes}/`, owner: 'eu-1', clock, random })
-    workload = new Workload({ store, writers: 4, nowMs: () => performance.now() })
+    workload = new Workload({ store, writers: 10, nowMs: () => performance.now() })
     await workload.start()
     await progress(50)
     workload.takeOutage()

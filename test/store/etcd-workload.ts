@@ -16,7 +16,7 @@ export interface WorkloadOptions {
 }
 
 /**
- * Each writer raises one counter again and again by compare and swap, and appends its own numbers. A counter that is raised twice
+ * Each writer raises a counter again and again by compare and swap, and appends its own numbers. A counter that is raised twice
  * by one transaction, or by one that was said to have failed, differs from the tally.
  */
 export class Workload {
@@ -49,7 +49,10 @@ export class Workload {
     this.#lease = id
     const { revision } = await store.txn({
       then: [
-        { put: 'counter', value: encoder.encode('0') },
+        ...[...new Set(Array.from({ length: writers }, (_, n) => counterOf(n)))].map((put) => ({
+          put,
+          value: encoder.encode('0'),
+        })),
         { put: 'alive', value: new Uint8Array(0), lease: id },
       ],
     })
@@ -68,16 +71,17 @@ export class Workload {
 
   async #write(writer: number): Promise<void> {
     const { store, nowMs } = this.#o
+    const counter = counterOf(writer)
     for (let n = 0; this.#running; n++) {
       try {
         const before = await store.barrier()
-        const { kvs, revision } = await store.range('counter', 'counter\0')
+        const { kvs, revision } = await store.range(counter, `${counter}\0`)
         if (revision < before) this.problems.push(`a range at ${revision} after a barrier at ${before}`)
         const { value, modRevision } = kvs[0]!
         const { succeeded } = await store.txn({
-          if: [{ key: 'counter', target: 'mod', op: '=', to: modRevision }],
+          if: [{ key: counter, target: 'mod', op: '=', to: modRevision }],
           then: [
-            { put: 'counter', value: encoder.encode(String(Number(decoder.decode(value)) + 1)) },
+            { put: counter, value: encoder.encode(String(Number(decoder.decode(value)) + 1)) },
             { put: `w/${writer}/${n}`, value: encoder.encode(String(n)) },
           ],
         })
@@ -122,7 +126,8 @@ export class Workload {
       }
       this.#finish()
     })
-    const counter = Number(decoder.decode(kvs.find(({ key }) => key === 'counter')!.value))
+    const counters = kvs.filter(({ key }) => key.startsWith('counter/'))
+    const counter = counters.reduce((sum, { value }) => sum + Number(decoder.decode(value)), 0)
     const appended = kvs.filter(({ key }) => key.startsWith('w/')).length
     if (counter !== appended) this.problems.push(`the counter stands at ${counter} after ${appended} transactions`)
     if (counter < this.#acknowledged || counter > this.#acknowledged + this.#unknown) {
@@ -168,5 +173,8 @@ export class Workload {
     return `${this.#acknowledged} acknowledged, ${this.#unknown} unknown, ${this.#unavailable} refused`
   }
 }
+
+/** Half of the writers have one of their own, and go together with others; the rest meet at one. */
+const counterOf = (writer: number): string => `counter/${writer % 2 === 0 ? 'shared' : writer}`
 
 const keyOf = (event: StoreEvent): string => (event.type === 'put' ? event.kv.key : `-${event.key}`)
