@@ -174,6 +174,8 @@ async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNo
   await agent.start(await definitions())
   if (server) await registerServer(server.catalog, self())
   runtime.releaseMemory?.()
+  const garbage = runtime.boundGarbage?.()
+  parts.push('garbage', async () => garbage?.cancel())
   const http = await startHttp(frame, mesh.door)
   const dns = await startDns(frame, mesh.door)
   for (const one of [only, process]) one?.assert((refusal) => void parts.stop().finally(() => stopped.reject(refusal)))

@@ -8,6 +8,7 @@ import { machine } from './machine.ts'
 import { releaseMemory } from './node-memory.ts'
 import type { HttpServerOptions, RunningHttpServer, Runtime } from './ports.ts'
 import { openUdp } from './udp-dgram.ts'
+import { boundYoungGeneration } from './young-generation.ts'
 
 /**
  * Node, through @hono/node-server, whose Request and Response replace the global ones: they cost nothing until their
@@ -25,6 +26,7 @@ export const nodeRuntime: Runtime = {
   serveHttp,
   openUdp,
   releaseMemory,
+  boundGarbage: () => boundYoungGeneration(systemClock),
 }
 
 /** How long a connection without requests stays open: longer than the pools of common clients keep theirs. */

@@ -193,6 +193,8 @@ export interface Runtime {
   memoryBytes(): number
   /** Gives back what starting took and running does not need; for the end of a start, since it may block for 60 ms. */
   releaseMemory?(): void
+  /** Bounds what garbage may take, for the whole process, until it is cancelled. */
+  boundGarbage?(): Timer
 }
 
 export interface Logger {

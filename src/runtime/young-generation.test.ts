@@ -1,0 +1,31 @@
+import { expect, it } from 'vitest'
+import { systemClock } from './clock.ts'
+import { boundYoungGeneration, youngBytes } from './young-generation.ts'
+
+const { bun, deno } = process.versions as Record<string, string | undefined>
+
+/** Much garbage, of which a part lives for a while: what makes V8 enlarge the young generation. Gives timers their turn. */
+async function burn(): Promise<number> {
+  let most = 0
+  let kept: object[] = []
+  for (let i = 1; i <= 1_500_000; i++) {
+    kept.push({ i, text: `x${i}` })
+    if (kept.length > 50_000) kept = kept.slice(25_000)
+    if (i % 10_000 !== 0) continue
+    await systemClock.sleep(2)
+    most = Math.max(most, youngBytes())
+  }
+  return most
+}
+
+// Node's: of the others one has no V8, and one no such flags.
+it.skipIf(bun !== undefined || deno !== undefined)(
+  'is bounded on Node while much is allocated, and free again afterwards',
+  async () => {
+    const bound = boundYoungGeneration(systemClock, 4_000_000)
+    const bounded = await burn()
+    expect(bounded).toBeLessThan(34_000_000)
+    bound.cancel()
+    expect(await burn()).toBeGreaterThanOrEqual(2 * bounded)
+  },
+)
