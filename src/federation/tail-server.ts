@@ -253,7 +253,7 @@ class Session {
 
   async #answerReplica(ask: AskFrame): Promise<void> {
     const replica = this.#options.replica(ask.datacenter)
-    const answer = answerReplica(ask, replica?.loaded ? replica.proven : undefined)
+    const answer = answerReplica(ask, replica)
     if (answer.type === 'refuse') return this.#refuse(ask, answer.reason)
     const kept = this.#outgoings.byId(ask.resumeId)
     if (kept) return this.#transfer(ask, kept)

@@ -157,7 +157,7 @@ export class Session {
 
   #answerReplica(ask: AskFrame): RealFrame[] {
     const replica = this.#node.life!.followers[this.stream.datacenter]?.replica
-    const answer = answerReplica(ask, replica?.loaded ? replica.proven : undefined)
+    const answer = answerReplica(ask, replica)
     if (answer.type === 'refuse') return this.#refuse(ask, answer.reason, 'answer: third party refuse')
     const { envelope } = replica!.proven!
     const { content } = replica!

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { EPOCH, head, put } from '../testing/heads.ts'
-import { answerOwn, answerReplica, chunksOf, type OwnContent } from './answering.ts'
+import { answerOwn, answerReplica, chunksOf, type Held, type OwnContent } from './answering.ts'
 import { EMPTY_DIGEST } from './digest.ts'
 import type { AskFrame } from './tail.ts'
 
@@ -49,15 +49,29 @@ describe('a gateway answers', () => {
 })
 
 describe('one who has only a replica answers', () => {
-  const proven = { head: head(15, EMPTY_DIGEST), envelope: new Uint8Array(1) }
+  const held = { loaded: true, proven: { head: head(15, EMPTY_DIGEST), envelope: new Uint8Array(1) } }
+  const proven: Held = { ...held, need: () => undefined }
+  const behind: Held = { ...held, need: () => 'since' }
+  const wrong: Held = { ...held, need: () => 'repair' }
+  const superseded: Held = { ...held, need: () => 'snapshot' }
+  const nothing = { generation: 0, random: '' }
   it.each([
     ['a repair with buckets', ask({ mode: 'repair' }), proven, 'buckets'],
     ['all else with everything', ask(), proven, 'snapshot'],
+    ['what it has while it is behind itself', ask(), behind, 'snapshot'],
+    ['nothing while its own content is in doubt', ask({ mode: 'repair' }), wrong, 'refuse'],
+    ['nothing to one who wants the next epoch, as it does itself', ask({ mode: 'snapshot' }), superseded, 'refuse'],
+    [
+      'one who has nothing with the epoch that is over, rather than not at all',
+      ask({ mode: 'snapshot', epoch: nothing, since: 0 }),
+      superseded,
+      'snapshot',
+    ],
     ['nothing while it has none', ask(), undefined, 'refuse'],
     ['nothing to one who knows more', ask({ since: 16 }), proven, 'refuse'],
     ['nothing to one of a newer epoch', ask({ epoch: { generation: 1, random: 'x' }, since: 0 }), proven, 'refuse'],
-  ] as const)('%s', (_what, frame, held, type) => {
-    expect(answerReplica(frame, held).type).toBe(type)
+  ] as const)('%s', (_what, frame, replica, type) => {
+    expect(answerReplica(frame, replica).type).toBe(type)
   })
 })
 

@@ -4,7 +4,7 @@ import type { ExportedChange } from '../federation.ts'
 import { differingBuckets } from './digest.ts'
 import { BUCKETS, MAX_ENTRIES_PER_FRAME, TARGET_FRAME_BYTES } from './limits.ts'
 import { sizeOfChange } from './messages.ts'
-import type { Proven } from './replica.ts'
+import type { Replica } from './replica.ts'
 import type { AskFrame } from './tail.ts'
 
 export type Answer =
@@ -37,13 +37,22 @@ export function answerOwn(ask: AskFrame, own: OwnContent): Answer {
   return { type: 'snapshot', notBefore: same ? ask.since : 0 }
 }
 
-/** Of another DC, from the replica here; `proven` when it is loaded. */
-export function answerReplica(ask: AskFrame, proven: Proven | undefined): Answer {
+/** What a replica says of itself. */
+export type Held = Pick<Replica, 'loaded' | 'proven' | 'need'>
+
+/** Of another DC, from the replica here. */
+export function answerReplica(ask: AskFrame, replica: Held | undefined): Answer {
+  const proven = replica?.loaded ? replica.proven : undefined
+  const need = replica?.need()
+  if (need === 'repair') return { type: 'refuse', reason: 'the replica here is being repaired' }
   if (!proven) return { type: 'refuse', reason: `no replica of ${ask.datacenter}` }
   const { epoch, revision } = proven.head
   const order = compareEpoch(epoch, ask.epoch)
   if (order === 'older' || (order === 'same' && revision < ask.since))
     return { type: 'refuse', reason: `the replica here is at revision ${revision}` }
+  // Who has this epoch and wants everything wants the next one.
+  if (order === 'same' && ask.mode === 'snapshot' && need === 'snapshot')
+    return { type: 'refuse', reason: 'the replica here is of an epoch that is over' }
   return order === 'same' && ask.mode === 'repair'
     ? { type: 'buckets', notBefore: 0 }
     : { type: 'snapshot', notBefore: 0 }

@@ -227,6 +227,19 @@ describe('a transfer', () => {
   })
 })
 
+describe('a third party that has no more than the replica', () => {
+  it('is like one that has nothing: the next attempt waits', () => {
+    hear(d1)
+    hear(beacon(at3))
+    expect(transfer('buckets', [a1], at1, 0, true)).toEqual([])
+    expect(replica.need()).toBe('since')
+    expect(replica.wakeAtMs()).toBe(200)
+    expect(types(replica.tick(200))).toEqual(['ask'])
+    expect(transfer('buckets', [a1], at1, 0, true)).toEqual([])
+    expect(replica.wakeAtMs()).toBeGreaterThanOrEqual(400)
+  })
+})
+
 describe('epochs', () => {
   const newer = { generation: 1, random: 'bb' }
   beforeEach(() => {

@@ -29,7 +29,6 @@ import {
 import type { AskFrame, AskMode, BeginFrame, ChunkFrame, EndFrame, PageFrame, TransferKind } from './tail.ts'
 import { Transfer } from './transfer.ts'
 
-export type { Proven } from './newest.ts'
 export type { ReplicaEffect, ReplicaOptions, SavedState } from './replica-state.ts'
 
 const FIRST_BACKOFF_MS = 200
@@ -92,9 +91,7 @@ export class Replica {
   get proven(): Proven | undefined {
     return this.#proven
   }
-  digest(): Uint8Array {
-    return this.#content.root()
-  }
+  digest = (): Uint8Array => this.#content.root()
   /** To be read only. */
   get content(): Content {
     return this.#content
@@ -381,6 +378,9 @@ export class Replica {
     const same = this.#follows(head.epoch)
     // What is older than the content, of the same history, has nothing to say.
     if ((same && head.revision < this.#revision) || this.#isBelowFloor(head)) return []
+    const holds = head.revision === this.#revision && this.#proven && !this.#suspect
+    // From one who has no more than this replica: others may.
+    if (same && holds && !fresh && this.need()) return this.#fail(nowMs)
     const stoodMs = this.#standsMs(head, fresh)
     if (transfer.kind === 'snapshot') {
       if (!equalBytes(transfer.content.root(), head.digest)) return this.#mismatch(mode, transfer.kind, nowMs)
@@ -490,9 +490,10 @@ export class Replica {
     ]
   }
 
-  #fail(nowMs: number): void {
+  #fail(nowMs: number): [] {
     this.#running = undefined
     this.#backoffMs = Math.min(MAX_BACKOFF_MS, this.#backoffMs * 2 || FIRST_BACKOFF_MS)
     this.#notBeforeMs = nowMs + this.#backoffMs * (0.5 + this.#options.random())
+    return []
   }
 }
