@@ -1,7 +1,8 @@
 /** From what the catalog says to record sets. Pure; a set is made anew only when its answer changed. */
 import { addressBytes } from '../model/addresses.ts'
+import { parseDuration } from '../model/duration.ts'
 import type { NodeRow } from '../model/entries.ts'
-import type { RoutedInstance } from '../resolver/mesh.ts'
+import type { Execution, RoutedInstance } from '../resolver/mesh.ts'
 import { type Endpoint, type EndpointContext, endpointOf, nodeAddress } from './endpoints.ts'
 import { NAME_AT, RCODE, TYPE } from './query.ts'
 import { bareGroup, type Group, type OwnedRecord, type RecordSet, recordSet } from './record-set.ts'
@@ -45,9 +46,27 @@ const wants = (type: number, wanted: number): boolean => type === wanted || type
 
 /** A service's instances; none: there is no such name. */
 export function serviceAnswer(service: string, instances: readonly RoutedInstance[], context: NameContext): RecordSet {
+  return instancesAnswer(instances, serviceTtl(context.settings, service), context)
+}
+
+const MAX_TTL_SECONDS = 2 ** 31 - 1
+
+/** What a prepared query selects, under its TTL, in its order where that means something. */
+export function queryAnswer(found: Execution | undefined, context: NameContext): RecordSet {
+  if (found === undefined) return absent(context)
+  const { query, instances, isOrdered } = found
+  const own = query.dnsTtl === '' ? undefined : parseDuration(query.dnsTtl)
+  const ttl =
+    own === undefined
+      ? serviceTtl(context.settings, query.service.service)
+      : Math.min(MAX_TTL_SECONDS, Math.max(0, Math.floor(own / 1000)))
+  const set = instancesAnswer(instances, ttl, context)
+  return isOrdered ? { ...set, ordered: true } : set
+}
+
+function instancesAnswer(instances: readonly RoutedInstance[], ttl: number, context: NameContext): RecordSet {
   if (instances.length === 0) return absent(context)
   const endpoints = instances.map((instance) => endpointOf(instance, context))
-  const ttl = serviceTtl(context.settings, service)
   if (context.type === TYPE.SRV) return srvAnswer(endpoints, ttl, context)
   return addressAnswer(endpoints, ttl, context.settings.addressLimit, context)
 }
@@ -66,6 +85,7 @@ function srvAnswer(endpoints: readonly Endpoint[], ttl: number, context: NameCon
       glue: endpoint.address === undefined ? [] : [addressRecord(endpoint.address, ttl)],
       texts: context.settings.nodeMetaTxt ? metaTexts(endpoint.meta, ttl) : [],
       weight: endpoint.weight,
+      ...(endpoint.address === undefined && { name: target }),
     })
   }
   return groups.length === 0 ? noData(context) : recordSet({ groups })

@@ -1,5 +1,5 @@
 /** Puts an answer together for one query: its header and question, a random order of the records, and as many as fit. */
-import { type Draw, type QuickRandom, UniformDraw, weightedDraw } from './order.ts'
+import { type Draw, inOrder, type QuickRandom, UniformDraw, weightedDraw } from './order.ts'
 import { HEADER_BYTES, MIN_UDP_BYTES, type Query, TYPE } from './query.ts'
 import { type Group, type OwnedRecord, POINTER_BYTES, type RecordSet } from './record-set.ts'
 import { REST_HEAD_BYTES, type Rest } from './records.ts'
@@ -149,6 +149,7 @@ export class Assembler {
   }
 
   #draw(set: RecordSet): Draw {
+    if (set.ordered) return inOrder()
     if (!set.weighted) return this.#uniform.start(set.groups.length)
     return weightedDraw(
       this.#random,

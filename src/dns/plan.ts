@@ -16,6 +16,7 @@ import {
   type NameContext,
   noData,
   nodeAnswer,
+  queryAnswer,
   reverseAnswer,
   serviceAnswer,
   zoneAnswer,
@@ -91,8 +92,11 @@ function planFor(name: ParsedName, type: number, { mesh, settings }: PlanOptions
       return fixed((serial) => literalAnswer(name.address, { ...base, serial }))
     case 'empty':
       return fixed((serial) => noData({ ...base, serial }))
-    // Prepared queries are not there yet: their question to the mesh comes here.
     case 'query':
+      return {
+        prepare: () => [ask({ kind: 'query-execute', query: name.query }, name.datacenter ?? own)],
+        compile: ([found], serial) => queryAnswer(found!.value as Answered<'query-execute'>, at(found!, serial)),
+      }
     case 'absent':
       return fixed((serial) => absent({ ...base, serial }))
   }

@@ -11,6 +11,8 @@ export interface Group {
   readonly glue: readonly Rest[]
   /** What may be left out first. */
   readonly texts: readonly Rest[]
+  /** The target, where it was registered as a name: its addresses are looked up, if it is of ours. */
+  readonly name?: string
   /** How often it turns up where not all fit, and comes first, relative to the others. */
   readonly weight: number
 }
@@ -37,6 +39,10 @@ export interface RecordSet {
   readonly foreign: boolean
   /** Whether the weights of the groups differ. */
   readonly weighted: boolean
+  /** The groups stand in an order that is to be kept; otherwise it is a random one each time. */
+  readonly ordered: boolean
+  /** Whether there are groups with a `name`. */
+  readonly named: boolean
   /** Of the groups' records with their owners, by what may be left out first. */
   readonly bytes: { readonly answers: number; readonly glue: number; readonly texts: number }
 }
@@ -50,6 +56,7 @@ export interface RecordSetParts {
   readonly authority?: readonly OwnedRecord[]
   readonly additional?: readonly OwnedRecord[]
   readonly foreign?: boolean
+  readonly ordered?: boolean
 }
 
 /** A compressed owner. */
@@ -68,6 +75,8 @@ export function recordSet(parts: RecordSetParts): RecordSet {
     additional: parts.additional ?? [],
     foreign: parts.foreign ?? false,
     weighted: groups.some((group) => group.weight !== groups[0]!.weight),
+    ordered: parts.ordered ?? false,
+    named: groups.some((group) => group.name !== undefined),
     bytes: {
       answers: size(groups.map((group) => group.rest)),
       glue: groups.reduce((sum, group) => sum + size(group.glue), 0),

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { queryEntry } from '../catalog/testing/prepared-query.ts'
 import { AtollError } from '../model/errors.ts'
+import type { Execution } from '../resolver/mesh.ts'
 import { SeededRandom, VirtualClock } from '../runtime/virtual.ts'
 import { RCODE } from './query.ts'
 import { Responder } from './responder.ts'
@@ -98,7 +100,6 @@ describe('services', () => {
     expect(ask('web.service.consul', { type: 'AAAA' })).toMatchObject({ rcode: 0, answers: [], authority: [soa] })
     expect(ask('x.y.z.consul')).toMatchObject({ rcode: RCODE.NXDOMAIN, authority: [soa] })
     expect(ask('service.consul')).toMatchObject({ rcode: 0, authority: [soa] })
-    expect(ask('q.query.consul')).toMatchObject({ rcode: RCODE.NXDOMAIN })
   })
 
   test('TTLs by service, the longest pattern first', () => {
@@ -221,6 +222,94 @@ describe('names of others', () => {
       'inner.service.consul 0 CNAME d-a.node.consul',
       'd-a.node.consul 0 A 10.11.0.1',
     ])
+  })
+})
+
+describe('prepared queries', () => {
+  const query = (dnsTtl = '') => ({ ...queryEntry('id', { name: 'wq', dnsTtl }), createIndex: 1, modifyIndex: 1 })
+  const given = (more: Partial<Execution> = {}): { value: Execution } => ({
+    value: { query: query(), instances: [instance('web', 1)], isOrdered: false, failovers: 0, ...more },
+  })
+
+  test('are asked for by their names, with dots in them too, at the datacenter that is named', () => {
+    const { mesh, ask } = responder()
+    const asked: unknown[] = []
+    mesh.answering = (question, { datacenter }) => {
+      asked.push([question, datacenter])
+      return given()
+    }
+    expect(ask('wq.query.consul', { type: 'SRV' })).toMatchObject({
+      answers: ['wq.query.consul 0 SRV 1 1 8001 n-1.node.dc1.consul'],
+      additional: ['n-1.node.dc1.consul 0 A 10.0.0.1'],
+    })
+    ask('A.b.query.us-1.consul')
+    expect(asked.at(-1)).toEqual([{ kind: 'query-execute', query: 'a.b' }, 'us-1'])
+  })
+
+  test('have TTLs of their own, or those of their service', () => {
+    const { mesh, ask } = responder({ settings: { ttlSeconds: { node: 5, service: { web: 30 } } } })
+    mesh.answering = () => given({ query: query('7500ms') })
+    expect(ask('wq.query.consul').answers).toEqual(['wq.query.consul 7 A 10.0.0.1'])
+    mesh.answering = () => given()
+    expect(ask('wq.query.consul').answers).toEqual(['wq.query.consul 30 A 10.0.0.1'])
+  })
+
+  test('that are missing or select nothing have no name', () => {
+    const { mesh, ask } = responder()
+    mesh.answering = () => ({ value: undefined })
+    expect(ask('wq.query.consul').rcode).toBe(RCODE.NXDOMAIN)
+    mesh.answering = () => given({ instances: [] })
+    expect(ask('wq.query.consul').rcode).toBe(RCODE.NXDOMAIN)
+    mesh.answering = () => {
+      throw new AtollError('invalid', 'a template by its id')
+    }
+    expect(ask('wq.query.consul').rcode).toBe(RCODE.NXDOMAIN)
+  })
+
+  test('keep their order by nearness, and tell a failover as the plain name does', () => {
+    const { mesh, ask } = responder()
+    const instances = Array.from({ length: 20 }, (_, i) =>
+      instance('web', i, { service: { weights: { passing: i, warning: 1 } } }),
+    )
+    mesh.answering = () => given({ instances, isOrdered: true })
+    const wanted = instances.map(({ node }) => `wq.query.consul 0 A ${node.address}`)
+    expect(ask('wq.query.consul').answers).toEqual(wanted)
+    const remote = { datacenter: 'us-1', distanceMs: 80.2, ageMs: 3, address: '198.51.100.7', port: 443 }
+    mesh.answering = () => ({ ...given({ instances: [instance('web', 7, { remote })] }), datacenter: 'us-1' })
+    expect(ask('wq.query.consul', { type: 'SRV' }).answers).toEqual([
+      'wq.query.consul 0 SRV 82 1 443 c6336407.addr.us-1.consul',
+    ])
+  })
+})
+
+describe('targets that are registered as names', () => {
+  test('of ours come with their addresses, which are followed as they change', () => {
+    const { mesh, ask } = responder()
+    let address = '10.11.0.1'
+    const value = ['d-a.node.consul', 'd-b.node.consul', 'db.example.com'].map((name, i) =>
+      instance('inner', i, { service: { address: name } }),
+    )
+    mesh.answering = (question) => {
+      if (question.kind !== 'node') return value
+      const given = question.node === 'd-a' ? address : '2001:db8::1'
+      return { value: { node: nodeRow(question.node, { address: given }), services: [], checks: [] } }
+    }
+    const additional = () => [...ask('inner.service.consul', { type: 'SRV' }).additional].sort()
+    expect(additional()).toEqual(['d-a.node.consul 0 A 10.11.0.1', 'd-b.node.consul 0 AAAA 2001:db8::1'])
+    const before = mesh.prepared
+    additional()
+    expect(mesh.prepared).toBe(before)
+    address = '10.11.0.9'
+    expect(additional()).toContain('d-a.node.consul 0 A 10.11.0.9')
+  })
+
+  test('that are not known yet come without', () => {
+    const { mesh, ask } = responder()
+    mesh.answering = (question) => {
+      if (question.kind === 'node') throw new AtollError('unavailable', 'no server')
+      return [instance('inner', 1, { service: { address: 'd-a.node.consul' } })]
+    }
+    expect(ask('inner.service.consul', { type: 'SRV' })).toMatchObject({ additional: [], rcode: 0 })
   })
 })
 

@@ -7,7 +7,7 @@ import { Kept, KeptSets, keyOf } from './kept.ts'
 import { QuickRandom } from './order.ts'
 import { absentPlan, isNoSuchName, type PlanOptions, planOf } from './plan.ts'
 import { MIN_UDP_BYTES, NAME_AT, type Query, RCODE, readQuery, TYPE } from './query.ts'
-import { bareGroup, type RecordSet, recordSet } from './record-set.ts'
+import { bareGroup, type Group, type RecordSet, recordSet } from './record-set.ts'
 import { addressRecord, encodedName } from './records.ts'
 import type { Recursors } from './recursors.ts'
 
@@ -25,12 +25,29 @@ const LOOKUP_TIMEOUT_MS = 4_000
 const MAX_ALIASES = 8
 const MAX_TCP_BYTES = 65_535
 
+/** Targets of one answer that are looked up. */
+const MAX_NAMED_TARGETS = 64
+
+/** A question of our own. */
+interface Asked {
+  readonly data: Uint8Array
+  readonly query: Query | undefined
+}
+
+/** A set with what was found of its targets. */
+interface Glued {
+  readonly targets: readonly { readonly group: Group; readonly a: Asked; readonly aaaa: Asked }[]
+  found: readonly (RecordSet['groups'] | undefined)[]
+  glued: RecordSet | undefined
+}
+
 export class Responder {
   readonly #options: ResponderOptions
   readonly #assembler: Assembler
   readonly #quick: QuickRandom
   readonly #kept = new KeptSets()
   readonly #closed = new AbortController()
+  readonly #gluedSets = new WeakMap<RecordSet, Glued>()
   #pending = 0
 
   constructor(options: ResponderOptions) {
@@ -109,7 +126,8 @@ export class Responder {
   #answer(data: Uint8Array, query: Query, set: RecordSet, transport: Transport): Uint8Array | Promise<Uint8Array> {
     if (set.foreign) return this.#forward(data, query, transport)
     if (set.aliases.length > 0) return this.#answerAlias(data, query, set, transport)
-    return this.#assembler.answer(data, query, set, undefined, this.#assembling(query, transport))
+    const whole = set.named ? this.#glued(set) : set
+    return this.#assembler.answer(data, query, whole, undefined, this.#assembling(query, transport))
   }
 
   #assembling(query: Query, transport: Transport) {
@@ -148,11 +166,43 @@ export class Responder {
     })
   }
 
+  /** With the addresses of targets that were registered as names of ours. Made anew only when one of these changed. */
+  #glued(set: RecordSet): RecordSet {
+    let known = this.#gluedSets.get(set)
+    if (known === undefined) {
+      const named = set.groups.filter((group) => group.name !== undefined).slice(0, MAX_NAMED_TARGETS)
+      const targets = named.map((group) => ({
+        group,
+        a: asked(group.name!, TYPE.A),
+        aaaa: asked(group.name!, TYPE.AAAA),
+      }))
+      known = { targets, found: [], glued: undefined }
+      this.#gluedSets.set(set, known)
+    }
+    const found = known.targets.map(({ a, aaaa }) => this.#addressesOf(a) ?? this.#addressesOf(aaaa))
+    const { glued, targets } = known
+    if (glued && found.every((groups, i) => groups === known.found[i])) return glued
+    const glueOf = new Map(targets.map(({ group }, i) => [group, (found[i] ?? []).map(({ rest }) => rest)]))
+    const groups = set.groups.map((group) => ({ ...group, glue: glueOf.get(group) ?? group.glue }))
+    known.found = found
+    known.glued = recordSet({ ...set, groups })
+    return known.glued
+  }
+
+  /** undefined where there are none, or not at once: who asks can ask for the name itself. */
+  #addressesOf({ data, query }: Asked): RecordSet['groups'] | undefined {
+    const set = query && this.#known(data, query, 1)
+    return set === undefined || set === 'foreign' || set.groups.length === 0 ? undefined : set.groups
+  }
+
   /** What a name within our domains has, as far as it is in memory; 'foreign' where it is not ours. */
   #targetSet(name: string, type: number, depth: number): RecordSet | 'foreign' | undefined {
-    const data = questionFor(name, type)
-    const query = readQuery(data)
-    if (typeof query !== 'object' || depth > MAX_ALIASES) return undefined
+    const { data, query } = asked(name, type)
+    return query && this.#known(data, query, depth)
+  }
+
+  #known(data: Uint8Array, query: Query, depth: number): RecordSet | 'foreign' | undefined {
+    if (depth > MAX_ALIASES) return undefined
     try {
       const set = this.#setFor(data, query)
       if (set?.foreign) return 'foreign'
@@ -211,6 +261,12 @@ export class Responder {
         done()
       })
   }
+}
+
+function asked(name: string, type: number): Asked {
+  const data = questionFor(name, type)
+  const query = readQuery(data)
+  return { data, query: typeof query === 'object' ? query : undefined }
 }
 
 /** A query of our own. */

@@ -1,5 +1,7 @@
-import { connect } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
+import { decode, encode } from 'dns-packet'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import type { RoutedInstance } from '../resolver/mesh.ts'
 import type { SocketAddress, UdpSocket } from '../runtime/ports.ts'
 import { currentRuntime } from '../runtime/runtime.ts'
 import { RCODE } from './query.ts'
@@ -16,9 +18,13 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
 
-async function start(more: Partial<DnsSettings> = {}, instances = 40): Promise<RunningDnsServer> {
+async function start(
+  more: Partial<DnsSettings> = {},
+  instances: number | readonly RoutedInstance[] = 40,
+): Promise<RunningDnsServer> {
   const mesh = new FakeMesh()
-  const value = Array.from({ length: instances }, (_, i) => instance('web', i))
+  const value =
+    typeof instances === 'number' ? Array.from({ length: instances }, (_, i) => instance('web', i)) : instances
   mesh.answering = () => value
   const server = await startDnsServer({ mesh, runtime, settings: settings(more) })
   cleanups.push(() => server.close())
@@ -53,6 +59,47 @@ async function resolver(answerTo: (query: Uint8Array) => Uint8Array | undefined)
   socket = await runtime.openUdp({ hostname: '127.0.0.1', port: 0, onDatagram })
   cleanups.push(() => socket.close())
   return `127.0.0.1:${socket.port}`
+}
+
+/** The same by TCP, in pieces. */
+async function tcpResolver(answerTo: (query: Uint8Array) => Uint8Array | undefined): Promise<string> {
+  const open = new Set<Socket>()
+  const server = createServer((socket) => {
+    open.add(socket)
+    socket.on('error', () => {})
+    socket.on('data', (data: Buffer) => {
+      const answer = answerTo(new Uint8Array(data.subarray(2)))
+      if (!answer) return
+      const bytes = framed(answer)
+      let at = 0
+      for (const end of [1, 2, 3, 200, bytes.length]) {
+        socket.write(bytes.subarray(at, end))
+        at = end
+      }
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  cleanups.push(() => {
+    for (const socket of open) socket.destroy()
+    return new Promise<void>((resolve) => void server.close(() => resolve()))
+  })
+  return `127.0.0.1:${(server.address() as { port: number }).port}`
+}
+
+async function byTcp({ port }: RunningDnsServer, query: Uint8Array) {
+  const socket = connect(port, '127.0.0.1')
+  cleanups.push(() => void socket.destroy())
+  const chunks: Buffer[] = []
+  const whole = new Promise<Buffer>((resolve, reject) => {
+    socket.on('error', reject)
+    socket.on('data', (data: Buffer) => {
+      chunks.push(data)
+      const received = Buffer.concat(chunks)
+      if (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) resolve(received)
+    })
+  })
+  socket.write(framed(query))
+  return readMessage((await whole).subarray(2))
 }
 
 const answered = (query: Uint8Array): Uint8Array => {
@@ -108,6 +155,44 @@ describe('the DNS server', () => {
     expect(await byUdp(server, queryFor('example.com'))).toMatchObject({ rcode: 0 })
     const lost = await start({ recursors: [dead], recursorTimeoutMs: 100 })
     expect(await byUdp(lost, queryFor('example.com'))).toMatchObject({ rcode: RCODE.SERVFAIL })
+  })
+
+  test('a query by TCP goes to resolvers by TCP, and an answer in pieces is one', async () => {
+    const dead = await tcpResolver(() => undefined)
+    const good = await tcpResolver((query) => {
+      const name = 'example.com'
+      const answers = Array.from({ length: 60 }, (_, i) => ({ type: 'A', name, ttl: 1, data: `192.0.2.${i}` }) as const)
+      return new Uint8Array(
+        encode({ type: 'response', id: (query[0]! << 8) | query[1]!, questions: [{ type: 'A', name }], answers }),
+      )
+    })
+    const server = await start({ recursors: [dead, good], recursorTimeoutMs: 100 })
+    expect((await byTcp(server, queryFor('example.com'))).answers).toHaveLength(60)
+    const lost = await start({ recursors: [dead], recursorTimeoutMs: 100 })
+    expect(await byTcp(lost, queryFor('example.com'))).toMatchObject({ rcode: RCODE.SERVFAIL })
+  })
+
+  test('a name of others behind a CNAME is resolved by them', async () => {
+    const asked: string[] = []
+    const good = await resolver((query) => {
+      const { id, questions = [] } = decode(Buffer.from(query))
+      const { name, type } = questions[0]!
+      asked.push(`${name} ${type}`)
+      const answers = [{ type: 'A', name, ttl: 9, data: '192.0.2.7' }] as const
+      return new Uint8Array(encode({ type: 'response', id, questions, answers: [...answers] }))
+    })
+    const named = [instance('named', 1, { node: { address: 'db.example.com' } })]
+    const server = await start({ recursors: [good] }, named)
+    expect((await byUdp(server, queryFor('named.service.consul'))).answers).toEqual([
+      'named.service.consul 0 CNAME db.example.com',
+      'db.example.com 9 A 192.0.2.7',
+    ])
+    expect(asked).toEqual(['db.example.com A'])
+    const alone = await byUdp(server, queryFor('named.service.consul', { recursionDesired: false }))
+    expect(alone.answers).toEqual(['named.service.consul 0 CNAME db.example.com'])
+    const dead = await resolver(() => undefined)
+    const without = await start({ recursors: [dead], recursorTimeoutMs: 100 }, named)
+    expect((await byUdp(without, queryFor('named.service.consul'))).answers).toHaveLength(1)
   })
 
   test('a client that asks too much gets TC, and nothing', async () => {

@@ -284,12 +284,6 @@ export const deviations: readonly Deviation[] = [
   },
   {
     area: 'DNS',
-    what: 'Names below `query` do not exist',
-    why: 'Prepared queries are for later versions',
-    where: [{ request: /^DNS \S+\.query\./i }],
-  },
-  {
-    area: 'DNS',
     what: 'An answer holds as many records as fit, at random, and TC where that is not all of them; all of them come by TCP. Consul sends three to clients without EDNS, fewer than fit to others, and no TC. EDNS is always answered',
     why: 'Clients that are told so ask again by TCP; what is cut silently gets no traffic',
     where: [
@@ -325,12 +319,6 @@ export const deviations: readonly Deviation[] = [
     what: 'Meta data of a node stands beside a SRV record only where that has the name of the node for target',
     why: 'It would be about a name that nobody asked for',
     where: [{ step: /^service own address SRV$/, at: /^additional$/ }],
-  },
-  {
-    area: 'DNS',
-    what: 'A SRV target that was registered as a name comes without its addresses, also where the name is of the domain',
-    why: 'Resolvers ask for it',
-    where: [{ step: /^inner SRV$/, at: /^additional$/ }],
   },
   {
     area: 'DNS',
