@@ -153,6 +153,7 @@ export const readCalls: readonly ApiCall[] = [
   watch('/v1/watch/kv/app/'),
   watch('/v1/watch/kv-changes/app/'),
   get('/v1/openapi.json'),
+  get('/v1/openapi'),
 ]
 
 /** `{{session}}` is the session that was made before. */

@@ -31,6 +31,9 @@ const TAGS: Readonly<Record<string, string>> = {
   watch: 'Answers as Server-Sent Events',
   operator: "Servers, for tools that know Consul's Raft",
   internal: 'Overviews for pages',
+  openapi: 'This description',
+  connect: 'Parts of Consul that are left out',
+  config: 'Parts of Consul that are left out',
 }
 
 const FAILURES: Readonly<Record<string, DescribedAnswer>> = {
