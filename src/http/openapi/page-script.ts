@@ -59,6 +59,10 @@ export function showApi(): void {
     return element
   }
 
+  /** Words with `code` in them. */
+  const prose = (text: string): (Node | string)[] =>
+    text.split('`').map((part, i) => (i % 2 === 1 ? make('code', {}, part) : part))
+
   const nameOf = (ref: string): string => ref.split('/').at(-1)!
 
   function written(schema: Schema | undefined, depth = 0): string {
@@ -146,7 +150,7 @@ export function showApi(): void {
   function answersOf(operation: Operation): HTMLElement[] {
     return Object.entries(operation.responses).map(([status, answer]) => {
       const full = answer.$ref ? api.components.responses[nameOf(answer.$ref)]! : answer
-      const line = make('p', {}, make('code', {}, status), ` ${full.description ?? ''}`)
+      const line = make('p', {}, make('code', {}, status), ' ', ...prose(full.description ?? ''))
       if (answer.$ref) {
         line.className = 'soft'
         return line
@@ -166,7 +170,7 @@ export function showApi(): void {
         { class: 'row' },
         make('code', required ? { class: 'required' } : {}, name),
         input,
-        make('span', { class: 'soft' }, description),
+        make('span', { class: 'soft' }, ...prose(description)),
       ),
     )
     const body = operation.requestBody && make('textarea', { 'aria-label': 'Body', spellcheck: 'false' })
@@ -203,7 +207,7 @@ export function showApi(): void {
         {},
         make('span', { class: `method ${method}` }, method),
         make('code', {}, path),
-        make('span', { class: 'soft' }, operation.summary),
+        make('span', { class: 'soft' }, ...prose(operation.summary)),
       ),
     )
     // Made when it is opened first: there are many.
@@ -216,7 +220,7 @@ export function showApi(): void {
   }
 
   function show(): void {
-    const paragraphs = api.info.description.split('\n\n').map((text) => make('p', { class: 'soft' }, text))
+    const paragraphs = api.info.description.split('\n\n').map((text) => make('p', { class: 'soft' }, ...prose(text)))
     main.replaceChildren(...paragraphs)
     const entries: Entry[] = []
     for (const { name, description } of api.tags) {
