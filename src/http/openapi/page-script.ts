@@ -119,7 +119,6 @@ export function showApi(): void {
 
   async function tryIt(method: string, target: string, body: string | undefined, shown: HTMLElement): Promise<void> {
     shown.textContent = `${method} ${target}\n...`
-    const startedAt = performance.now()
     try {
       const headers: Record<string, string> = token.value === '' ? {} : { 'X-Consul-Token': token.value }
       const hasBody = body !== undefined && (method === 'PUT' || method === 'POST')
@@ -131,7 +130,7 @@ export function showApi(): void {
         ...(hasBody && { body }),
       })
       const lines = [...answer.headers].map(([name, value]) => `${name}: ${value}`)
-      const head = `${method} ${target}\n${answer.status} after ${Math.round(performance.now() - startedAt)} ms\n${lines.join('\n')}\n\n`
+      const head = `${method} ${target}\n${answer.status}\n${lines.join('\n')}\n\n`
       shown.textContent = head
       const reader = answer.body?.getReader()
       const decoder = new TextDecoder()
