@@ -564,6 +564,21 @@ describe('errors', () => {
   })
 })
 
+test.each([{}, { 'content-length': '9' }])('a body that is cut off is no fault of the node: %j', async (headers) => {
+  const body = new ReadableStream({
+    start: (controller) => controller.enqueue(new Uint8Array(3)),
+    pull: (controller) => controller.error(new Error('aborted')),
+  })
+  const answer = await call('/v1/kv/a', {
+    method: 'PUT',
+    headers: headers as never,
+    body,
+    duplex: 'half',
+  } as RequestInit)
+  expect(answer.status).toBe(400)
+  expect(logged).toEqual([])
+})
+
 describe('event streams', () => {
   const decoder = new TextDecoder()
   const reading = (response: Response) => {

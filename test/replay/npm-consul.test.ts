@@ -115,6 +115,55 @@ describe('the npm package consul', () => {
     expect(await consul.kv.get('dir/a')).toBeFalsy()
   })
 
+  test('sessions, and keys that they hold', async () => {
+    const { ID: id } = (await consul.session.create({ name: 's', ttl: '30s', behavior: 'delete' } as never)) as {
+      ID: string
+    }
+    expect(await consul.session.info(id)).toMatchObject({ ID: id, Name: 's', TTL: '30s', Behavior: 'delete' })
+    expect(await consul.session.list()).toMatchObject([{ ID: id }])
+    expect(await consul.session.node('n1')).toMatchObject([{ ID: id }])
+    expect(await consul.session.renew(id)).toMatchObject([{ ID: id }])
+    expect(await consul.kv.set({ key: 'held', value: 'x', acquire: id } as never)).toBe(true)
+    expect(await consul.kv.get('held')).toMatchObject({ Session: id, LockIndex: 1 })
+    await consul.session.destroy(id)
+    expect(await eventually(async () => (await consul.kv.get('held')) === undefined)).toBe(true)
+  })
+
+  test('transactions', async () => {
+    const operation = (verb: string, more: object = {}) => ({ KV: { Verb: verb, Key: 'txn/a', ...more } })
+    const value = Buffer.from('one').toString('base64')
+    expect(
+      await consul.transaction.create([operation('set', { Value: value }), operation('get')] as never),
+    ).toMatchObject({
+      Results: [{ KV: { Key: 'txn/a' } }, { KV: { Key: 'txn/a', Value: value } }],
+      Errors: null,
+    })
+    await expect(
+      consul.transaction.create([operation('cas', { Value: value, Index: 1 })] as never),
+    ).rejects.toMatchObject({
+      statusCode: 409,
+    })
+  })
+
+  test('events', async () => {
+    const { ID: id } = (await consul.event.fire('deploy', '53' as never)) as { ID: string }
+    const list = await eventually(async () => {
+      const events = (await consul.event.list('deploy')) as { ID: string; Name: string; Payload: string }[]
+      return events.length > 0 && events
+    })
+    expect(list).toMatchObject([{ ID: id, Name: 'deploy', Payload: '53' }])
+  })
+
+  test('maintenance of the node, and the commands of the agent', async () => {
+    await consul.agent.maintenance({ enable: true, reason: 'disk' })
+    expect(await consul.agent.checks()).toMatchObject({ _node_maintenance: { Status: 'critical', Notes: 'disk' } })
+    await consul.agent.maintenance({ enable: false })
+    expect(await consul.agent.checks()).not.toHaveProperty('_node_maintenance')
+    await consul.agent.reload()
+    await expect(consul.agent.forceLeave('nobody')).rejects.toMatchObject({ statusCode: 500 })
+    await expect(consul.agent.join('127.0.0.1:1')).rejects.toMatchObject({ statusCode: 500 })
+  })
+
   test('a watch sees each change, and errors are errors', async () => {
     const watch = consul.watch({
       method: consul.kv.get,

@@ -1,4 +1,4 @@
-import { HttpError } from '../errors.ts'
+import { badRequest, HttpError } from '../errors.ts'
 
 /** The whole body, or an HttpError 413 as soon as it is longer than `maxBytes`: a longer one is never held. */
 export async function readBody(
@@ -11,7 +11,7 @@ export async function readBody(
   if (declared > maxBytes) throw new HttpError(413, tooLong(declared))
   // With a declared length the server holds no more than that; only chunked bodies are counted as they come.
   if (!Number.isNaN(declared)) {
-    const body = new Uint8Array(await request.arrayBuffer())
+    const body = new Uint8Array(await request.arrayBuffer().catch(cutOff))
     if (body.length > maxBytes) throw new HttpError(413, tooLong(body.length))
     return body
   }
@@ -20,7 +20,7 @@ export async function readBody(
   let length = 0
   const reader = request.body.getReader()
   for (;;) {
-    const { done, value } = await reader.read()
+    const { done, value } = await reader.read().catch(cutOff)
     if (done) break
     length += value.length
     if (length > maxBytes) {
@@ -36,4 +36,9 @@ export async function readBody(
     at += chunk.length
   }
   return body
+}
+
+/** What ends a body early is the client's doing, and mostly nobody is left to read this. */
+function cutOff(): never {
+  throw badRequest('the connection ended before the body was whole')
 }
