@@ -3,10 +3,11 @@
  * replaces methods of the state machines, or pieces of their source.
  */
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { applyEdit, type SourceEdit } from '../support/source-edits.ts'
 import type { Machines } from './machines.ts'
 
 export interface Bug {
@@ -17,7 +18,7 @@ export interface Bug {
   /** Replaces methods of the prototypes; before anything runs. */
   readonly patch?: (machines: Machines) => void
   /** Pieces of `src/federation/protocol/<file>`, each of which must occur exactly once. */
-  readonly edits?: readonly { readonly file: string; readonly find: string; readonly replace: string }[]
+  readonly edits?: readonly SourceEdit[]
 }
 
 export const MESH = { datacenters: 4, gateways: 2 }
@@ -41,11 +42,11 @@ export async function loadBug(name: string): Promise<Bug> {
 export function runEdited(edits: NonNullable<Bug['edits']>, args: readonly string[]): number {
   const folder = mkdtempSync(join(tmpdir(), 'atoll-sim-'))
   try {
-    for (const part of ['src/federation', 'src/model', 'src/runtime', 'test/sim', 'package.json'])
+    for (const part of ['src/federation', 'src/model', 'src/runtime', 'test/sim', 'test/support/source-edits.ts', 'package.json'])
       cpSync(join(root, part), join(folder, part), { recursive: true })
     mkdirSync(join(folder, 'src/federation/protocol'), { recursive: true })
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
-    for (const edit of edits) apply(join(folder, 'src/federation/protocol', edit.file), edit)
+    for (const edit of edits) applyEdit(join(folder, 'src/federation/protocol'), edit)
     const ran = spawnSync(process.execPath, [...process.execArgv, join(folder, 'test/sim/run.ts'), ...args], {
       stdio: 'inherit',
     })
@@ -53,12 +54,4 @@ export function runEdited(edits: NonNullable<Bug['edits']>, args: readonly strin
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
-}
-
-function apply(path: string, { file, find, replace }: NonNullable<Bug['edits']>[number]): void {
-  const text = readFileSync(path, 'utf8')
-  const parts = text.split(find)
-  if (parts.length !== 2)
-    throw new Error(`bug: ${file} has "${find}" ${parts.length - 1} times; adapt the bug to the source as it is now`)
-  writeFileSync(path, parts.join(replace))
 }
