@@ -1,6 +1,6 @@
 /** A client that reads and writes keys through the nodes of a datacenter, and writes down what it did and heard. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Client, type ClientError, createClient, isClientError } from '../../src/client/client.ts'
+import { type Client, type ClientError, createClient, isClientError, type Meta } from '../../src/client/client.ts'
 import type { SeededRandom } from '../../src/runtime/virtual.ts'
 import { pick } from './faults.ts'
 import type { Recorded } from './history.ts'
@@ -21,6 +21,9 @@ export function nodesOf(agents: readonly { readonly name: string; readonly url: 
 
 /** These say that nothing was changed; it is part of what is checked. */
 const NOTHING_DONE: ReadonlySet<ClientError['code']> = new Set(['unavailable', 'overloaded', 'unreachable', 'conflict'])
+
+/** A client node without a server answers what it was told before, and says so. */
+export const isStale = ({ source, consistency }: Meta): boolean => source === 'kept' || consistency === 'stale'
 
 export const isNothingDone = (error: unknown): boolean => isClientError(error) && NOTHING_DONE.has(error.code)
 
@@ -99,7 +102,7 @@ export class KvClient {
     try {
       const { value: pair, meta } = await nodes.clients[node]!.kv.get(key, { consistent, timeoutMs: timeoutOf(random) })
       const returnMs = performance.now()
-      if (meta.consistency === 'stale') {
+      if (isStale(meta)) {
         counts.stale++
         return true
       }

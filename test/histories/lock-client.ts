@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { isClientError } from '../../src/client/client.ts'
 import { pick } from './faults.ts'
 import type { Recorded } from './history.ts'
-import { assertExpected, type ClientOptions, isNothingDone, thinkMs, timeoutOf } from './kv-client.ts'
+import { assertExpected, type ClientOptions, isNothingDone, isStale, thinkMs, timeoutOf } from './kv-client.ts'
 import type { LockOp } from './lock-model.ts'
 
 /** The shortest there is. */
@@ -169,7 +169,7 @@ export class LockClient {
     const answer = await this.#call(node, (client, timeoutMs) => client.kv.get(this.#key, { timeoutMs }))
     if (!answer.ok) return false
     const { value: pair, meta } = answer.value
-    if (meta.consistency === 'stale') {
+    if (isStale(meta)) {
       this.#o.counts.stale++
       return true
     }

@@ -60,7 +60,7 @@ export async function runRound(options: RoundOptions): Promise<Round> {
   const watcher = (name: string) => ({ name, nodes, prefix, random: fork(random), since })
   const streams = ['stream-1', 'stream-2'].map((name) => new StreamWatcher(watcher(name)))
   const polls = ['poll-1', 'poll-2'].map((name) => new PollWatcher(watcher(name)))
-  const { keys = 5, kvClients = 8, locks = 2, clientsPerLock = 3 } = options
+  const { keys = 4, kvClients = 10, locks = 2, clientsPerLock = 3 } = options
   const names = Array.from({ length: keys }, (_, i) => `${prefix}key-${i}`)
   const kv = Array.from({ length: kvClients }, (_, i) => new KvClient(clientOptions(`k${i}`, i), names))
   const lockers = Array.from({ length: locks * clientsPerLock }, (_, i) => {

@@ -50,10 +50,10 @@ async function main(): Promise<number> {
 
 async function run(store: StoreKind, sources: string): Promise<number> {
   const seed = Number(values.seed ?? Math.floor(Math.random() * 1_000_000))
-  const untilMs = performance.now() + Number(values.minutes) * 60_000
   console.log(`store ${store}, seed ${seed}${values.bug === undefined ? '' : `, planted: ${values.bug}`}`)
   const faults = values['no-faults'] ? [] : faultsFor(store)
   const datacenter = await startDatacenter(store, sources)
+  const untilMs = performance.now() + Number(values.minutes) * 60_000
   const total = { rounds: 0, operations: 0, findings: 0, gaveUp: 0, disturbed: 0, changes: 0 }
   try {
     while (performance.now() < untilMs) {

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from '../../src/client/client.ts'
 import type { SeededRandom } from '../../src/runtime/virtual.ts'
-import { assertExpected, type Nodes } from './kv-client.ts'
+import { assertExpected, isStale, type Nodes } from './kv-client.ts'
 import type { Change, Poll, Row, Stream } from './watch-log.ts'
 
 export interface WatcherOptions {
@@ -147,8 +147,11 @@ export class PollWatcher {
       try {
         const { signal } = this.#stopping
         const options = { index: this.#index, waitMs: WAIT_MS, timeoutMs: 3_000, signal }
-        const { rows, index, isStale } = await listRows(client, prefix, options)
-        if (isStale) continue
+        const { rows, index, isOld } = await listRows(client, prefix, options)
+        if (isOld) {
+          await sleep(PAUSE_MS)
+          continue
+        }
         this.polls.push({ name, index, rows })
         this.#index = Math.max(index, this.#index)
       } catch (error) {
@@ -163,9 +166,9 @@ export async function listRows(
   client: Client,
   prefix: string,
   options: Parameters<Client['kv']['list']>[1],
-): Promise<{ rows: Row[]; index: number; isStale: boolean }> {
+): Promise<{ rows: Row[]; index: number; isOld: boolean }> {
   const { value, meta } = await client.kv.list(prefix, options)
   const decoder = new TextDecoder()
   const rows = value.map((pair) => ({ key: pair.key, value: decoder.decode(pair.value), index: pair.modifyIndex }))
-  return { rows, index: meta.index, isStale: meta.consistency === 'stale' }
+  return { rows, index: meta.index, isOld: isStale(meta) }
 }
