@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { VirtualClock } from '../../runtime/virtual.ts'
+import { StoreError } from '../../store/store.ts'
 import {
   checkEntry,
   kvDelete,
@@ -103,6 +104,21 @@ describe.each([
     await clock.advance(200)
     expect(await applied(kvLock('l', B))).toBe(true)
     expect(await applied({ kind: 'session-destroy', session: A })).toBe(true)
+  })
+
+  it('have a full term also when their server makes no lease for them, or late', async () => {
+    await open(options)
+    await clock.advance(60_000)
+    const grant = h.store.grantLease
+    h.store.grantLease = () => Promise.reject(new StoreError('unavailable', 'no majority'))
+    await execute(sessionCreate(A, { ttlMs: 10_000 }))
+    await execute(sessionCreate(B, { ttlMs: 10_000 }))
+    h.store.grantLease = grant
+    await clock.advance(14_000)
+    expect([stands(A), stands(B)]).toEqual([true, true])
+    expect(await applied({ kind: 'session-renew', session: B })).toBe(true)
+    await clock.advance(2_000)
+    expect([stands(A), stands(B)]).toEqual([false, true])
   })
 
   it('delete what they hold when they were made so', async () => {

@@ -37,6 +37,8 @@ export class SessionEnds {
   readonly #changed = new Set<string>()
   readonly #changedDelays = new Set<string>()
   #noted = false
+  /** Those that were seen with a lease: once it is gone, their term is over. */
+  readonly #leased = new Set<string>()
   /** Sessions without a lease: when they are given up. */
   readonly #suspects = new Map<string, number>()
   /** Sessions that rested on something broken, and those that are ending already: when to try (again). */
@@ -103,19 +105,26 @@ export class SessionEnds {
     const session = this.#table.get(id)
     if (!session) {
       this.#suspects.delete(id)
+      this.#leased.delete(id)
       if (this.#table.ending.has(id)) this.#broken.set(id, now)
       else this.#broken.delete(id)
       return
     }
     this.#watch(keyPart(session.node))
-    if (session.ttlMs === 0 || this.#table.leases.has(id)) this.#suspects.delete(id)
-    else if (!this.#suspects.has(id)) this.#suspects.set(id, this.#dueMs(session, now))
+    if (session.ttlMs > 0) this.#lookAtLease(session, now)
     this.#judge(session, now)
   }
 
-  /** Its lease has lapsed now, or was never seen by this leader. */
-  #dueMs(session: SessionRow, now: number): number {
-    return Math.max(now, this.#fullTermsFromMs + sessionTermMs(session))
+  /** One that has no lease yet, as its server makes that after it, gets the term that the lease would have had. */
+  #lookAtLease(session: SessionRow, now: number): void {
+    const { id } = session
+    if (this.#table.leases.has(id)) {
+      this.#leased.add(id)
+      this.#suspects.delete(id)
+    } else if (!this.#suspects.has(id)) {
+      const fromMs = this.#leased.has(id) ? this.#fullTermsFromMs : now
+      this.#suspects.set(id, Math.max(now, fromMs + sessionTermMs(session)))
+    }
   }
 
   /** Called again with the next change of the node or its checks, for as long as it has sessions. */
@@ -157,7 +166,7 @@ export class SessionEnds {
     this.#fullTermsFromMs = now
     for (const id of this.#suspects.keys()) {
       const session = this.#table.get(id)
-      if (session) this.#suspects.set(id, this.#dueMs(session, now))
+      if (session) this.#suspects.set(id, now + sessionTermMs(session))
     }
   }
 
