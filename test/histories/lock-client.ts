@@ -8,6 +8,8 @@ import type { LockOp } from './lock-model.ts'
 
 /** The shortest there is. */
 const TTL_MS = 10_000
+/** Half of the sessions are ended within this; the others live on, or lapse. */
+const SHORT_MS = 4_000
 const AFTER_FAILURE_MS = 50
 
 interface Session {
@@ -17,6 +19,8 @@ interface Session {
   /** How long it goes without being renewed. Above the TTL it may be too late. */
   readonly renewEveryMs: number
   renewedMs: number
+  /** When its client ends it. */
+  readonly endsMs: number
 }
 
 export class LockClient {
@@ -52,14 +56,14 @@ export class LockClient {
     const node = random.float() < 0.6 ? home : Math.floor(random.float() * nodes.clients.length)
     const session = this.#session
     if (!session) return this.#create(node)
+    if (performance.now() > session.endsMs) return this.#destroy(session.id, node)
     const isDue = performance.now() - session.renewedMs > session.renewEveryMs
     if (isDue && !session.isForgotten) return this.#renew(session, node)
     const what = random.float()
     if (what < 0.4) return this.#acquire(session.id, node)
     if (what < 0.55) return this.#get(node)
     if (what < 0.7) return this.#release(session.id, node)
-    if (what < 0.96) return this.#info(session.id, node)
-    return session.isForgotten ? this.#info(session.id, node) : this.#destroy(session.id, node)
+    return this.#info(session.id, node)
   }
 
   async #create(node: number): Promise<boolean> {
@@ -85,9 +89,10 @@ export class LockClient {
     const session = created.value
     this.#session = {
       id: session,
-      isForgotten: ttlMs > 0 && random.float() < 0.3,
-      renewEveryMs: ttlMs === 0 ? Number.POSITIVE_INFINITY : TTL_MS * (0.1 + 1.7 * random.float()),
+      isForgotten: ttlMs > 0 && random.float() < 0.2,
+      renewEveryMs: ttlMs === 0 ? Number.POSITIVE_INFINITY : TTL_MS * (0.1 + 1.9 * random.float()),
       renewedMs: performance.now(),
+      endsMs: random.float() < 0.5 ? performance.now() + SHORT_MS * random.float() : Number.POSITIVE_INFINITY,
     }
     this.#record(node, { kind: 'create', session, ttlMs, fragile, behavior }, callMs)
     return true

@@ -15,8 +15,6 @@ export interface Bug {
   readonly store: StoreKind
   /** Files below `src`. */
   readonly edits: readonly SourceEdit[]
-  /** Names of the faults under which it shows soonest; all that there are unless given. */
-  readonly faults?: readonly string[]
 }
 
 const here = dirname(fileURLToPath(import.meta.url))

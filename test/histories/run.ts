@@ -41,11 +41,12 @@ function checkAgain(path: string): number {
 }
 
 async function main(): Promise<number> {
-  const store = values.store as StoreKind
-  if (store !== 'embedded' && store !== 'etcd') throw new Error(`--store: embedded or etcd, not ${values.store}`)
+  const { store } = values
+  if (store !== 'embedded' && store !== 'etcd') throw new Error(`--store: embedded or etcd, not ${store}`)
   if (values.bug === undefined) return run(store, root)
   if (!bugNames().includes(values.bug)) throw new Error(`--bug: one of ${bugNames().join(', ')}, not ${values.bug}`)
-  return withBug(await loadBug(values.bug), (sources) => run(store, sources))
+  const bug = await loadBug(values.bug)
+  return withBug(bug, (sources) => run(bug.store, sources))
 }
 
 async function run(store: StoreKind, sources: string): Promise<number> {

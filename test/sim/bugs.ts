@@ -42,7 +42,14 @@ export async function loadBug(name: string): Promise<Bug> {
 export function runEdited(edits: NonNullable<Bug['edits']>, args: readonly string[]): number {
   const folder = mkdtempSync(join(tmpdir(), 'atoll-sim-'))
   try {
-    for (const part of ['src/federation', 'src/model', 'src/runtime', 'test/sim', 'test/support/source-edits.ts', 'package.json'])
+    for (const part of [
+      'src/federation',
+      'src/model',
+      'src/runtime',
+      'test/sim',
+      'test/support/source-edits.ts',
+      'package.json',
+    ])
       cpSync(join(root, part), join(folder, part), { recursive: true })
     mkdirSync(join(folder, 'src/federation/protocol'), { recursive: true })
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))

@@ -1,0 +1,14 @@
+import type { Bug } from '../planted.ts'
+
+export const bug: Bug = {
+  about: 'a write is acknowledged when it is on disk, a moment before the tables hold it',
+  store: 'embedded',
+  edits: [
+    {
+      file: 'store/embedded/embedded.ts',
+      find: 'this.#watches.deliver(position.revision, events)',
+      replace: 'setTimeout(() => this.#watches.deliver(position.revision, events), 5)',
+    },
+    { file: 'catalog/execute.ts', find: 'await this.#catchUp(result, plan, command)', replace: '' },
+  ],
+}
