@@ -9,6 +9,7 @@ import { withDeadline } from './deadline.ts'
 import { nodeEntry } from './entries.ts'
 import { type FileDefinitions, filePlans, NO_DEFINITIONS } from './file-definitions.ts'
 import { Health } from './health.ts'
+import { Loads } from './loads.ts'
 import { type AgentLimits, type AgentNode, type AgentOptions, DEFAULT_AGENT_LIMITS } from './options.ts'
 import { FolderPersistence, inMemory, type Persistence } from './persistence.ts'
 import {
@@ -58,8 +59,13 @@ export interface LocalAgent {
   registerCheck(definition: LocalCheckDefinition): Promise<void>
   /** No error for an unknown one. */
   deregisterCheck(checkId: string): Promise<void>
-  /** 'not-found' for an unknown check, 'invalid' when it has no TTL. */
-  updateTtl(checkId: string, status: Status, output: string): Promise<void>
+  /** `load`: how busy its service is, from 0 to 1. 'not-found' for an unknown check, 'invalid' when it has no TTL. */
+  updateTtl(checkId: string, status: Status, output: string, load?: number): Promise<void>
+  /**
+   * How busy a service says that it is, from 0 to 1. The catalog shows what matters of it, a little later; it is forgotten
+   * after five minutes. Throws 'invalid', or 'not-found' for an unknown id.
+   */
+  reportLoad(serviceId: string, load: number): void
   /** 'not-found' for an unknown id. */
   setServiceMaintenance(id: string, enable: boolean, reason: string): Promise<void>
   setNodeMaintenance(enable: boolean, reason: string): Promise<void>
@@ -92,6 +98,7 @@ class Agent implements LocalAgent {
   readonly #checks: Checks
   readonly #health: Health
   readonly #statusFile: StatusFile
+  readonly #loads: Loads
   readonly #sync: Sync
   #node: AgentNode
   /** Changes of registrations are carried out one after another, so that disk and memory agree. */
@@ -107,6 +114,7 @@ class Agent implements LocalAgent {
     this.#limits = { ...DEFAULT_AGENT_LIMITS, ...options.limits }
     this.#persistence =
       dataDirectory === undefined ? inMemory : new FolderPersistence({ disk, folder: dataDirectory, logger })
+    this.#loads = new Loads({ clock, changed: (id) => this.#sync.changed([{ kind: 'service', id }]) })
     this.#checks = new Checks({
       clock,
       random,
@@ -115,6 +123,7 @@ class Agent implements LocalAgent {
       own: aliasedNode(this.#registry),
       concurrent: this.#limits.concurrentChecks,
       report: (checkId, outcome) => this.#report(checkId, outcome),
+      reportLoad: (serviceId, load) => this.#reportLoad(serviceId, load),
     })
     this.#health = new Health({
       clock,
@@ -130,7 +139,7 @@ class Agent implements LocalAgent {
       collect: () => this.#health.toKeep(this.#registry.checks()),
     })
     this.#sync = new Sync({
-      source: syncSource(() => nodeEntry(this.#node), this.#registry),
+      source: syncSource(() => nodeEntry(this.#node), this.#registry, this.#loads),
       execute: options.execute,
       clock,
       random,
@@ -228,7 +237,20 @@ class Agent implements LocalAgent {
     return this.#change(() => planMaintenance(this.#registry, 'node', enable, reason))
   }
 
-  async updateTtl(checkId: string, status: Status, output: string): Promise<void> {
+  reportLoad(serviceId: string, load: number): void {
+    this.#assertStarted()
+    if (!(load >= 0 && load <= 1)) {
+      throw new AtollError('invalid', 'Load: give a number from 0 (idle) to 1', { field: 'Load' })
+    }
+    if (!this.#registry.service(serviceId)) {
+      throw new AtollError('not-found', `No service registered with ID ${JSON.stringify(serviceId)}`, {
+        field: 'ServiceID',
+      })
+    }
+    this.#loads.report(serviceId, load)
+  }
+
+  async updateTtl(checkId: string, status: Status, output: string, load?: number): Promise<void> {
     this.#assertStarted()
     const check = this.#registry.check(checkId)
     if (check?.definition.ttlMs === undefined) {
@@ -237,6 +259,7 @@ class Agent implements LocalAgent {
     }
     const kept = truncateOutput(output, check.definition.outputMaxBytes)
     this.#checks.heard(checkId, kept)
+    if (load !== undefined) this.#reportLoad(check.definition.serviceId, load)
     check.validUntilWallMs = this.#options.clock.wallMs() + check.definition.ttlMs
     const turned = this.#health.update(check, { status, output: kept })
     this.#statusFile.changed()
@@ -273,6 +296,7 @@ class Agent implements LocalAgent {
   async #end(): Promise<void> {
     this.#state = 'stopped'
     this.#checks.stopAll()
+    this.#loads.stop()
     this.#health.stop()
     await Promise.all([this.#sync.stop(), this.#changes])
     await this.#statusFile.close()
@@ -285,7 +309,9 @@ class Agent implements LocalAgent {
       : { ...check, outputMaxBytes: this.#options.outputMaxBytes ?? DEFAULT_OUTPUT_BYTES }
 
   #withChecks(service: LocalServiceDefinition): LocalServiceDefinition {
-    return { ...service, checks: this.#registry.checksOf(service.id).map(({ definition }) => definition) }
+    const load = this.#loads.shown(service.id)
+    const checks = this.#registry.checksOf(service.id).map(({ definition }) => definition)
+    return { ...service, ...(load === undefined ? {} : { load }), checks }
   }
 
   #assertStarted(): void {
@@ -345,7 +371,10 @@ class Agent implements LocalAgent {
       this.#registry.removeCheck(id)
       items.push({ kind: 'check', id })
     }
-    if (plan.removeService !== undefined) this.#registry.removeService(plan.removeService)
+    if (plan.removeService !== undefined) {
+      this.#loads.end(plan.removeService)
+      this.#registry.removeService(plan.removeService)
+    }
     if (plan.service) {
       this.#registry.putService(plan.service)
       items.push({ kind: 'service', id: plan.service.id })
@@ -391,6 +420,11 @@ class Agent implements LocalAgent {
     this.#options.logger.debug({ check: checkId, from: before, to: check.status }, 'a check turned')
     this.#statusFile.changed()
     this.#checks.ownChanged()
+  }
+
+  /** What a check's answer said on the side. */
+  #reportLoad(serviceId: string, load: number): void {
+    if (this.#state === 'started' && this.#registry.service(serviceId)) this.#loads.report(serviceId, load)
   }
 
   #reap(serviceId: string, checkId: string): void {

@@ -13,7 +13,7 @@ export const nodeEntry = (node: AgentNode): NodeEntry => ({
   owner: 'agent',
 })
 
-export const serviceEntry = (node: string, service: LocalServiceDefinition): ServiceEntry => ({
+export const serviceEntry = (node: string, service: LocalServiceDefinition, load?: number): ServiceEntry => ({
   node,
   id: service.id,
   service: service.service,
@@ -30,6 +30,7 @@ export const serviceEntry = (node: string, service: LocalServiceDefinition): Ser
   connect: service.connect,
   ...(service.failover === undefined ? {} : { failover: service.failover }),
   ...(service.locality && { locality: service.locality }),
+  ...(load === undefined ? {} : { load }),
   owner: 'agent',
 })
 

@@ -1,15 +1,16 @@
 import type { NodeEntry } from '../model/entries.ts'
 import type { AliasedCheck, AliasedNode } from './checks/alias.ts'
 import { checkEntry, serviceEntry } from './entries.ts'
+import type { Loads } from './loads.ts'
 import type { Registry } from './registry.ts'
 import type { SyncSource } from './sync.ts'
 
 /** What the sync is to bring to the catalog, read from the registry at the time of asking. */
-export const syncSource = (node: () => NodeEntry, registry: Registry): SyncSource => ({
+export const syncSource = (node: () => NodeEntry, registry: Registry, loads: Loads): SyncSource => ({
   node,
   service: (id) => {
     const service = registry.service(id)
-    return service && serviceEntry(node().node, service)
+    return service && serviceEntry(node().node, service, loads.shown(id))
   },
   check: (id) => {
     const check = registry.check(id)

@@ -71,6 +71,10 @@ describe('codec', () => {
     expect(codec.decodeService(codec.encodeService({ ...service, locality }), 1, 1).locality).toEqual(locality)
     // Entries without have the bytes that they always had: digests of replicas are made of them.
     expect(codec.encodeService(service).length).toBeLessThan(codec.encodeService({ ...service, locality }).length)
+    const busy = codec.decodeService(codec.encodeService({ ...service, load: 0.25 }), 1, 1)
+    expect([busy.load, busy.locality]).toEqual([0.25, undefined])
+    const both = { ...service, locality, load: 0 }
+    expect(codec.decodeService(codec.encodeService(both), 1, 1)).toMatchObject({ locality, load: 0 })
     const { failover: _, ...plain } = service
     expect('failover' in codec.decodeService(codec.encodeService(plain), 1, 1)).toBe(false)
   })

@@ -138,7 +138,7 @@ export const encodeService = (entry: ServiceEntry): Uint8Array =>
     entry.connect,
     entry.failover ?? null,
     ownerCode(entry.owner),
-    ...atEnd(packedLocality(entry.locality)),
+    ...atEnd(packedLocality(entry.locality), entry.load ?? null),
   )
 
 export function decodeService(bytes: Uint8Array, createIndex: number, modifyIndex: number): ServiceRow {
@@ -161,6 +161,7 @@ export function decodeService(bytes: Uint8Array, createIndex: number, modifyInde
     connect: object<unknown>(f[14]),
     ...(typeof f[15] === 'boolean' ? { failover: f[15] } : {}),
     ...locality(f[17]),
+    ...(typeof f[18] === 'number' ? { load: f[18] } : {}),
     owner: owner(f[16]),
     createIndex,
     modifyIndex,

@@ -3,7 +3,7 @@ import { addressBytes } from '../model/addresses.ts'
 import { parseDuration } from '../model/duration.ts'
 import type { NodeRow } from '../model/entries.ts'
 import type { Execution, RoutedInstance } from '../resolver/mesh.ts'
-import { type Endpoint, type EndpointContext, endpointOf, nodeAddress } from './endpoints.ts'
+import { type Endpoint, type EndpointContext, endpointOf, nodeAddress, weighedByLoad } from './endpoints.ts'
 import { NAME_AT, RCODE, TYPE } from './query.ts'
 import { bareGroup, type Group, type OwnedRecord, type RecordSet, recordSet } from './record-set.ts'
 import {
@@ -66,7 +66,7 @@ export function queryAnswer(found: Execution | undefined, context: NameContext):
 
 function instancesAnswer(instances: readonly RoutedInstance[], ttl: number, context: NameContext): RecordSet {
   if (instances.length === 0) return absent(context)
-  const endpoints = instances.map((instance) => endpointOf(instance, context))
+  const endpoints = weighedByLoad(instances.map((instance) => endpointOf(instance, context)))
   if (context.type === TYPE.SRV) return srvAnswer(endpoints, ttl, context)
   return addressAnswer(endpoints, ttl, context.settings.addressLimit, context)
 }

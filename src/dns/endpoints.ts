@@ -9,6 +9,8 @@ export interface Endpoint {
   readonly address: Uint8Array | undefined
   readonly port: number
   readonly weight: number
+  /** How busy it says that it is, from 0 to 1. */
+  readonly load: number | undefined
   /** Lowest first (RFC 2782): 1 in the datacenter that was asked for, else one more than its distance in milliseconds. */
   readonly priority: number
   /** Target of the SRV record, without the final dot. */
@@ -42,6 +44,7 @@ export function endpointOf(instance: RoutedInstance, context: EndpointContext): 
     address: bytes,
     port: clamp(port),
     weight: clamp(status === 'warning' ? service.weights.warning : service.weights.passing),
+    load: service.load,
     priority: remote === undefined || !context.isRemote ? 1 : priorityOf(remote.distanceMs),
     target: bytes === undefined ? address.replace(/\.$/, '') : targetOf(bytes, node.node, byNode, context),
     meta: byNode ? node.meta : null,
@@ -65,3 +68,23 @@ export const nodeName = (node: string, { datacenter, domain }: Omit<EndpointCont
 
 const targetOf = (address: Uint8Array, node: string, byNode: boolean, context: EndpointContext): string =>
   byNode ? nodeName(node, context) : `${hexOf(address)}.addr.${context.datacenter}.${context.domain}`
+
+/** Weights are whole numbers, often 1: finer where loads are to show in them. */
+const FINER = 100
+
+/**
+ * Weights by what room instances have left, where any of them says how busy it is; the fullest still gets a hundredth, and
+ * who does not say keeps all of its weight.
+ */
+export function weighedByLoad(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  if (endpoints.every(({ load }) => load === undefined)) return endpoints
+  const most = endpoints.reduce((max, { weight }) => Math.max(max, weight), 1)
+  const finer = Math.min(FINER, MAX_WEIGHT / most)
+  return endpoints.map((endpoint) => {
+    const room = Math.max(1 / FINER, 1 - (endpoint.load ?? 0))
+    const weight = endpoint.weight === 0 ? 0 : Math.max(1, Math.round(endpoint.weight * finer * room))
+    return { ...endpoint, weight }
+  })
+}
+
+const MAX_WEIGHT = 65_535

@@ -27,6 +27,7 @@ export function localServiceShape(
     Connect: service.connect === null ? undefined : goValue(service.connect),
     Failover: service.failover,
     Locality: localityShape(service.locality),
+    Load: service.load,
     Datacenter: datacenter,
   }
 }

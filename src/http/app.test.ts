@@ -117,6 +117,8 @@ describe('reads', () => {
     })
     expect((await asked('passing=false')).question).toMatchObject({ passing: false })
     expect((await asked('passing=1&near=_agent')).question).toMatchObject({ passing: true, near: '_agent' })
+    expect((await asked('sort=load')).question).toMatchObject({ sort: 'load' })
+    expect((await asked('sort=name')).question).not.toHaveProperty('sort')
     const meta = await asked('node-meta=a:b:c&node-meta=d')
     expect({ ...(meta.question as { nodeMeta: object }).nodeMeta }).toEqual({ a: 'b:c', d: '' })
     expect(meta.options.noFailover).toBe(true)

@@ -157,6 +157,10 @@ export function nearOf(query: Query): string | undefined {
   return near === '' || near === '_ip' ? undefined : near
 }
 
+/** `sort`: `load` for the least busy first; other values mean nothing, as unknown parameters do. */
+export const sortOf = (query: Query): { readonly sort?: 'load' } =>
+  query.get('sort') === 'load' ? { sort: 'load' } : {}
+
 /** As Go's strconv.ParseBool; undefined for anything else. */
 export function parseBool(text: string): boolean | undefined {
   if (/^(1|t|T|TRUE|true|True)$/.test(text)) return true

@@ -2,7 +2,7 @@
 import type * as z from 'zod'
 import type { Mesh, Principal } from '../resolver/mesh.ts'
 import type { Clock, HostReport, LogFollower, Logger, ProcessMemory, Random } from '../runtime/ports.ts'
-import { type Answers, duration, flag, type Parameter, repeated, whole } from './described.ts'
+import { type Answers, duration, flag, oneOf, type Parameter, repeated, whole } from './described.ts'
 import type { KeptAnswers } from './kept.ts'
 import type { Gate, HttpLimits } from './limits.ts'
 import type { Query } from './query.ts'
@@ -120,6 +120,9 @@ export const READ_PARAMETERS: Readonly<Record<string, Parameter | string>> = {
 export const NODE_PARAMETERS: Readonly<Record<string, Parameter | string>> = {
   near: 'order by nearness to this node, or to the asked one (`_agent`)',
   'node-meta': repeated('`key:value`, repeated: only nodes that have all'),
+}
+export const SORT_PARAMETER: Readonly<Record<string, Parameter>> = {
+  sort: oneOf('the least busy first, by what instances report; those that report nothing count as half busy', 'load'),
 }
 export const FILTER_PARAMETER: Readonly<Record<string, string>> = {
   filter: 'a boolean expression over the entries, as Consul has it',

@@ -83,6 +83,7 @@ export const serviceShape = (service: ServiceRow): JsonStruct => ({
   Connect: connectShape(service.connect),
   Failover: service.failover,
   Locality: localityShape(service.locality),
+  Load: service.load,
   CreateIndex: service.createIndex,
   ModifyIndex: service.modifyIndex,
 })
@@ -157,6 +158,7 @@ export function catalogServiceShape(instance: RoutedInstance, datacenter: string
     ServiceProxy: proxyShape(service.proxy),
     ServiceConnect: connectShape(service.connect),
     ServiceLocality: localityShape(service.locality),
+    ServiceLoad: service.load,
     CreateIndex: service.createIndex,
     ModifyIndex: service.modifyIndex,
     Atoll: remote && remoteShape(remote),

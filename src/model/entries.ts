@@ -64,6 +64,8 @@ export interface ServiceEntry {
   /** Whether a lookup of this service may be answered by another DC when none passes here; undefined: as the mesh says. */
   readonly failover?: boolean
   readonly locality?: Locality
+  /** How busy it says that it is, from 0 (idle) to 1; undefined when it does not say. */
+  readonly load?: number
   readonly owner: Owner
 }
 

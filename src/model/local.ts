@@ -78,6 +78,8 @@ export interface LocalServiceDefinition {
   readonly connect: Readonly<Record<string, unknown>> | null
   readonly failover?: boolean
   readonly locality?: Locality
+  /** How busy it is, as the catalog shows it; it is no part of a registration. */
+  readonly load?: number
   /** As for checks. */
   readonly fromFile?: boolean
   readonly checks: readonly LocalCheckDefinition[]

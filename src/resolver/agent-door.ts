@@ -36,8 +36,10 @@ export interface AgentDoor {
   /** 'invalid' when its service is not registered here. */
   registerCheck(definition: LocalCheckDefinition): Promise<void>
   deregisterCheck(checkId: string): Promise<void>
-  /** 'not-found' for an unknown check, 'invalid' when it has no TTL. */
-  updateTtl(checkId: string, status: Status, output: string): Promise<void>
+  /** `load`: how busy its service is, from 0 to 1. 'not-found' for an unknown check, 'invalid' when it has no TTL. */
+  updateTtl(checkId: string, status: Status, output: string, load?: number): Promise<void>
+  /** How busy a service of this node is, from 0 to 1. Throws 'invalid', or 'not-found' for an unknown id. */
+  reportLoad(serviceId: string, load: number): void
   setServiceMaintenance(id: string, enable: boolean, reason: string): Promise<void>
   setNodeMaintenance(enable: boolean, reason: string): Promise<void>
   /** `wan`: servers of all DCs; otherwise all nodes of this DC. */

@@ -27,6 +27,11 @@ export interface NodeMetaFilter {
   readonly nodeMeta?: Readonly<Record<string, string>>
 }
 
+/** The least busy first; among equals the order is as it would be otherwise. */
+interface ByLoad {
+  readonly sort?: 'load'
+}
+
 /** Every question there is, by kind: what it asks and what answers it. */
 export interface Questions {
   datacenters: { ask: object; answer: readonly string[] }
@@ -34,7 +39,7 @@ export interface Questions {
   services: { ask: NodeMetaFilter; answer: readonly ServiceSummary[] }
   /** catalog/service and health/service alike. `passing` leaves only instances whose checks all pass. */
   service: {
-    ask: { service: string; passing: boolean; tags: readonly string[] } & Near & NodeMetaFilter
+    ask: { service: string; passing: boolean; tags: readonly string[] } & Near & ByLoad & NodeMetaFilter
     answer: readonly RoutedInstance[]
   }
   /** undefined when there is no such node. */

@@ -1,6 +1,7 @@
-/** Orders by network distance. The node itself comes first, those without a coordinate last; equal distances keep their order. */
+/** Orders by network distance and by load. By distance the node itself comes first, those without a coordinate last; equal distances keep their order. */
 import type { CatalogView } from '../catalog/view.ts'
 import { type Coordinate, coordinateDistanceMs } from '../model/coordinate.ts'
+import type { Instance } from '../model/entries.ts'
 import { keyPart } from '../model/keys.ts'
 
 const coordinateOf = (view: CatalogView, node: string): Coordinate | undefined =>
@@ -31,3 +32,12 @@ export function byDistance<T>(
   // Infinity - Infinity is NaN: equal.
   return [...items].sort((a, b) => distance(a) - distance(b) || 0)
 }
+
+/** What an instance counts for that does not say how busy it is: neither sought nor shunned. */
+const UNKNOWN_LOAD = 0.5
+
+/** The least busy first; equals keep their order. */
+export const byLoad = <T extends Pick<Instance, 'service'>>(items: readonly T[]): readonly T[] =>
+  items.some(({ service }) => service.load !== undefined)
+    ? [...items].sort((a, b) => (a.service.load ?? UNKNOWN_LOAD) - (b.service.load ?? UNKNOWN_LOAD))
+    : items

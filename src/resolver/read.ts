@@ -3,7 +3,7 @@ import type { CatalogView, Topic } from '../catalog/view.ts'
 import type { CheckRow, Instance, NodeRow } from '../model/entries.ts'
 import type { AnswerValue, Question, QuestionKind } from './mesh.ts'
 import { renderedQuery } from './queries/execute.ts'
-import { byDistance } from './rank.ts'
+import { byDistance, byLoad } from './rank.ts'
 import { whoHas } from './reverse.ts'
 
 export interface Reading {
@@ -66,6 +66,10 @@ export function selectInstances(view: CatalogView, question: Question<'service'>
   )
 }
 
+/** In the order that is asked for. */
+export const sorted = (question: Question<'service'>, instances: readonly Instance[]): readonly Instance[] =>
+  question.sort === 'load' ? byLoad(instances) : instances
+
 const checksWithMeta = (
   view: CatalogView,
   checks: readonly CheckRow[],
@@ -97,11 +101,14 @@ const readers: { [K in ReadKind]: Reader<K> } = {
       : [view.topic({ kind: 'services' })],
   }),
   service: (view, question, context) => ({
-    value: byDistance(
-      view,
-      nearOf(question.near, context),
-      selectInstances(view, question),
-      (instance) => instance.node.node,
+    value: sorted(
+      question,
+      byDistance(
+        view,
+        nearOf(question.near, context),
+        selectInstances(view, question),
+        (instance) => instance.node.node,
+      ),
     ),
     topics: [view.topic({ kind: 'service', service: question.service })],
   }),

@@ -6,7 +6,7 @@ import type { Evaluation } from './cells.ts'
 import { addressFromAfar, type Candidate, type Chooser } from './choose.ts'
 import type { AnswerCounters } from './counters.ts'
 import type { Question, RoutedInstance } from './mesh.ts'
-import { hasMeta, read, selectInstances } from './read.ts'
+import { hasMeta, read, selectInstances, sorted } from './read.ts'
 import type { RemoteView, Routes } from './routes.ts'
 
 /** How long an answer that shows ages is good. */
@@ -66,12 +66,13 @@ function fromCandidate(
   context: RoutedContext,
 ): readonly RoutedInstance[] {
   const remote = chosen.remote!
-  if (!question.passing) return routedInstances(selectInstances(remote.view, question), remote, context)
+  if (!question.passing)
+    return routedInstances(sorted(question, selectInstances(remote.view, question)), remote, context)
   const matching =
     question.nodeMeta === undefined
       ? chosen.usable
       : chosen.usable.filter((instance) => hasMeta(instance.node, question.nodeMeta))
-  return routedInstances(matching, remote, context)
+  return routedInstances(sorted(question, matching), remote, context)
 }
 
 /** With where and how far they are, as of now. */
@@ -102,7 +103,7 @@ export function routedInstances(
 export function evaluateAll(question: Question<'service'>, changed: boolean, context: RoutedContext): Evaluation {
   const { own, routes, counters } = context
   const topics = [own.topic({ kind: 'service', service: question.service })]
-  const value: RoutedInstance[] = selectInstances(own, question)
+  const value: RoutedInstance[] = sorted(question, selectInstances(own, question))
     .slice(0, MAX_ENTRIES_OF_ALL)
     .map((instance) => ({
       ...instance,
@@ -118,7 +119,9 @@ export function evaluateAll(question: Question<'service'>, changed: boolean, con
     topics.push(remote.view.topic({ kind: 'service', service: question.service }))
     const left = MAX_ENTRIES_OF_ALL - value.length
     if (left <= 0) continue
-    value.push(...routedInstances(selectInstances(remote.view, question).slice(0, left), remote, context))
+    value.push(
+      ...routedInstances(sorted(question, selectInstances(remote.view, question)).slice(0, left), remote, context),
+    )
   }
   const counterKey = `* ${question.service.toLowerCase()}`
   const ownIndex = topics[0]!.index

@@ -38,6 +38,7 @@ const anything = z.record(z.string(), z.unknown())
 // ---- questions
 
 const near = { near: text.optional() }
+const sort = { sort: z.literal('load').optional() }
 const nodeMeta = { nodeMeta: z.record(text, text).optional() }
 const tags = z.array(text).max(1_024)
 const status = z.enum(['passing', 'warning', 'critical'])
@@ -46,7 +47,15 @@ const questions: { readonly [K in QuestionKind]: z.ZodType } = {
   datacenters: z.object({ kind: z.literal('datacenters') }),
   nodes: z.object({ kind: z.literal('nodes'), ...near, ...nodeMeta }),
   services: z.object({ kind: z.literal('services'), ...nodeMeta }),
-  service: z.object({ kind: z.literal('service'), service: text, passing: z.boolean(), tags, ...near, ...nodeMeta }),
+  service: z.object({
+    kind: z.literal('service'),
+    service: text,
+    passing: z.boolean(),
+    tags,
+    ...near,
+    ...sort,
+    ...nodeMeta,
+  }),
   node: z.object({ kind: z.literal('node'), node: text }),
   address: z.object({ kind: z.literal('address'), address: z.string().max(64) }),
   'service-checks': z.object({ kind: z.literal('service-checks'), service: text, ...near, ...nodeMeta }),
@@ -128,6 +137,7 @@ const service = z.object({
   connect: anything.nullable(),
   failover: z.boolean().optional(),
   locality,
+  load: z.number().min(0).max(1).optional(),
   owner,
 })
 

@@ -67,6 +67,7 @@ function readHead(response: IncomingMessage, maxBytes: number): Promise<HttpProb
         status: response.statusCode ?? 0,
         statusText: response.statusMessage ?? '',
         location: response.headers.location,
+        load: loadOf(response),
         body: join(chunks, Math.min(length, maxBytes)),
       })
     }
@@ -79,6 +80,11 @@ function readHead(response: IncomingMessage, maxBytes: number): Promise<HttpProb
     response.on('error', reject)
     response.on('close', () => reject(new Error('the connection was closed in the middle of the answer')))
   })
+}
+
+function loadOf({ headers }: IncomingMessage): string | undefined {
+  const load = headers['x-atoll-load']
+  return Array.isArray(load) ? load[0] : load
 }
 
 function join(chunks: readonly Uint8Array[], length: number): Uint8Array {

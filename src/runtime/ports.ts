@@ -157,6 +157,8 @@ export interface HttpProbeResponse {
   readonly statusText: string
   /** The header of that name, or undefined. */
   readonly location: string | undefined
+  /** The header `X-Atoll-Load`, or undefined. */
+  readonly load?: string | undefined
   readonly body: Uint8Array
 }
 

@@ -16,6 +16,7 @@ function setUp(options: { concurrent?: number; httpProbe?: HttpProbe } = {}) {
     probes: probesOf(options.httpProbe ?? backends.probe),
     own: { checks: [], hasService: () => false },
     readNode: () => Promise.resolve(undefined),
+    reportLoad: () => {},
     concurrent: options.concurrent ?? 128,
     report: (id, { status, output }) => {
       reports.push([id, status])

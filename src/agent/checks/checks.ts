@@ -22,6 +22,8 @@ export interface ChecksOptions {
   readonly concurrent: number
   /** A check has come to an outcome that counts, perhaps the same as before. */
   readonly report: (checkId: string, outcome: Outcome) => void
+  /** A run was told how busy its service is. */
+  readonly reportLoad: (serviceId: string, load: number) => void
 }
 
 interface Runner {
@@ -108,7 +110,12 @@ export class Checks {
 
   #loop(definition: LocalCheckDefinition, spread: boolean, kind: IntervalKind): Omit<Runner, 'definition'> {
     const loop = new IntervalLoop({
-      ...kind,
+      timedOut: kind.timedOut,
+      run: async (signal, timeoutMs) => {
+        const outcome = await kind.run(signal, timeoutMs)
+        if (outcome.load !== undefined && !signal.aborted) this.#options.reportLoad(definition.serviceId, outcome.load)
+        return outcome
+      },
       intervalMs: definition.alias ? ALIAS_INTERVAL_MS : definition.intervalMs,
       timeoutMs: definition.timeoutMs,
       spread,

@@ -1,6 +1,7 @@
 /** HTTP checks: 2xx passes, 429 warns, all else is critical; what was answered is the output. */
 
 import { messageOf } from '../../model/errors.ts'
+import { parseLoad } from '../../model/load.ts'
 import type { LocalCheckDefinition } from '../../model/local.ts'
 import type { HttpProbe, HttpProbeResponse } from '../../runtime/ports.ts'
 import { decodeBounded, dialReason, isTimeout, type Outcome } from './outcome.ts'
@@ -23,7 +24,9 @@ export async function runHttpCheck(
     const answer = await follow({ ...target, method }, maxBytes, probe, signal)
     const statusLine = `${answer.status} ${answer.statusText}`.trimEnd()
     const body = decodeBounded(answer.body, maxBytes).toWellFormed()
-    return { status: statusOf(answer.status), output: `HTTP ${method} ${target.url}: ${statusLine} Output: ${body}` }
+    const output = `HTTP ${method} ${target.url}: ${statusLine} Output: ${body}`
+    const load = parseLoad(answer.load)
+    return { status: statusOf(answer.status), output, ...(load === undefined ? {} : { load }) }
   } catch (error) {
     return failed(target, reasonOf(error, target.url))
   }

@@ -5,6 +5,8 @@ import { isAtollError, messageOf } from '../../model/errors.ts'
 export interface Outcome {
   readonly status: Status
   readonly output: string
+  /** How busy the target says that it is, from 0 to 1. */
+  readonly load?: number | undefined
 }
 
 /** Consul's default for what is kept of an output, in bytes. */

@@ -173,3 +173,12 @@ test('TCP: connected, refused, and no answer in time', async () => {
     output: `dial tcp [::1]:${port}: i/o timeout`,
   })
 })
+
+test('a header of the answer says how busy the target is', async () => {
+  const base = await serve((request, response) => {
+    response.setHeader('X-Atoll-Load', decodeURIComponent(request.url!.slice(1)))
+    response.end()
+  })
+  expect((await run(`${base}/0.7`)).load).toBe(0.7)
+  expect(await run(`${base}/much`)).not.toHaveProperty('load')
+})

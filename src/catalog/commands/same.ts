@@ -28,6 +28,7 @@ const SERVICE: readonly (keyof ServiceEntry)[] = [
   'connect',
   'failover',
   'locality',
+  'load',
 ]
 /** All but notes and output, which are kept apart. */
 const CHECK: readonly (keyof CheckEntry)[] = [

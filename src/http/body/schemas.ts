@@ -91,7 +91,13 @@ export const serviceRegistrationSchema = z
   })
   .meta({ goType: 'structs.ServiceDefinition' })
 
-export const ttlUpdateSchema = z.object({ Status: text, Output: text }).meta({ goType: 'agent.checkUpdate' })
+export const ttlUpdateSchema = z
+  .object({
+    Status: text,
+    Output: text,
+    Load: z.number().optional().describe('How busy the service of the check is, from 0 (idle) to 1'),
+  })
+  .meta({ goType: 'agent.checkUpdate' })
 
 /** How a check of the catalog is run: kept and given back, by whoever runs it. */
 export const checkDefinitionSchema = z.object({

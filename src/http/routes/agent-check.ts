@@ -82,7 +82,9 @@ export const agentCheckRoutes: readonly Route[] = [
       const body = decodeBody(ttlUpdateSchema, await readBody(call.request, context.limits.maxBodyBytes))
       const status = body.Status ?? ''
       if (!isStatus(status)) throw badRequest(`Invalid check status: '${status}'`)
-      await updateTtl(context, call.rest, status, body.Output ?? '')
+      const { Load: load } = body
+      if (load !== undefined && !(load >= 0 && load <= 1)) throw badRequest('Load: give a number from 0 (idle) to 1')
+      await updateTtl(context, call.rest, status, body.Output ?? '', load)
       return done()
     },
   },
@@ -103,9 +105,9 @@ function ttlRoute(verb: string, status: Status): Route {
   }
 }
 
-async function updateTtl({ mesh }: Context, id: string, status: Status, output: string): Promise<void> {
+async function updateTtl({ mesh }: Context, id: string, status: Status, output: string, load?: number): Promise<void> {
   try {
-    await mesh.agent.updateTtl(id, status, output)
+    await mesh.agent.updateTtl(id, status, output, load)
   } catch (error) {
     if (!isAtollError(error) || (error.code !== 'not-found' && error.code !== 'invalid')) throw error
     throw new HttpError(500, `CheckID ${JSON.stringify(id)} does not have associated TTL`)

@@ -1,6 +1,7 @@
 /** `/v1/agent/service`: the services registered with this very node. */
 
 import { isAtollError } from '../../model/errors.ts'
+import { parseLoad } from '../../model/load.ts'
 import type { LocalServiceDefinition } from '../../model/local.ts'
 import { localServiceShape } from '../agent-shapes.ts'
 import { done, json } from '../answer.ts'
@@ -92,6 +93,21 @@ export const agentServiceRoutes: readonly Route[] = [
         if (!isAtollError(error) || error.code !== 'not-found') throw error
       }
       agentChanged.wake()
+      return done()
+    },
+  },
+  {
+    method: 'PUT',
+    path: '/v1/agent/service/load/',
+    rest: 'id',
+    summary: 'Tells how busy a service of this node is; the catalog shows it, and it counts for `sort=load` and in DNS',
+    answers: { ...DONE, 404: words('There is none with this id') },
+    parameters: { load: required('a number from 0 (idle) to 1; forgotten after five minutes') },
+    handle(call, { mesh }) {
+      if (call.rest === '') throw badRequest('Missing service ID')
+      const load = parseLoad(call.query.get('load'))
+      if (load === undefined) throw badRequest('load: give a number from 0 (idle) to 1')
+      mesh.agent.reportLoad(call.rest, load)
       return done()
     },
   },

@@ -15,9 +15,9 @@ import { filterOf } from '../filter/filter.ts'
 import { type GoMap, goMap, type Json } from '../json.ts'
 import { keptShape, type Shape } from '../kept.ts'
 import { META_HEADERS } from '../openapi/headers.ts'
-import { nearOf, nodeMetaOf, readOptions } from '../query.ts'
+import { nearOf, nodeMetaOf, readOptions, sortOf } from '../query.ts'
 import { type Asked, type JsonShape, jsonShape, listShape, reading } from '../reading.ts'
-import { type Call, FILTER_PARAMETER, NODE_PARAMETERS, type Route } from '../route.ts'
+import { type Call, FILTER_PARAMETER, NODE_PARAMETERS, type Route, SORT_PARAMETER } from '../route.ts'
 import * as shown from '../schemas/entries.ts'
 import { catalogServiceShape, nodeShape, serviceShape } from '../shapes.ts'
 import { requireText } from '../words.ts'
@@ -115,7 +115,7 @@ export const catalogRoutes: readonly Route[] = [
     rest: 'service',
     summary: 'The instances of a service, whatever their health',
     shows: z.array(shown.catalogService),
-    parameters: { ...tagParameter, ...NODE_PARAMETERS, ...FILTER_PARAMETER },
+    parameters: { ...tagParameter, ...SORT_PARAMETER, ...NODE_PARAMETERS, ...FILTER_PARAMETER },
     meta: 'full',
     cacheable: true,
     ask: (call) => ({
@@ -125,6 +125,7 @@ export const catalogRoutes: readonly Route[] = [
         passing: false,
         tags: call.query.all('tag'),
         near: nearOf(call.query),
+        ...sortOf(call.query),
         nodeMeta: nodeMetaOf(call.query),
       },
       shape: instances.of(call),

@@ -7,9 +7,9 @@ import { boolean, repeated, shows } from '../described.ts'
 import { checkFields, healthFields } from '../filter/fields.ts'
 import { keptShape } from '../kept.ts'
 import { META_HEADERS } from '../openapi/headers.ts'
-import { nearOf, nodeMetaOf, parseBool, type Query, readOptions } from '../query.ts'
+import { nearOf, nodeMetaOf, parseBool, type Query, readOptions, sortOf } from '../query.ts'
 import { jsonShape, listShape, reading } from '../reading.ts'
-import { type Call, FILTER_PARAMETER, NODE_PARAMETERS, type Route } from '../route.ts'
+import { type Call, FILTER_PARAMETER, NODE_PARAMETERS, type Route, SORT_PARAMETER } from '../route.ts'
 import * as shown from '../schemas/entries.ts'
 import { checkShape, healthShape } from '../shapes.ts'
 import { requireText } from '../words.ts'
@@ -36,6 +36,7 @@ export function askService(call: Call) {
       passing: passing ?? false,
       tags: query.all('tag'),
       near: nearOf(query),
+      ...sortOf(query),
       nodeMeta,
     } as const,
     shape: entries.of(call),
@@ -57,6 +58,7 @@ export const healthRoutes: readonly Route[] = [
         'only instances whose checks all pass; without any here, those of another datacenter may answer',
       ),
       tag: repeated('repeated: only instances that carry all, in any case'),
+      ...SORT_PARAMETER,
       ...NODE_PARAMETERS,
       ...FILTER_PARAMETER,
     },

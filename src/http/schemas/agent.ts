@@ -22,6 +22,7 @@ export const localService = z
     Connect: z.unknown().optional(),
     Failover: z.boolean().optional(),
     Locality: locality,
+    Load: z.number().min(0).max(1).optional().describe('How busy it says that it is'),
     Datacenter: text,
   })
   .meta({ id: 'LocalService' })

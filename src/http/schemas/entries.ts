@@ -31,6 +31,8 @@ const nodeFields = {
 }
 export const node = z.object({ ...nodeFields, ...indexes }).meta({ id: 'Node' })
 
+const load = z.number().min(0).max(1).optional().describe('How busy it says that it is; absent when it does not say')
+
 export const serviceFields = {
   Kind: text.optional(),
   ID: text,
@@ -47,6 +49,7 @@ export const serviceFields = {
   Connect: anything,
   Failover: z.boolean().optional().describe('Whether look-ups may be answered by another datacenter'),
   Locality: locality,
+  Load: load,
   ...indexes,
 }
 export const service = z.object(serviceFields).meta({ id: 'Service' })
@@ -105,6 +108,7 @@ export const catalogService = z
     ServiceProxy: proxy,
     ServiceConnect: anything,
     ServiceLocality: locality,
+    ServiceLoad: load,
     ...indexes,
     Atoll: remote,
   })

@@ -141,6 +141,7 @@ function fakeAgent({ local }: FakeMesh): AgentDoor {
       addresses: [],
       ports: { http: 8500, libp2p: 8300 },
     }),
+    reportLoad: (...args) => void local.calls.push(['reportLoad', ...args]),
     services: () => local.services,
     service: (id) => local.services.find((service) => service.id === id),
     checks: () =>
