@@ -32,18 +32,7 @@ export async function pythonSuite({ folder, path, run }: SuiteOptions): Promise<
   // The suite runs every test on three versions of Consul: here there is one.
   await writeFile(join(folder, 'pytest.ini'), '[pytest]\nasyncio_mode = auto\n')
   const env = { PATH: `${path}:${process.env.PATH}`, PYTHONPATH: join(import.meta.dirname) }
-  const args = [
-    '-m',
-    'pytest',
-    '-c',
-    join(folder, 'pytest.ini'),
-    '--rootdir',
-    source,
-    'tests',
-    '-v',
-    '--tb=short',
-    '-q',
-  ]
+  const args = ['-m', 'pytest', '-c', join(folder, 'pytest.ini'), '--rootdir', source, 'tests', '-v', '--tb=short']
   const told = await output(python, [...args, '-k', run === '.' ? FIRST_VERSION : `${FIRST_VERSION} and (${run})`], {
     cwd: source,
     env,
