@@ -1,10 +1,10 @@
 /** An Atoll node in a process of its own, on the runtime that runs this. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join as joinPath } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { freePorts } from '../../topology/free-ports.ts'
 import type { Scenario } from './recording.ts'
 import type { Agent } from './replay.ts'
 
@@ -65,22 +65,6 @@ export async function startNodeProcess({ datacenter, node, join, dns }: NodeProc
 
 /** What has to stand before the script on Deno; Node and Bun need nothing. */
 const runtimeArguments = (): string[] => ('Deno' in globalThis ? ['run', '-A'] : [])
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-          const server = createServer().once('error', reject)
-          server.listen(0, '127.0.0.1', () => resolve(server))
-        }),
-    ),
-  )
-  const ports = servers.map((server) => (server.address() as { port: number }).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
-}
 
 /** How the agents of the recordings of DNS were set up, in Atoll's words. */
 const DNS_SETTINGS: Partial<Record<Scenario, object>> = {
