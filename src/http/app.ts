@@ -1,9 +1,11 @@
 /** The HTTP face of a node: Consul's API and Atoll's own routes, as one `fetch`. */
 import { Hono, type Context as HonoContext } from 'hono'
 import { anonymous, type Mesh, type Principal } from '../resolver/mesh.ts'
+import { loadRegexps } from '../resolver/regexps.ts'
 import type { Clock, HttpRequestInfo, Logger, Random } from '../runtime/ports.ts'
 import { failed, text } from './answer.ts'
 import { failureOf, HttpError } from './errors.ts'
+import { filterNeedsRegexps } from './filter/filter.ts'
 import { acceptsGzip } from './gzip.ts'
 import { KeptAnswers } from './kept.ts'
 import { defaultLimits, Gate, type HttpLimits } from './limits.ts'
@@ -182,7 +184,11 @@ function handlerOf(path: string, routes: readonly Route[], context: Context): Ha
   const allow = ['OPTIONS', ...methods.filter((method) => byMethod.has(method))].join(',')
   return ({ req, env }) => {
     const route = byMethod.get(req.method)
-    if (route) return route.handle(callOf(req.raw, path, env?.gzip === true), context)
+    if (route) {
+      const call = callOf(req.raw, path, env?.gzip === true)
+      if (!filterNeedsRegexps(call.query.get('filter'))) return route.handle(call, context)
+      return loadRegexps().then(() => route.handle(call, context))
+    }
     if (req.method === 'OPTIONS') return text(200, '', { Allow: allow })
     return text(405, `method ${req.method} not allowed`, { Allow: allow })
   }

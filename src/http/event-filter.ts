@@ -1,5 +1,7 @@
 /** Whether an event is for a node: its filters are regular expressions of clients, so the engine is one of linear time. */
+import { isAtollError } from '../model/errors.ts'
 import type { EventEntry } from '../model/event.ts'
+import { loadRegexps } from '../resolver/regexps.ts'
 
 export interface EventTarget {
   readonly node: string
@@ -8,11 +10,9 @@ export interface EventTarget {
 
 type Matcher = (text: string) => boolean
 
-/** Loaded when the first filter comes: hardly any event has one. */
 async function matcherOf(pattern: string): Promise<Matcher> {
   if (pattern === '') return () => true
-  const { RE2JS } = await import('re2js')
-  const compiled = RE2JS.compile(pattern)
+  const compiled = (await loadRegexps())(pattern)
   return (text) => compiled.test(text)
 }
 
@@ -22,7 +22,8 @@ export async function filterFault(pattern: string): Promise<string | undefined> 
     await matcherOf(pattern)
     return undefined
   } catch (error) {
-    return error instanceof Error ? error.message : 'error parsing regexp'
+    if (isAtollError(error) && error.code === 'invalid') return error.message
+    throw error
   }
 }
 

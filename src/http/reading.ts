@@ -152,10 +152,7 @@ export function listShape<T>(fields: Fields, entry: (value: T, datacenter: strin
       const filter = filterOf(call.query.get('filter'), fields)
       if (!filter) return all.of(call)
       return keptShape((list, datacenter) =>
-        encodedJson(
-          list.map((value) => entry(value, datacenter)).filter((value) => filter(value)),
-          call.pretty,
-        ),
+        encodedJson(list.map((value) => entry(value, datacenter)).filter(filter()), call.pretty),
       )
     },
   }

@@ -63,6 +63,7 @@ export const SCENARIOS = [
   'errors',
   'events',
   'exact-text',
+  'filter',
   'health',
   'kv',
   'multi-dc',

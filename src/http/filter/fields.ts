@@ -14,6 +14,18 @@ export const nodeFields: Fields = {
   Meta: strings,
 }
 
+const connect = { struct: { Native: 'bool' } } as const
+const proxy = {
+  struct: {
+    DestinationServiceName: 'string',
+    DestinationServiceID: 'string',
+    LocalServiceAddress: 'string',
+    LocalServicePort: 'int',
+    LocalServiceSocketPath: 'string',
+    Mode: 'string',
+  },
+} as const
+
 export const serviceFields: Fields = {
   Kind: 'string',
   ID: 'string',
@@ -26,6 +38,8 @@ export const serviceFields: Fields = {
   SocketPath: 'string',
   Weights: weights,
   EnableTagOverride: 'bool',
+  Proxy: proxy,
+  Connect: connect,
 }
 
 export const checkFields: Fields = {
@@ -68,4 +82,6 @@ export const catalogServiceFields: Fields = {
   ServicePort: 'int',
   ServiceSocketPath: 'string',
   ServiceEnableTagOverride: 'bool',
+  ServiceProxy: proxy,
+  ServiceConnect: connect,
 }

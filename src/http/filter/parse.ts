@@ -10,6 +10,8 @@ export type Expression =
       readonly selector: readonly string[]
       readonly operator: Operator
       readonly value: string
+      /** Where in the text it begins. */
+      readonly at: number
     }
 
 export class FilterSyntaxError extends Error {
@@ -47,12 +49,12 @@ class Parser {
 
   #or(depth: number): Expression {
     const left = this.#and(depth)
-    return this.#word('or') ? { kind: 'or', left, right: this.#or(depth + 1) } : left
+    return this.#between('or') ? { kind: 'or', left, right: this.#or(depth + 1) } : left
   }
 
   #and(depth: number): Expression {
     const left = this.#not(depth)
-    return this.#word('and') ? { kind: 'and', left, right: this.#and(depth + 1) } : left
+    return this.#between('and') ? { kind: 'and', left, right: this.#and(depth + 1) } : left
   }
 
   #not(depth: number): Expression {
@@ -77,10 +79,10 @@ class Parser {
       const spaced = this.#space()
       const operator = this.#operator()
       if (operator === 'is empty' || operator === 'is not empty')
-        return { kind: 'match', selector, operator, value: '' }
+        return { kind: 'match', selector, operator, value: '', at: start }
       if (operator) {
         this.#space()
-        return { kind: 'match', selector, operator, value: this.#value() }
+        return { kind: 'match', selector, operator, value: this.#value(), at: start }
       }
       if (this.#membership() === undefined) {
         const words = '"!=", "==", "contains", "in", "is", "matches", "not" or [ \\t\\r\\n]'
@@ -95,7 +97,7 @@ class Parser {
     this.#space()
     const container = this.#selector()
     if (!container) throw this.#error('rule "match": Invalid selector')
-    return { kind: 'match', selector: container, operator, value }
+    return { kind: 'match', selector: container, operator, value, at: start }
   }
 
   /** Operators that follow a selector. */
@@ -184,6 +186,13 @@ class Parser {
     return this.#take(SPACE) !== undefined
   }
 
+  /** A keyword between two expressions: a space must follow, even before a parenthesis. */
+  #between(word: string): boolean {
+    if (!this.#word(word)) return false
+    if (this.#space()) return true
+    throw this.#noMatch('[ \\t\\r\\n]')
+  }
+
   /** A keyword with the spaces before it; nothing is taken when it is another word. */
   #word(word: string): boolean {
     const start = this.#at
@@ -209,7 +218,12 @@ class Parser {
   }
 
   #error(text: string): FilterSyntaxError {
-    const before = this.#text.slice(0, this.#at).split('\n')
-    return new FilterSyntaxError(`${before.length}:${before.at(-1)!.length + 1} (${this.#at}): ${text}`)
+    return new FilterSyntaxError(`${placeOf(this.#text, this.#at)}: ${text}`)
   }
+}
+
+/** Line, column and offset, as Consul writes them. */
+export function placeOf(text: string, at: number): string {
+  const before = text.slice(0, at).split('\n')
+  return `${before.length}:${before.at(-1)!.length + 1} (${at})`
 }

@@ -24,7 +24,7 @@ export const agentCheckRoutes: readonly Route[] = [
     answers: { 200: shows('The checks by id', agent.localChecks) },
     parameters: FILTER_PARAMETER,
     handle(call, { mesh }) {
-      const filter = filterOf(call.query.get('filter'), checkFields)
+      const filter = filterOf(call.query.get('filter'), checkFields)?.()
       const byId: Record<string, Json> = Object.create(null)
       for (const check of mesh.agent.checks()) {
         const shape = localCheckShape(check, mesh.nodeName)

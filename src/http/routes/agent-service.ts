@@ -27,7 +27,7 @@ export const agentServiceRoutes: readonly Route[] = [
     answers: { 200: shows('The services by id', agent.localServices) },
     parameters: FILTER_PARAMETER,
     handle(call, { mesh }) {
-      const filter = filterOf(call.query.get('filter'), serviceFields)
+      const filter = filterOf(call.query.get('filter'), serviceFields)?.()
       const byId: Record<string, Json> = Object.create(null)
       for (const service of mesh.agent.services()) {
         const shape = localServiceShape(service, mesh.datacenter)

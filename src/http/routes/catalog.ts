@@ -11,7 +11,7 @@ import { catalogDeregistrationSchema, catalogRegistrationSchema } from '../body/
 import { repeated, shows, TRUE } from '../described.ts'
 import { HttpError } from '../errors.ts'
 import { catalogServiceFields, nodeFields, serviceFields } from '../filter/fields.ts'
-import { filterOf } from '../filter/filter.ts'
+import { type Filter, filterOf } from '../filter/filter.ts'
 import { type GoMap, goMap, type Json } from '../json.ts'
 import { keptShape, type Shape } from '../kept.ts'
 import { META_HEADERS } from '../openapi/headers.ts'
@@ -36,20 +36,21 @@ const none = jsonShape<unknown>(() => [])
 /** A node with its services, in a map by id or in a list; `filter` chooses services. */
 function nodeWithServices(asList: boolean, missing: Json): JsonShape<AnswerValue<'node'>> {
   const shape =
-    (filter: (entry: Json) => boolean): ((value: AnswerValue<'node'>, datacenter: string) => Json) =>
+    (filter: Filter): ((value: AnswerValue<'node'>, datacenter: string) => Json) =>
     (value, datacenter) => {
       if (value === undefined) return missing
+      const isChosen = filter()
       const chosen: [string, Json][] = []
       for (const service of value.services) {
         const entry = serviceShape(service as ServiceRow)
-        if (filter(entry)) chosen.push([service.id, entry])
+        if (isChosen(entry)) chosen.push([service.id, entry])
       }
       return {
         Node: nodeShape(value.node, datacenter),
         Services: asList ? chosen.map(([, entry]) => entry) : sorted(chosen),
       }
     }
-  const all = jsonShape(shape(() => true))
+  const all = jsonShape(shape(() => () => true))
   return {
     of(call: Call): Shape<AnswerValue<'node'>> {
       const filter = filterOf(call.query.get('filter'), serviceFields)

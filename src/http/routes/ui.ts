@@ -39,7 +39,7 @@ export const uiRoutes: readonly Route[] = [
     handle(call, context) {
       const filter = filterOf(call.query.get('filter'), nodeFields)
       return overview(call, context, async (views, datacenter) =>
-        views.map((view) => nodeViewShape(view, datacenter)).filter((shape) => !filter || filter(shape)),
+        views.map((view) => nodeViewShape(view, datacenter)).filter(filter?.() ?? (() => true)),
       )
     },
   },
