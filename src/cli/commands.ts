@@ -30,6 +30,11 @@ export const COMMANDS: readonly Listed[] = [
     purpose: 'find instances of a service, here or in other datacenters',
     load: () => import('./query.ts'),
   },
+  {
+    name: 'prepared',
+    purpose: 'store, show and execute prepared queries',
+    load: () => import('./prepared.ts'),
+  },
   { name: 'kv', purpose: 'read and write keys', load: () => import('./kv.ts') },
   {
     name: 'lock',

@@ -10,6 +10,7 @@ import { type HealthClient, healthClient } from './health.ts'
 import { type KvClient, kvClient } from './kv.ts'
 import { acquireLock, type HeldLock, type LockOptions } from './lock.ts'
 import { type MeshClient, meshClient } from './mesh.ts'
+import { type PreparedQueryClient, preparedQueryClient } from './prepared-query.ts'
 import { type SessionClient, sessionClient } from './session.ts'
 import { type SnapshotClient, snapshotClient } from './snapshot.ts'
 import { type ClientOptions, createTransport, type Query } from './transport.ts'
@@ -24,6 +25,8 @@ export interface Client {
   readonly health: HealthClient
   readonly kv: KvClient
   readonly mesh: MeshClient
+  /** Prepared queries. */
+  readonly query: PreparedQueryClient
   readonly session: SessionClient
   readonly snapshot: SnapshotClient
   readonly txn: TxnClient
@@ -46,6 +49,7 @@ export function createClient(options: ClientOptions = {}): Client {
     health: healthClient(transport),
     kv,
     mesh: meshClient(transport),
+    query: preparedQueryClient(transport),
     session,
     snapshot: snapshotClient(transport),
     txn: txnClient(transport),
@@ -66,6 +70,12 @@ export type { KeepOptions, KeptSession } from './keep-session.ts'
 export type { KvClient, KvPair, KvPutOptions, KvWriteOptions } from './kv.ts'
 export type { HeldLock, LockOptions } from './lock.ts'
 export type { MeshClient } from './mesh.ts'
+export type {
+  PreparedQueryClient,
+  PreparedQueryDefinition,
+  PreparedQueryExecutionJson,
+  PreparedQueryJson,
+} from './prepared-query.ts'
 export type { RankOptions, ReadOptions } from './read.ts'
 export type { SessionClient, SessionDefinition, SessionJson } from './session.ts'
 export { inspectSnapshot, type SnapshotClient, type SnapshotInfo } from './snapshot.ts'

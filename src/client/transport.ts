@@ -29,7 +29,7 @@ type QueryValue = string | number | boolean | readonly string[] | undefined
 export type Query = Readonly<Record<string, QueryValue>>
 
 export interface Call extends CallOptions {
-  readonly method: 'GET' | 'PUT' | 'DELETE'
+  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE'
   /** Begins with `/v1/`, already encoded. */
   readonly path: string
   readonly query?: Query

@@ -590,3 +590,52 @@ describe('version', () => {
     expect(JSON.parse((await atoll(['version', '--agent', '--json'])).out)).toMatchObject({ Agent: '0.1.0' })
   })
 })
+
+describe('prepared', () => {
+  const ID = 'bbbbbbbb-0000-0000-0000-000000000001'
+  const stored = {
+    ID,
+    Name: 'db-',
+    Template: { Type: 'name_prefix_match', Regexp: '', RemoveEmptyTags: false },
+    Service: { Service: 'db', Failover: { NearestN: 2, Datacenters: ['us-1'] }, OnlyPassing: true, Tags: ['v1'] },
+    DNS: { TTL: '10s' },
+  }
+
+  it('lists queries, and explains a name', async () => {
+    node.on('GET /v1/query', { headers: answeredBy('eu-1', 'catalog', 0), body: [stored] })
+    node.on('GET /v1/query/db-x/explain', { headers: answeredBy('eu-1', 'catalog', 0), body: { Query: stored } })
+    const { out } = await atoll(['prepared', 'list'])
+    expect(out.split('\n')[1]).toBe(`db-*  db       2 nearest, us-1  ${ID}`)
+    const told = (await atoll(['prepared', 'explain', 'db-x'])).out
+    expect(told).toMatch(/service +db\n/)
+    expect(told).toMatch(/failover +2 nearest, us-1\n/)
+  })
+
+  it('stores what a file or standard input says, also in place of another', async () => {
+    node.on('GET /v1/query', { headers: answeredBy('eu-1', 'catalog', 0), body: [stored] })
+    node.on('POST /v1/query', { body: { ID } })
+    node.on(`PUT /v1/query/${ID}`, { body: '' })
+    const stdin = JSON.stringify({ Name: 'DB-', Service: { Service: 'db' } })
+    expect((await atoll(['prepared', 'create', '-'], { stdin })).out).toBe(`created DB- (${ID})\n`)
+    expect((await atoll(['prepared', 'create', '-', '--replace'], { stdin })).out).toBe(`replaced DB- (${ID})\n`)
+    expect(node.asked.map(({ method }) => method)).toEqual(['POST', 'GET', 'PUT'])
+    expect(await atoll(['prepared', 'create', '-'], { stdin: '{' })).toMatchObject({ code: 1 })
+  })
+
+  it('executes and removes', async () => {
+    const body = { Service: 'web', Nodes: [entry({ id: 'web-1', dc: 'us-1' })], DNS: { TTL: '' }, Failovers: 1 }
+    node.on('GET /v1/query/web/execute', { headers: answeredBy('us-1', 'replica', 41), body })
+    const { out } = await atoll(['prepared', 'execute', 'web', '--limit', '1', '--near', '_agent'])
+    expect(out).toContain('us-1-n1')
+    expect(out).toContain('10.10.0.1:8080')
+    expect([...node.asked[0]!.query]).toEqual([
+      ['near', '_agent'],
+      ['limit', '1'],
+    ])
+    expect((await atoll(['prepared', 'execute', 'nope'])).err).toContain('there is no prepared query "nope"')
+    node.on('GET /v1/query', { headers: answeredBy('eu-1', 'catalog', 0), body: [stored] })
+    node.on(`DELETE /v1/query/${ID}`, { body: '' })
+    expect((await atoll(['prepared', 'delete', 'db-'])).out).toBe('deleted db-*\n')
+    expect(await atoll(['prepared', 'delete', 'nope'])).toMatchObject({ code: 1 })
+  })
+})

@@ -32,6 +32,22 @@ const of = <T>(name: string): T => {
   return recipe<T>(name)
 }
 
+test('the page about prepared queries: its queries are stored, explained, executed and waited for', async () => {
+  const page = await readFile(new URL('../../docs/prepared-queries.md', import.meta.url), 'utf8')
+  const bodies = [...page.matchAll(/-d '(\{[\s\S]*?\n\})'/g)].map((match) => JSON.parse(match[1]!))
+  expect(bodies).toHaveLength(2)
+  for (const body of bodies) await client.query.create(body)
+  expect((await client.query.explain('db-orders')).value.Service).toMatchObject({
+    Service: 'postgres',
+    Tags: ['orders'],
+  })
+  const { value, meta } = await client.query.execute('web')
+  expect(value).toMatchObject({ Service: 'web', Nodes: [], DNS: { TTL: '10s' } })
+  const changed = client.query.execute('web', { index: meta.index!, waitMs: 20_000 })
+  await client.agent.register({ Name: 'web', Port: 80, Tags: ['v2'] })
+  expect((await changed).value.Nodes).toMatchObject([{ Service: { Service: 'web' } }])
+})
+
 describe.sequential('recipes', () => {
   test('a stream of changes goes on where it was, after `Last-Event-ID`', async () => {
     const path = `http://127.0.0.1:${node.http}/v1/watch/kv-changes/r/`
