@@ -276,6 +276,37 @@ function recorded(random: SeededRandom, count: number, concurrency: number, open
   })
 }
 
+/** As `recorded`, of a lock that two sessions want, of which one may be destroyed. */
+function recordedLock(random: SeededRandom, count: number, concurrency: number): Operation<LockOp>[] {
+  const sessions = ['a', 'b']
+  let state = lockModel.initial
+  const made = sessions.map((session) => {
+    const op = { kind: 'create', session, ttlMs: 0, fragile: false, behavior: 'release' } as const
+    state = lockModel.step(state, op)!
+    return at<LockOp>(-20, -10, op)
+  })
+  const done = Array.from({ length: count }, (_, i) => {
+    const [callMs, returnMs] = [i - random.float() * concurrency, i + random.float() * concurrency]
+    const session = sessions[Math.floor(random.float() * 2)]!
+    const { holder, lockIndex, value } = state
+    const stands = state.sessions[session] !== undefined
+    const open = random.float() < 0.1
+    const what = random.float()
+    let op: LockOp = { kind: 'get', holder, lockIndex, value }
+    if (what < 0.4) {
+      const outcome = !stands ? 'refused' : holder === '' || holder === session ? 'held' : 'not-free'
+      op = { kind: 'acquire', session, value: `v${i}`, ...(!open && { outcome }) }
+    } else if (what < 0.6) {
+      op = { kind: 'release', session, value: `v${i}`, ...(!open && { applied: holder === session }) }
+    } else if (what < 0.65) op = { kind: 'destroy', session, ...(!open && { applied: true }) }
+    else if (what < 0.8) op = { kind: 'info', session, stands }
+    const isOpen = open && op.kind !== 'get' && op.kind !== 'info'
+    if (!isOpen || random.float() < 0.5) state = lockModel.step(state, op)!
+    return at(callMs, isOpen ? NEVER : returnMs, op)
+  })
+  return [...made, ...done]
+}
+
 /** One outcome is another one. */
 function mutated(operations: readonly Operation<KvOp>[], random: SeededRandom): Operation<KvOp>[] {
   const reads = operations.flatMap(({ op }) => (op.kind === 'get' ? [op] : []))
@@ -286,6 +317,13 @@ function mutated(operations: readonly Operation<KvOp>[], random: SeededRandom): 
     if (op.kind === 'get') return { ...each, op: reads[Math.floor(random.float() * reads.length)]! }
     return op.applied === undefined ? each : { ...each, op: { ...op, applied: !op.applied } }
   })
+}
+
+function otherOutcome(op: LockOp): LockOp {
+  if (op.kind === 'acquire' && op.outcome) return { ...op, outcome: op.outcome === 'held' ? 'not-free' : 'held' }
+  if (op.kind === 'release' && op.applied !== undefined) return { ...op, applied: !op.applied }
+  if (op.kind === 'info') return { ...op, stands: !op.stands }
+  return op.kind === 'get' ? { ...op, lockIndex: op.lockIndex + 1 } : op
 }
 
 describe('any history', () => {
@@ -312,6 +350,24 @@ describe('any history', () => {
       { numRuns: 1000 },
     )
     expect(refused).toBeGreaterThan(100)
+  })
+
+  it('of a lock is accepted when one copy gave the answers, and judged as by trying all orders', () => {
+    let refused = 0
+    fc.assert(
+      fc.property(fc.nat(), fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 4 }), (seed, count, overlap) => {
+        const random = new SeededRandom(seed)
+        const operations = recordedLock(random, count, overlap)
+        expect(lock(operations)).toBe('linearizable')
+        const which = 2 + Math.floor(random.float() * count)
+        const wrong = operations.map((each, i) => (i === which ? { ...each, op: otherOutcome(each.op) } : each))
+        const truth = byForce(wrong, lockModel)
+        if (!truth) refused++
+        expect(lock(wrong)).toBe(truth ? 'linearizable' : 'not-linearizable')
+      }),
+      { numRuns: 500 },
+    )
+    expect(refused).toBeGreaterThan(50)
   })
 
   it('of 10,000 operations on one key is checked soon, and given up within the limits', () => {
