@@ -1,6 +1,7 @@
 /** A client that holds a lock now and then, by sessions that it renews, ends, or forgets, and writes down what it did and heard. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isClientError } from '../../src/client/client.ts'
+import type { SeededRandom } from '../../src/runtime/virtual.ts'
 import { pick } from './faults.ts'
 import type { Recorded } from './history.ts'
 import { assertExpected, type ClientOptions, isNothingDone, isStale, thinkMs, timeoutOf } from './kv-client.ts'
@@ -22,6 +23,10 @@ interface Session {
   /** When its client ends it. */
   readonly endsMs: number
 }
+
+/** In time, or, in terms of the TTL, around the 1.5 at which it lapses: it is then that leaders err. */
+const renewal = (random: SeededRandom): number =>
+  random.float() < 0.5 ? 0.1 + 0.8 * random.float() : 1.4 + 0.6 * random.float()
 
 export class LockClient {
   readonly recorded: Recorded<LockOp>[] = []
@@ -90,7 +95,7 @@ export class LockClient {
     this.#session = {
       id: session,
       isForgotten: ttlMs > 0 && random.float() < 0.2,
-      renewEveryMs: ttlMs === 0 ? Number.POSITIVE_INFINITY : TTL_MS * (0.1 + 1.9 * random.float()),
+      renewEveryMs: ttlMs === 0 ? Number.POSITIVE_INFINITY : TTL_MS * renewal(random),
       renewedMs: performance.now(),
       endsMs: random.float() < 0.5 ? performance.now() + SHORT_MS * random.float() : Number.POSITIVE_INFINITY,
     }

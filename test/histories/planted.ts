@@ -15,6 +15,8 @@ export interface Bug {
   readonly store: StoreKind
   /** Files below `src`. */
   readonly edits: readonly SourceEdit[]
+  /** Names of the faults under which it shows; all unless given. */
+  readonly faults?: readonly string[]
 }
 
 const here = dirname(fileURLToPath(import.meta.url))

@@ -46,13 +46,13 @@ async function main(): Promise<number> {
   if (values.bug === undefined) return run(store, root)
   if (!bugNames().includes(values.bug)) throw new Error(`--bug: one of ${bugNames().join(', ')}, not ${values.bug}`)
   const bug = await loadBug(values.bug)
-  return withBug(bug, (sources) => run(bug.store, sources))
+  return withBug(bug, (sources) => run(bug.store, sources, bug.faults))
 }
 
-async function run(store: StoreKind, sources: string): Promise<number> {
+async function run(store: StoreKind, sources: string, only?: readonly string[]): Promise<number> {
   const seed = Number(values.seed ?? Math.floor(Math.random() * 1_000_000))
   console.log(`store ${store}, seed ${seed}${values.bug === undefined ? '' : `, planted: ${values.bug}`}`)
-  const faults = values['no-faults'] ? [] : faultsFor(store)
+  const faults = values['no-faults'] ? [] : faultsFor(store).filter(({ name }) => only?.includes(name) ?? true)
   const datacenter = await startDatacenter(store, sources)
   const untilMs = performance.now() + Number(values.minutes) * 60_000
   const total = { rounds: 0, operations: 0, findings: 0, gaveUp: 0, disturbed: 0, changes: 0 }
