@@ -1,7 +1,7 @@
 /** Between two heads of a DC that lives, give or take what timers and networks do. */
 const USUAL_SILENCE_MS = 1200
-/** What was held up comes all at once, within so long. */
-const BURST_MS = 500
+/** What was held up comes within so long, also where one hold-up follows on another; and less than a second, in which the next head comes. */
+const BURST_MS = 900
 
 /**
  * How new what was heard last is at least. What comes after a silence may be as old as that: its gateway was stopped, or it was

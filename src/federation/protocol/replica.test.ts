@@ -320,8 +320,8 @@ describe('age', () => {
     expect(beat(2100, 10)).toBe(0)
     expect(beat(7100, 11)).toBe(3800)
     expect(beat(7200, 12)).toBe(3900)
-    expect(beat(7599, 13)).toBe(4299)
-    expect(beat(7600, 14)).toBe(0)
+    expect(beat(7999, 13)).toBe(4699)
+    expect(beat(8000, 14)).toBe(0)
   })
 
   it('goes on over one hold-up after another', () => {
