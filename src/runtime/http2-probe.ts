@@ -56,8 +56,11 @@ function withSession<T>(
       signal.removeEventListener('abort', onAbort)
       // What a session that is torn down still has to say is nothing to anybody.
       session.on('error', () => {})
-      session.destroy()
-      finish()
+      // Not from within one of its own events: Deno 2.9 crashes on that now and then, over TLS.
+      setImmediate(() => {
+        session.destroy()
+        finish()
+      })
     }
     const fail = (error: unknown): void => settle(() => reject(error))
     const onAbort = (): void => fail(signal.reason)
