@@ -130,6 +130,8 @@ export class Tables implements CatalogView {
     const before = this.#fold.modRevisions()
     const loading = this.#revision === 0 || !sameLife
     this.#epoch = epoch
+    // Revisions of another life may be lower: a store that went back begins it.
+    if (!sameLife) this.#revision = revision
     for (const entry of entries) {
       const known = before.get(entry.key)
       before.delete(entry.key)

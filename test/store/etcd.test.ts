@@ -1,6 +1,6 @@
 /** The etcd store beyond the contract: who shares the etcd, who may use it, and what etcd itself runs out of. */
 import { execFileSync } from 'node:child_process'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -228,6 +228,34 @@ describe.skipIf(skipped !== undefined)(`an etcd that is full${skipped ? ` (${ski
       await sleep(100)
     }
     expect(store.status().failure).toBeUndefined()
+  })
+})
+
+describe.skipIf(skipped !== undefined)(`an etcd that was restored${skipped ? ` (${skipped})` : ''}`, () => {
+  test('is another life of the store, in which all watches begin anew', async () => {
+    const etcd = await startEtcd(1)
+    onTestFinished(() => etcd.destroy())
+    const [member] = etcd.members
+    const store = await openEtcd({ members: etcd.addresses, prefix: 'p/', owner: 'eu-1', clock, random })
+    onTestFinished(() => store.close())
+    await put(store, 'kept', '1')
+    await member!.kill()
+    await cp(member!.directory, `${member!.directory}.backup`, { recursive: true })
+    await member!.start()
+    for (let i = 0; i < 20; i++) await put(store, `lost/${i}`, '1')
+    const { recorder } = watch(store, '', '', store.status().revision)
+    await member!.kill()
+    await rm(member!.directory, { recursive: true })
+    await rename(`${member!.directory}.backup`, member!.directory)
+    await member!.start()
+    await store.barrier()
+    await recorder.until(({ compacted }) => compacted !== undefined)
+    expect((await store.range('', '')).kvs.map(({ key }) => key)).toEqual(['kept'])
+    while (store.epoch.generation === 0) await sleep(10)
+    expect(await store.raiseGeneration(1)).toEqual(store.epoch)
+    const again = watch(store, '', '', (await store.range('', '')).revision).recorder
+    await again.reaches(await put(store, 'next', '1'))
+    expect(store.epoch.generation).toBe(1)
   })
 })
 

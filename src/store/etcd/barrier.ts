@@ -14,6 +14,10 @@ export interface BarrierOptions {
   readonly cluster: Cluster
   readonly keys: KeySpace
   readonly hub: WatchHub
+  /** The highest revision that this process has heard of. */
+  readonly known: () => number
+  /** etcd is at a revision that is over here: it was restored from a backup. Resolves once the hub has begun anew. */
+  readonly onWentBack: (revision: number) => Promise<void>
 }
 
 /**
@@ -58,8 +62,11 @@ export class Barrier {
   }
 
   async #ask(): Promise<number> {
-    const { cluster, hub } = this.#o
-    const { kvs } = await cluster.ask(KV.method.range, this.#request, 'a linearizable read')
+    const { cluster, hub, known, onWentBack } = this.#o
+    const before = known()
+    const { kvs, header } = await cluster.ask(KV.method.range, this.#request, 'a linearizable read')
+    const revision = Number(header!.revision)
+    if (revision < before && before <= known()) await onWentBack(revision)
     const behind = hub.reach(Number(kvs[0]?.modRevision ?? 0n))
     if (behind) await behind
     return hub.shown

@@ -54,6 +54,11 @@ export class Committer {
     return this.#acknowledged
   }
 
+  /** What was acknowledged is of a history that is no more. */
+  forget(): void {
+    this.#acknowledged = 0
+  }
+
   /** Rejects with StoreError: 'unavailable' and 'overloaded' when nothing was changed, 'unknown-outcome' when that is not known. */
   async submit(txn: Txn): Promise<TxnResult> {
     return this.run(mapTxn(txn, this.#o.keys))

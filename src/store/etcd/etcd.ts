@@ -19,7 +19,14 @@ import { assertRange, assertTxn } from '../validate.ts'
 import { Barrier } from './barrier.ts'
 import { Cluster } from './cluster.ts'
 import { Committer } from './committer.ts'
-import { decodeIdentity, encodeIdentity, newEpoch, openIdentity, type StoredIdentity } from './identity.ts'
+import {
+  decodeIdentity,
+  encodeIdentity,
+  newEpoch,
+  openIdentity,
+  raiseIdentity,
+  type StoredIdentity,
+} from './identity.ts'
 import { KeySpace } from './key-space.ts'
 import { Leases } from './leases.ts'
 import { type MappedTxn, putOp, unchanged } from './messages.ts'
@@ -107,6 +114,7 @@ class EtcdStore implements Store {
   #identity: StoredIdentity
   /** Epoch that this process is about to write: its own watches need not be told. */
   #raising: Epoch | undefined
+  #beginningAnew: Promise<void> | undefined
   #compacted = 0
   #sizeBytes = 1
   #rounds = 0
@@ -169,7 +177,13 @@ class EtcdStore implements Store {
       since,
       onEpoch: (value, revision) => this.#onEpoch(value, revision),
     })
-    this.#barrier = new Barrier({ cluster, keys, hub: this.#hub })
+    this.#barrier = new Barrier({
+      cluster,
+      keys,
+      hub: this.#hub,
+      known: () => this.status().revision,
+      onWentBack: (revision) => this.#onWentBack(revision),
+    })
     this.#committer = new Committer({
       cluster,
       keys,
@@ -195,15 +209,15 @@ class EtcdStore implements Store {
     if (!Number.isSafeInteger(generation) || generation < 0) {
       throw new StoreError('invalid', `generation: ${generation} is no generation`)
     }
-    const { owner } = this.#identity
     while (this.epoch.generation < generation) {
+      const { owner } = this.#identity
       const epoch = newEpoch(generation, this.#random)
       const value = encodeIdentity({ epoch, owner })
       const compares = [unchanged(this.#keys.epoch, BigInt(this.#identity.modRevision))]
       this.#raising = epoch
       const { succeeded, revision } = await this.#committer.run(internal(compares, [putOp(this.#keys.epoch, value)]))
-      if (succeeded) this.#identity = { owner, epoch, modRevision: revision }
-      else await this.#hub.reach(revision)
+      // Either way the watch has brought what stands there now, see `#onEpoch`.
+      if (!succeeded) await this.#hub.reach(revision)
     }
     return this.epoch
   }
@@ -219,6 +233,30 @@ class EtcdStore implements Store {
       this.#logger.error({ error }, 'the identity of the store was overwritten')
       return false
     }
+  }
+
+  /**
+   * What this process knows of the store is of a history that is no more. Another life begins, unless another server began it: what
+   * was published of the former one would contradict it.
+   */
+  #onWentBack(revision: number): Promise<void> {
+    this.#beginningAnew ??= this.#beginAnew(revision).finally(() => {
+      this.#beginningAnew = undefined
+    })
+    return this.#beginningAnew
+  }
+
+  async #beginAnew(revision: number): Promise<void> {
+    const { epoch, owner } = this.#identity
+    const fields = { revision, before: this.#hub.position, generation: epoch.generation }
+    this.#logger.error(fields, 'etcd went back to an earlier state: its generation rises, and everything is read anew')
+    const found = await openIdentity(this.#cluster, this.#keys, owner, this.#random)
+    // Before anybody reads anew: what they read is of the new life.
+    this.#identity = await raiseIdentity(this.#cluster, this.#keys, found, epoch.generation + 1, this.#random)
+    await this.#slots.renew()
+    this.#committer.forget()
+    this.#compacted = 0
+    this.#hub.beginAnew(Math.max(revision, this.#identity.modRevision))
   }
 
   async txn(txn: Txn): Promise<TxnResult> {
@@ -309,6 +347,7 @@ class EtcdStore implements Store {
     try {
       if (++this.#rounds % ORPHANS_EVERY === 0) await this.#removeOrphans()
       await this.#measure()
+      await this.#barrier.join()
       await this.#touchWhenIdle()
     } catch (error) {
       if (!this.#closing) this.#logger.debug({ reason: messageOf(error) }, 'the upkeep of etcd failed; trying again')

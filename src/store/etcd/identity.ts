@@ -6,7 +6,7 @@ import { StoreError } from '../store.ts'
 import type { Cluster } from './cluster.ts'
 import type { KeySpace } from './key-space.ts'
 import { putOp, rangeOp, unchanged } from './messages.ts'
-import { KV, TxnRequestSchema } from './proto/etcd_pb.js'
+import { KV, type ResponseOp, TxnRequestSchema } from './proto/etcd_pb.js'
 
 const VERSION = 1
 const encoder = new TextEncoder()
@@ -72,15 +72,41 @@ export async function openIdentity(
   // Should an answer get lost, the next attempt finds what the first one wrote.
   const { succeeded, responses, header } = await cluster.ask(KV.method.txn, request, 'its prefix')
   if (succeeded) return { ...first, modRevision: Number(header!.revision) }
-  const found = responses[0]!.response
-  const kv = found.case === 'responseRange' ? found.value.kvs[0] : undefined
-  if (!kv) throw new StoreError('unavailable', 'etcd answered the question for its identity with something else')
-  const identity = decodeIdentity(kv.value, keys.prefix)
+  const identity = identityIn(responses[0], keys)
   if (identity.owner !== owner) {
     throw new StoreError(
       'invalid',
       `store.url: the prefix ${keys.prefix} of this etcd belongs to datacenter "${identity.owner}", this is "${owner}"; give each a prefix of its own`,
     )
   }
-  return { ...identity, modRevision: Number(kv.modRevision) }
+  return identity
+}
+
+/** Begins another life with this generation, unless that was reached already. */
+export async function raiseIdentity(
+  cluster: Cluster,
+  keys: KeySpace,
+  present: StoredIdentity,
+  generation: number,
+  random: Random,
+): Promise<StoredIdentity> {
+  let known = present
+  while (known.epoch.generation < generation) {
+    const raised: Identity = { epoch: newEpoch(generation, random), owner: known.owner }
+    const request = create(TxnRequestSchema, {
+      compare: [unchanged(keys.epoch, BigInt(known.modRevision))],
+      success: [putOp(keys.epoch, encodeIdentity(raised))],
+      failure: [rangeOp({ key: keys.epoch })],
+    })
+    const { succeeded, responses, header } = await cluster.ask(KV.method.txn, request, 'another generation')
+    known = succeeded ? { ...raised, modRevision: Number(header!.revision) } : identityIn(responses[0], keys)
+  }
+  return known
+}
+
+function identityIn(response: ResponseOp | undefined, keys: KeySpace): StoredIdentity {
+  const found = response?.response
+  const kv = found?.case === 'responseRange' ? found.value.kvs[0] : undefined
+  if (!kv) throw new StoreError('unavailable', 'etcd answered the question for its identity with something else')
+  return { ...decodeIdentity(kv.value, keys.prefix), modRevision: Number(kv.modRevision) }
 }

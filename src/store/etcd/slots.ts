@@ -97,6 +97,11 @@ export class Slots {
     await this.#make()
   }
 
+  /** Other slots, under another name: what is known of these is not so any more. */
+  async renew(): Promise<void> {
+    await this.#make()
+  }
+
   #make(): Promise<bigint> {
     this.#making ??= this.#makeOnce().finally(() => {
       this.#making = undefined

@@ -147,10 +147,17 @@ export class WatchHub {
 
   /** What live watches have not seen is gone: all begin anew, and so does the stream. */
   #onCompacted(oldest: number): void {
-    this.#position = Math.max(this.#position, oldest - 1)
+    this.beginAnew(Math.max(this.#position, oldest - 1))
+  }
+
+  /** Follows from `position` on, which may be lower than before; all watches are told that they have to begin anew. */
+  beginAnew(position: number): void {
+    if (this.#end) return
+    this.#stream.close()
+    this.#position = position
     this.#shown = this.#position
     this.#stream = this.#follow(this.#position)
-    this.#restartAll(oldest)
+    this.#restartAll(position + 1)
     for (const waiter of this.#waiters) if (waiter.revision <= this.#position) waiter.settle()
   }
 
