@@ -1,6 +1,7 @@
 /** `/v1/query`: prepared queries, stored and executed. They belong to one datacenter and never leave it. */
 import * as z from 'zod'
 import type { Command, CommandResult } from '../../catalog/catalog.ts'
+import { ageAsContact } from '../../model/age.ts'
 import { isAtollError } from '../../model/errors.ts'
 import type { PreparedQueryEntry, PreparedQueryRow } from '../../model/prepared-query.ts'
 import type { Answer, AskOptions, Execution, Question } from '../../resolver/mesh.ts'
@@ -215,7 +216,7 @@ async function answerGet(call: Call, context: Context): Promise<Response> {
 /** What an answer in the form of Consul's own calls says of itself. */
 const metaShape = (answer: Answer<unknown>): JsonStruct => ({
   Index: answer.index,
-  LastContact: Math.round(answer.ageMs * 1e6),
+  LastContact: ageAsContact(answer.ageMs) * 1e6,
   KnownLeader: answer.knownLeader,
   ConsistencyLevel: answer.consistency,
   NotModified: false,
