@@ -2,11 +2,11 @@
  * Bugs that are planted to show that histories show them: one file each in `bugs/`, which says what it breaks. They are edits in a
  * copy of the sources, which the nodes then run.
  */
-import { cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { applyEdit, type SourceEdit } from '../support/source-edits.ts'
+import { applyEdit, bugNamesIn, loadBugFrom, type SourceEdit } from '../support/planted-bugs.ts'
 import type { StoreKind } from './datacenter.ts'
 
 export interface Bug {
@@ -22,16 +22,9 @@ export interface Bug {
 const here = dirname(fileURLToPath(import.meta.url))
 const root = resolve(here, '../..')
 
-export const bugNames = (): string[] =>
-  readdirSync(join(here, 'bugs'))
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => name.slice(0, -3))
-    .sort()
-
-export async function loadBug(name: string): Promise<Bug> {
-  const { bug } = (await import(`./bugs/${name}.ts`)) as { bug: Bug }
-  return bug
-}
+const bugs = join(here, 'bugs')
+export const bugNames = (): string[] => bugNamesIn(bugs)
+export const loadBug = (name: string): Promise<Bug> => loadBugFrom<Bug>(bugs, name)
 
 /** Calls `use` with a folder of sources that have the bug. */
 export async function withBug<T>(bug: Bug, use: (sources: string) => Promise<T>): Promise<T> {

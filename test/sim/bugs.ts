@@ -3,11 +3,11 @@
  * replaces methods of the state machines, or pieces of their source.
  */
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { applyEdit, type SourceEdit } from '../support/source-edits.ts'
+import { applyEdit, bugNamesIn, loadBugFrom, type SourceEdit } from '../support/planted-bugs.ts'
 import type { Machines } from './machines.ts'
 
 export interface Bug {
@@ -26,17 +26,9 @@ export const MESH = { datacenters: 4, gateways: 2 }
 const here = dirname(fileURLToPath(import.meta.url))
 const root = resolve(here, '../..')
 
-export const bugNames = (): string[] =>
-  readdirSync(join(here, 'bugs'))
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => name.slice(0, -3))
-    .sort()
-
-export async function loadBug(name: string): Promise<Bug> {
-  if (!bugNames().includes(name)) throw new Error(`--bug: there is no ${name}; there are ${bugNames().join(', ')}`)
-  const { bug } = (await import(`./bugs/${name}.ts`)) as { bug: Bug }
-  return bug
-}
+const bugs = join(here, 'bugs')
+export const bugNames = (): string[] => bugNamesIn(bugs)
+export const loadBug = (name: string): Promise<Bug> => loadBugFrom<Bug>(bugs, name)
 
 /** Runs `test/sim/run.ts` with `args` in a copy of the sources that has the edits. Returns its exit code. */
 export function runEdited(edits: NonNullable<Bug['edits']>, args: readonly string[]): number {
@@ -47,7 +39,7 @@ export function runEdited(edits: NonNullable<Bug['edits']>, args: readonly strin
       'src/model',
       'src/runtime',
       'test/sim',
-      'test/support/source-edits.ts',
+      'test/support/planted-bugs.ts',
       'package.json',
     ])
       cpSync(join(root, part), join(folder, part), { recursive: true })

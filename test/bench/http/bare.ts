@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { Hono } from 'hono'
+import { serveBare } from '../serve-bare.ts'
 
 const bytes = new Uint8Array(readFileSync(process.argv[2]!))
 const bodies = new Map(Array.from({ length: Number(process.argv[3]) }, (_, i) => [`web-${i}`, bytes.slice()]))
@@ -15,17 +16,4 @@ app.put('/v1/catalog/register', async (c) => {
   return c.body(null, 200)
 })
 
-declare const Deno: {
-  serve(options: object, fetch: (request: Request) => Response | Promise<Response>): { addr: { port: number } }
-}
-declare const Bun: { serve(options: object): { port: number } }
-
-const ready = (port: number): void => console.log(JSON.stringify({ port }))
-const listen = { hostname: '127.0.0.1', port: 0 }
-if ('Deno' in globalThis) ready(Deno.serve({ ...listen, onListen() {} }, app.fetch).addr.port)
-else if ('Bun' in globalThis) ready(Bun.serve({ ...listen, fetch: app.fetch }).port)
-else {
-  const { serve } = await import('@hono/node-server')
-  serve({ ...listen, fetch: app.fetch }, (info) => ready(info.port))
-}
-process.stdin.on('end', () => process.exit(0)).resume()
+await serveBare(app)

@@ -3,6 +3,7 @@
  * answers the same bytes and headers as a node does.
  */
 import { Hono } from 'hono'
+import { serveBare } from '../serve-bare.ts'
 
 const entries = new Map<string, Uint8Array<ArrayBuffer>>()
 const encoder = new TextEncoder()
@@ -30,17 +31,4 @@ app.get('/v1/kv/*', (c) => {
   return entry ? c.body(entry, 200, headers) : c.body(null, 404)
 })
 
-declare const Deno: {
-  serve(options: object, fetch: (request: Request) => Response | Promise<Response>): { addr: { port: number } }
-}
-declare const Bun: { serve(options: object): { port: number } }
-
-const ready = (port: number): void => console.log(JSON.stringify({ port }))
-const listen = { hostname: '127.0.0.1', port: 0 }
-if ('Deno' in globalThis) ready(Deno.serve({ ...listen, onListen() {} }, app.fetch).addr.port)
-else if ('Bun' in globalThis) ready(Bun.serve({ ...listen, fetch: app.fetch }).port)
-else {
-  const { serve } = await import('@hono/node-server')
-  serve({ ...listen, fetch: app.fetch }, (info) => ready(info.port))
-}
-process.stdin.on('end', () => process.exit(0)).resume()
+await serveBare(app)
