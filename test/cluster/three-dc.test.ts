@@ -104,6 +104,10 @@ describe.runIf(onNode)('three datacenters', () => {
   })
 
   it('answer for another from memory, in a fraction of the round trip, and say how old that is', async () => {
+    // Unknown until news of it is heard to flow, which takes a second or two after the start.
+    await eventually('its age is told', async () =>
+      Number.isFinite(ageMs(await mesh.get('eu-1-server', `${WEB}&dc=us-1`))),
+    )
     const took: number[] = []
     for (let i = 0; i < 150; i++) {
       const answer = await mesh.get('eu-1-server', `${WEB}&dc=us-1`)
