@@ -20,6 +20,16 @@ export interface ArchiveOptions {
   readonly raiseGeneration: (generation: number) => Promise<Epoch>
 }
 
+/** What tells the index of what is absent, of any kind: written anew wherever a catalog begins another life. */
+export const GENERAL_MARKS: readonly { readonly key: string; readonly value: Uint8Array }[] = [
+  keys.tableIndex('checks'),
+  keys.tableIndex('nodes'),
+  keys.tableIndex('services'),
+  keys.kvIndex,
+  keys.queryIndex,
+  keys.sessionIndex,
+].map((key) => ({ key, value: MARK }))
+
 const ENTRIES_AT_ONCE = 1_000
 const OPERATIONS_AT_ONCE = 100
 const MAX_PASSES = 10
@@ -90,10 +100,8 @@ const isMark = (key: string): boolean => /^(?:e\/[itd]|t)\//.test(key)
 
 /** Under the new generation all that may be gone has an index above what it had. */
 function marks(tables: Tables): Operation[] {
-  const raised: string[] = [keys.kvIndex, keys.sessionIndex, keys.queryIndex]
-  for (const table of ['nodes', 'services', 'checks'] as const) raised.push(keys.tableIndex(table))
-  for (const part of tables.registry.serviceStates.keys()) raised.push(`e/i/${part}`)
-  return raised.map((key) => ({ put: key, value: MARK }))
+  const services = [...tables.registry.serviceStates.keys()].map((part) => ({ put: `e/i/${part}`, value: MARK }))
+  return [...GENERAL_MARKS.map(({ key, value }) => ({ put: key, value })), ...services]
 }
 
 async function write(store: Store, operations: Iterable<Operation>): Promise<void> {

@@ -12,6 +12,7 @@ const CODES: Readonly<Record<StoreErrorCode, ErrorCode>> = {
   failed: 'unavailable',
   corrupt: 'unavailable',
   version: 'unsupported',
+  unfinished: 'unavailable',
   unavailable: 'unavailable',
   overloaded: 'overloaded',
   'unknown-outcome': 'unknown-outcome',

@@ -52,6 +52,11 @@ export const COMMANDS: readonly Listed[] = [
     load: () => import('./snapshot.ts'),
   },
   {
+    name: 'store',
+    purpose: 'move a datacenter to another kind of store',
+    load: () => import('./store.ts'),
+  },
+  {
     name: 'mesh',
     purpose: 'show all datacenters: state, distance, and how fresh they are known',
     load: () => import('./mesh.ts'),

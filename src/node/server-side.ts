@@ -60,6 +60,7 @@ function refusalOf(error: StoreError): unknown {
   if (error.code === 'locked') {
     return new AtollError('invalid', `dataDirectory: ${error.message}`, { field: 'dataDirectory', cause: error })
   }
+  if (error.code === 'unfinished') return new AtollError('invalid', `store.url: ${error.message}`, { cause: error })
   if (error.code === 'invalid') return new AtollError('invalid', error.message, { field: 'store.url', cause: error })
   if (error.code === 'unavailable')
     return new AtollError('unavailable', `store.url: ${error.message}`, { cause: error })

@@ -2,7 +2,8 @@
 import { AtollError } from '../model/errors.ts'
 import type { Clock, Disk, Logger, Random } from '../runtime/ports.ts'
 import { parseStoreUrl, type StoreAddress } from './address.ts'
-import type { EtcdTls } from './etcd/etcd.ts'
+import type { EtcdOptions, EtcdTls } from './etcd/connect.ts'
+import type { MigrationSource, MigrationTarget } from './migration.ts'
 import type { Store } from './store.ts'
 
 export interface StoreSettings {
@@ -44,14 +45,21 @@ async function openInFolder({ directory, settings, clock, random, logger }: Open
   return openEmbedded({ path: directory ?? ':memory:', clock, random, logger, limits })
 }
 
-async function openOnEtcd(
-  { settings, datacenter, clock, random, disk, logger }: OpenStoreOptions,
-  { members, prefix, tls }: Extract<StoreAddress, { driver: 'etcd' }>,
-): Promise<Store> {
+async function openOnEtcd(options: OpenStoreOptions, address: EtcdAddress): Promise<Store> {
+  const { openEtcd } = await import('./etcd/etcd.ts')
+  return openEtcd(await etcdOptions(options, address))
+}
+
+type EtcdAddress = Extract<StoreAddress, { driver: 'etcd' }>
+type EndOptions = Omit<OpenStoreOptions, 'directory'>
+
+async function etcdOptions(
+  { settings, datacenter, clock, random, disk, logger }: EndOptions,
+  { members, prefix, tls }: EtcdAddress,
+): Promise<EtcdOptions> {
   const { user, password = '' } = settings
   const certificates = await readTls(settings, disk)
-  const { openEtcd } = await import('./etcd/etcd.ts')
-  return openEtcd({
+  return {
     members,
     prefix,
     owner: datacenter,
@@ -60,7 +68,36 @@ async function openOnEtcd(
     clock,
     random,
     logger,
-  })
+  }
+}
+
+/** Where one end of a migration is: a folder, or as `store.url` says it. */
+export type MigrationEnd = { readonly directory: string } | { readonly url: string }
+
+/** Rejects as `openStore`, and where servers use the store. */
+export async function openMigrationSource(end: MigrationEnd, options: EndOptions): Promise<MigrationSource> {
+  if ('directory' in end) {
+    const { openEmbeddedSource } = await import('./embedded/migration.ts')
+    return openEmbeddedSource({ path: end.directory, random: options.random })
+  }
+  const { openEtcdSource } = await import('./etcd/migration-source.ts')
+  return openEtcdSource(await etcdOptions(options, etcdAddressOf(end.url, options)))
+}
+
+/** Rejects as `openStore`, and where servers use the store. Nothing is changed before `begin`. */
+export async function openMigrationTarget(end: MigrationEnd, options: EndOptions): Promise<MigrationTarget> {
+  if ('directory' in end) {
+    const { openEmbeddedTarget } = await import('./embedded/migration.ts')
+    return openEmbeddedTarget({ path: end.directory, random: options.random })
+  }
+  const { openEtcdTarget } = await import('./etcd/migration-target.ts')
+  return openEtcdTarget(await etcdOptions(options, etcdAddressOf(end.url, options)))
+}
+
+function etcdAddressOf(url: string, { datacenter }: EndOptions): EtcdAddress {
+  const address = parseStoreUrl(url, datacenter)
+  if (address.driver === 'etcd') return address
+  throw new AtollError('invalid', `"${url}" is no etcd that one can migrate from or to`, { field: 'store.url' })
 }
 
 async function readTls({ tls }: StoreSettings, disk: Disk): Promise<EtcdTls | undefined> {

@@ -123,6 +123,7 @@ export type StoreErrorCode =
   | 'failed' // the disk failed; reads and writes stop until the store is reopened
   | 'corrupt'
   | 'version' // written by a newer storage version
+  | 'unfinished' // a migration into it is under way, or was broken off
   | 'unavailable' // a distributed store without a majority; nothing was changed
   | 'overloaded'
   | 'unknown-outcome'

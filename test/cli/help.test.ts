@@ -7,6 +7,7 @@ const pages: string[][] = [
   [],
   ...COMMANDS.map(({ name }) => [name]),
   ...['get', 'put', 'delete', 'list'].map((word) => ['kv', word]),
+  ['store', 'migrate'],
 ]
 
 describe('help', () => {

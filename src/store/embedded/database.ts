@@ -10,6 +10,8 @@ import { storeErrorOf } from './sqlite-errors.ts'
 const STORAGE_VERSION = 1
 /** What a reader must know about to understand the file; one that it does not know makes it refuse. */
 const CAPABILITIES: readonly string[] = ['history', 'leases']
+/** Beside these while a migration into the store is under way, or was broken off: no server may open it. */
+const UNFINISHED = 'unfinished-migration'
 /** Marks the file as ours: "Atol". */
 const APPLICATION_ID = 0x41746f6c
 const PAGE_BYTES = 4096
@@ -58,11 +60,12 @@ export class Database {
   readonly #begin
   readonly #commit
 
-  constructor(options: WorkerOptions) {
+  /** `unfinished`: whether a store is taken into which a migration is not finished; otherwise it throws 'unfinished'. */
+  constructor(options: WorkerOptions, { unfinished = false } = {}) {
     const file = prepareFile(options.path)
     this.sqlite = openFile(file)
     try {
-      initialize(this.sqlite, file, options)
+      initialize(this.sqlite, file, options, unfinished)
       this.epoch = epochOf(this.sqlite)
       this.statements = prepareStatements(this.sqlite)
       this.state = this.statements.readState.get() as unknown as State
@@ -103,6 +106,31 @@ export class Database {
       this.epoch = epoch
     }
     return this.epoch
+  }
+
+  /** Whether a migration into the store was begun and not finished. */
+  get unfinished(): boolean {
+    return capabilitiesOf(this.sqlite).includes(UNFINISHED)
+  }
+
+  /** Begins a migration into the store: nothing is in it any more, and no server opens it until `finish`. */
+  begin(): void {
+    this.transaction(() => {
+      setMeta(this.sqlite, 'capabilities', [...CAPABILITIES, UNFINISHED].join(','))
+      this.sqlite.exec('DELETE FROM kv; DELETE FROM history; DELETE FROM lease')
+      Object.assign(this.state, { revision: 0, nextRow: 1, bytes: 0, compacted: 0, swept: 0, nextLease: 1 })
+    })
+    this.leases.clear()
+  }
+
+  /** Ends a migration: from now on it is a store like any other, in a life of its own. */
+  finish(epoch: Epoch): Epoch {
+    this.transaction(() => {
+      setEpoch(this.sqlite, epoch)
+      setMeta(this.sqlite, 'capabilities', CAPABILITIES.join(','))
+    })
+    this.epoch = epoch
+    return epoch
   }
 
   /** Number of the last row of `history` with a revision up to `revision`, or any number before the next one. */
@@ -181,7 +209,7 @@ function openFile(file: string): DatabaseSync {
   }
 }
 
-function initialize(sqlite: DatabaseSync, file: string, options: WorkerOptions): void {
+function initialize(sqlite: DatabaseSync, file: string, options: WorkerOptions, unfinished: boolean): void {
   try {
     const crashed = walBytes(file) > 0
     // The first access takes the lock for as long as the file is open; a second process is refused at once.
@@ -192,7 +220,7 @@ function initialize(sqlite: DatabaseSync, file: string, options: WorkerOptions):
       sqlite.exec(`PRAGMA max_page_count=${Math.ceil(options.maxSizeBytes / PAGE_BYTES)}`)
     }
     if (pragma(sqlite, 'application_id') === 0 && isEmpty(sqlite)) create(sqlite, options)
-    assertReadable(sqlite, options.path)
+    assertReadable(sqlite, options.path, unfinished)
     if (crashed && statSync(file).size <= CHECKED_BYTES) assertIntact(sqlite, options.path)
   } catch (error) {
     throw explained(storeErrorOf(error, false), options.path)
@@ -216,7 +244,7 @@ function create(sqlite: DatabaseSync, { random }: WorkerOptions): void {
   sqlite.exec('COMMIT')
 }
 
-function assertReadable(sqlite: DatabaseSync, path: string): void {
+function assertReadable(sqlite: DatabaseSync, path: string, unfinished: boolean): void {
   if (pragma(sqlite, 'application_id') !== APPLICATION_ID) {
     throw new StoreError('corrupt', `${path}: store.db is no store of Atoll; move it away, or choose another directory`)
   }
@@ -227,9 +255,14 @@ function assertReadable(sqlite: DatabaseSync, path: string): void {
       `${path}: written with storage version ${version}, and this Atoll knows up to ${STORAGE_VERSION}; run a newer Atoll`,
     )
   }
-  const unknown = meta(sqlite, 'capabilities')
-    .split(',')
-    .filter((name) => name !== '' && !CAPABILITIES.includes(name))
+  const capabilities = capabilitiesOf(sqlite)
+  if (capabilities.includes(UNFINISHED) && !unfinished) {
+    throw new StoreError(
+      'unfinished',
+      `${path}: a migration into this store is under way, or was broken off; run it again: atoll store migrate`,
+    )
+  }
+  const unknown = capabilities.filter((name) => name !== '' && name !== UNFINISHED && !CAPABILITIES.includes(name))
   if (unknown.length > 0) {
     throw new StoreError('version', `${path}: needs ${unknown.join(', ')}, unknown to this Atoll; run a newer Atoll`)
   }
@@ -241,6 +274,8 @@ function assertIntact(sqlite: DatabaseSync, path: string): void {
     throw new StoreError('corrupt', `${path}: store.db is damaged (${found}); restore it from a backup`)
   }
 }
+
+const capabilitiesOf = (sqlite: DatabaseSync): string[] => meta(sqlite, 'capabilities').split(',')
 
 const epochOf = (sqlite: DatabaseSync): Epoch => ({
   generation: Number(meta(sqlite, 'generation')),

@@ -18,6 +18,7 @@ import { Committer } from './committer.ts'
 import { LeaseTerms } from './leases.ts'
 import { WorkerLink } from './link.ts'
 import type { Opened, Position, Reply, Request } from './protocol.ts'
+import { newRandom } from './random-part.ts'
 import { errorOf, readWholeRange } from './range.ts'
 import { ReadQueue } from './reads.ts'
 import { WatchHub } from './watches.ts'
@@ -70,10 +71,6 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Store> {
   store = new EmbeddedStore(link, opened, options, limits)
   return store
 }
-
-/** 16 hex digits. */
-const newRandom = (random: Random): string =>
-  Array.from(random.bytes(8), (byte) => byte.toString(16).padStart(2, '0')).join('')
 
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 

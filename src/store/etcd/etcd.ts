@@ -1,5 +1,4 @@
 import { create } from '@bufbuild/protobuf'
-import { credentials } from '@grpc/grpc-js'
 import type { Epoch } from '../../model/epoch.ts'
 import { messageOf } from '../../model/errors.ts'
 import type { Clock, Logger, Random, Timer } from '../../runtime/ports.ts'
@@ -17,8 +16,9 @@ import {
 } from '../store.ts'
 import { assertRange, assertTxn } from '../validate.ts'
 import { Barrier } from './barrier.ts'
-import { Cluster } from './cluster.ts'
+import type { Cluster } from './cluster.ts'
 import { Committer } from './committer.ts'
+import { connect, type EtcdOptions, silent } from './connect.ts'
 import {
   decodeIdentity,
   encodeIdentity,
@@ -37,31 +37,7 @@ import { Slots } from './slots.ts'
 import { Space } from './space.ts'
 import { WatchHub } from './watches.ts'
 
-export interface EtcdTls {
-  /** Certificates in PEM of who may sign the members'; the machine's own unless given. */
-  readonly ca?: Uint8Array
-  /** Certificate and key in PEM by which this client is known. */
-  readonly cert?: Uint8Array
-  readonly key?: Uint8Array
-  /** Name that the members' certificates are for, where they are dialled under another. */
-  readonly serverName?: string
-}
-
-export interface EtcdOptions {
-  /** Members as host:port. */
-  readonly members: readonly string[]
-  /** Everything is kept below this prefix; ends with '/'. */
-  readonly prefix: string
-  /** Datacenter whose store this is: another is refused. */
-  readonly owner: string
-  readonly tls?: EtcdTls
-  readonly login?: { readonly user: string; readonly password: string }
-  readonly clock: Clock
-  readonly random: Random
-  readonly logger?: Logger
-}
-
-const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
+export type { EtcdOptions, EtcdTls } from './connect.ts'
 
 /** Without events for so long, one is made: a compaction would otherwise overtake a watch that has nothing to hear. */
 const IDLE_MS = 60_000
@@ -75,28 +51,14 @@ const MAX_TOUCHES = 5
  * no majority can be reached, 'invalid' when the prefix is another datacenter's, 'version' when a newer Atoll wrote it.
  */
 export async function openEtcd(options: EtcdOptions): Promise<Store> {
-  const { members, tls, login, clock, logger = silent } = options
-  const cluster = new Cluster({
-    members,
-    credentials: tls ? credentials.createSsl(...pemOf(tls)) : credentials.createInsecure(),
-    serverName: tls?.serverName,
-    login,
-    clock,
-    logger,
-  })
+  const cluster = connect(options)
   try {
-    return await EtcdStore.open(cluster, options, logger)
+    return await EtcdStore.open(cluster, options, options.logger ?? silent)
   } catch (error) {
     cluster.close()
     throw error
   }
 }
-
-const pemOf = ({ ca, cert, key }: EtcdTls): [ca: Buffer | null, key: Buffer | null, cert: Buffer | null] => [
-  ca ? Buffer.from(ca) : null,
-  key ? Buffer.from(key) : null,
-  cert ? Buffer.from(cert) : null,
-]
 
 class EtcdStore implements Store {
   readonly #cluster: Cluster

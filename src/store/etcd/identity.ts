@@ -6,9 +6,11 @@ import { StoreError } from '../store.ts'
 import type { Cluster } from './cluster.ts'
 import type { KeySpace } from './key-space.ts'
 import { putOp, rangeOp, unchanged } from './messages.ts'
-import { KV, type ResponseOp, TxnRequestSchema } from './proto/etcd_pb.js'
+import { type KeyValue, KV, type ResponseOp, TxnRequestSchema } from './proto/etcd_pb.js'
 
 const VERSION = 1
+/** Of a store into which a migration is under way, or was broken off: an Atoll that knows nothing of these refuses it too. */
+const UNFINISHED_VERSION = 2
 const encoder = new TextEncoder()
 
 export interface Identity {
@@ -30,10 +32,16 @@ export function encodeIdentity({ epoch, owner }: Identity): Uint8Array {
   return encoder.encode(JSON.stringify({ version: VERSION, owner, ...epoch }))
 }
 
-/** Throws StoreError 'version' or 'corrupt'. */
-export function decodeIdentity(value: Uint8Array, prefix: string): Identity {
-  const { version, owner, generation, random } = parsed(value)
-  if (typeof version === 'number' && version > VERSION) {
+/** What stands there until a migration is finished. */
+export function encodeUnfinished({ epoch, owner }: Identity): Uint8Array {
+  return encoder.encode(JSON.stringify({ version: UNFINISHED_VERSION, unfinished: true, owner, ...epoch }))
+}
+
+/** The identity, finished or not. Throws StoreError 'version' or 'corrupt'. */
+export function decodeAnyIdentity(value: Uint8Array, prefix: string): Identity & { readonly unfinished: boolean } {
+  const { version, unfinished, owner, generation, random } = parsed(value)
+  const known = version === UNFINISHED_VERSION ? unfinished === true : version === VERSION
+  if (typeof version === 'number' && !known) {
     throw new StoreError(
       'version',
       `a newer Atoll wrote what is in etcd under ${prefix} (layout ${version}); update this one`,
@@ -45,7 +53,17 @@ export function decodeIdentity(value: Uint8Array, prefix: string): Identity {
       `the key ${prefix}e in etcd is not what Atoll wrote; was the prefix used by something else?`,
     )
   }
-  return { owner, epoch: { generation: generation as number, random } }
+  return { owner, epoch: { generation: generation as number, random }, unfinished: unfinished === true }
+}
+
+/** Throws StoreError 'version', 'corrupt' or 'unfinished'. */
+export function decodeIdentity(value: Uint8Array, prefix: string): Identity {
+  const { owner, epoch, unfinished } = decodeAnyIdentity(value, prefix)
+  if (!unfinished) return { owner, epoch }
+  throw new StoreError(
+    'unfinished',
+    `a migration into ${prefix} of this etcd is under way, or was broken off; run it again: atoll store migrate`,
+  )
 }
 
 function parsed(value: Uint8Array): Record<string, unknown> {
@@ -67,19 +85,29 @@ export async function openIdentity(
   const request = create(TxnRequestSchema, {
     compare: [unchanged(keys.epoch, 0n)],
     success: [putOp(keys.epoch, encodeIdentity(first))],
-    failure: [rangeOp({ key: keys.epoch })],
+    failure: [rangeOp({ key: keys.epoch }), rangeOp({ key: keys.migration })],
   })
   // Should an answer get lost, the next attempt finds what the first one wrote.
   const { succeeded, responses, header } = await cluster.ask(KV.method.txn, request, 'its prefix')
   if (succeeded) return { ...first, modRevision: Number(header!.revision) }
   const identity = identityIn(responses[0], keys)
-  if (identity.owner !== owner) {
+  assertOwner(identity, owner, keys)
+  if (foundIn(responses[1])) {
     throw new StoreError(
       'invalid',
-      `store.url: the prefix ${keys.prefix} of this etcd belongs to datacenter "${identity.owner}", this is "${owner}"; give each a prefix of its own`,
+      `store.url: atoll store migrate is reading the prefix ${keys.prefix} of this etcd; start the servers with --store as it says in the end`,
     )
   }
   return identity
+}
+
+/** Throws StoreError 'invalid' when the prefix belongs to another datacenter. */
+export function assertOwner(identity: Identity, owner: string, keys: KeySpace): void {
+  if (identity.owner === owner) return
+  throw new StoreError(
+    'invalid',
+    `store.url: the prefix ${keys.prefix} of this etcd belongs to datacenter "${identity.owner}", this is "${owner}"; give each a prefix of its own`,
+  )
 }
 
 /** Begins another life with this generation, unless that was reached already. */
@@ -105,8 +133,13 @@ export async function raiseIdentity(
 }
 
 function identityIn(response: ResponseOp | undefined, keys: KeySpace): StoredIdentity {
-  const found = response?.response
-  const kv = found?.case === 'responseRange' ? found.value.kvs[0] : undefined
+  const kv = foundIn(response)
   if (!kv) throw new StoreError('unavailable', 'etcd answered the question for its identity with something else')
   return { ...decodeIdentity(kv.value, keys.prefix), modRevision: Number(kv.modRevision) }
+}
+
+/** What a range of one key found. */
+export function foundIn(response: ResponseOp | undefined): KeyValue | undefined {
+  const found = response?.response
+  return found?.case === 'responseRange' ? found.value.kvs[0] : undefined
 }

@@ -4,6 +4,7 @@
  *   d/<key>          the store's own keys: what users of the store see
  *   e                identity of the store: epoch, owner, version of this layout
  *   h                the head: written when nothing else shows that a transaction happened
+ *   m                bound to a lease: a migration reads the store
  *   p/<process>      bound to a lease: the process uses the store
  *   s/<process>/<n>  its slots, see `slots.ts`
  *
@@ -22,6 +23,7 @@ export class KeySpace {
   readonly prefix: string
   readonly epoch: Uint8Array
   readonly head: Uint8Array
+  readonly migration: Uint8Array
   readonly slots: ByteRange
   readonly processes: ByteRange
   /** What the watch of the store covers. */
@@ -38,6 +40,7 @@ export class KeySpace {
     this.#end = encoder.encode(`${prefix}d0`)
     this.epoch = encoder.encode(`${prefix}e`)
     this.head = encoder.encode(`${prefix}h`)
+    this.migration = encoder.encode(`${prefix}m`)
     this.slots = this.#under('s')
     this.processes = this.#under('p')
     this.watched = { key: encoder.encode(`${prefix}d`), rangeEnd: encoder.encode(`${prefix}i`) }

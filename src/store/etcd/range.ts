@@ -10,25 +10,41 @@ const MAX_PAGE = 4_096
 /** An answer may be larger when its entries are; the next page is then smaller. */
 const PAGE_BYTES = 1024 * 1024
 
-/** All of a range as of one revision, page by page. Rejects with StoreError: 'compacted', or 'invalid' when it is still to come. */
+/** All of a range as of one revision. Rejects with StoreError: 'compacted', or 'invalid' when it is still to come. */
 export async function readRange(
   cluster: Cluster,
   keys: KeySpace,
   from: string,
   to: string,
-  { limit = Number.POSITIVE_INFINITY, revision }: RangeOptions & { readonly revision: number },
+  options: RangeOptions & { readonly revision: number },
 ): Promise<RangeResult> {
-  if (isEmptyRange(from, to)) return { revision, kvs: [], more: false }
-  const { key, rangeEnd } = keys.dataRange(from, to)
   const kvs: KeyValue[] = []
+  let more = false
+  for await (const page of rangePages(cluster, keys, from, to, options)) {
+    for (const kv of page.kvs) kvs.push(kv)
+    more = page.more
+  }
+  return { revision: options.revision, kvs, more }
+}
+
+/** The same page by page: about a megabyte each, an entry at least. `more`: whether the range goes on behind the page. */
+export async function* rangePages(
+  cluster: Cluster,
+  keys: KeySpace,
+  from: string,
+  to: string,
+  { limit = Number.POSITIVE_INFINITY, revision }: RangeOptions & { readonly revision: number },
+): AsyncGenerator<{ readonly kvs: readonly KeyValue[]; readonly more: boolean }> {
+  if (isEmptyRange(from, to)) return
+  const { key, rangeEnd } = keys.dataRange(from, to)
   let next = key
   let page = FIRST_PAGE
-  for (;;) {
+  for (let read = 0; ; ) {
     const request = create(RangeRequestSchema, {
       key: next,
       rangeEnd,
       revision: BigInt(Math.max(1, revision)),
-      limit: BigInt(Math.min(page, limit - kvs.length)),
+      limit: BigInt(Math.min(page, limit - read)),
     })
     const response = await cluster.ask(KV.method.range, request, 'a range').catch(async (error: unknown) => {
       const outside = error instanceof StoreError && error.code === 'compacted'
@@ -36,11 +52,13 @@ export async function readRange(
       throw error
     })
     let bytes = 0
-    for (const kv of response.kvs) {
+    const kvs = response.kvs.map((kv) => {
       bytes += kv.key.byteLength + kv.value.byteLength
-      kvs.push(readKeyValue(kv, keys))
-    }
-    if (!response.more || kvs.length >= limit) return { revision, kvs, more: response.more }
+      return readKeyValue(kv, keys)
+    })
+    read += kvs.length
+    yield { kvs, more: response.more }
+    if (!response.more || read >= limit) return
     const last = response.kvs.at(-1)!.key
     next = new Uint8Array(last.byteLength + 1)
     next.set(last)
