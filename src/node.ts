@@ -471,6 +471,7 @@ async function startHttp(frame: Frame, mesh: RunningMesh): Promise<{ hostname: s
     hostname: config.http.host,
     port: config.http.port,
     fetch: (request, info) => app.fetch(request, info),
+    ready: (target, acceptEncoding) => app.ready(target, acceptEncoding),
     maxBodyBytes: 2 * 1024 * 1024,
     large: { path: '/v1/snapshot', maxBodyBytes: 512 * 1024 * 1024 },
     headersTimeoutMs: 10_000,

@@ -2,7 +2,7 @@
 import { Hono, type Context as HonoContext } from 'hono'
 import { anonymous, type Mesh, type Principal } from '../resolver/mesh.ts'
 import { loadRegexps } from '../resolver/regexps.ts'
-import type { Clock, HttpRequestInfo, Logger, Random } from '../runtime/ports.ts'
+import type { Clock, HttpRequestInfo, Logger, Random, ReadyAnswer } from '../runtime/ports.ts'
 import { failed, text } from './answer.ts'
 import { failureOf, HttpError } from './errors.ts'
 import { filterNeedsRegexps } from './filter/filter.ts'
@@ -51,6 +51,8 @@ export interface AppOptions {
 export interface App {
   /** Never rejects. */
   fetch(request: Request, info: HttpRequestInfo): Response | Promise<Response>
+  /** What `fetch` would answer a GET of that path and query, when it is there already. Never throws. */
+  ready(target: string, acceptEncoding: string): ReadyAnswer | undefined
   /** Ends blocking queries and event streams. Idempotent. */
   close(): void
 }
@@ -132,16 +134,17 @@ export function createApp(options: AppOptions): App {
     }
   }
 
+  // Only what an anonymous caller may see is kept. A token that changes answers will have to be part of the key.
   return {
     fetch(request, { acceptEncoding }) {
       const gzip = acceptsGzip(acceptEncoding)
       if (request.method === 'GET') {
-        // Only what an anonymous caller may see is kept. A token that changes answers will have to be part of the key.
-        const response = kept.respond(targetOf(request.url), options.clock.nowMs(), gzip)
-        if (response) return response
+        const answer = kept.now(targetOf(request.url), options.clock.nowMs(), gzip)
+        if (answer) return answer.response()
       }
       return slowly(request, gzip)
     },
+    ready: (target, acceptEncoding) => kept.now(target, options.clock.nowMs(), acceptsGzip(acceptEncoding))?.ready,
     close() {
       closing.abort()
       kept.clear()

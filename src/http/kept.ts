@@ -3,6 +3,7 @@
  * it is one look-up and one Response, ahead of router, parser and encoder.
  */
 import type { Answer, Prepared } from '../resolver/mesh.ts'
+import type { ReadyAnswer } from '../runtime/ports.ts'
 import { allHeaders, type Encoded, type HeaderRecord, type MetaKind, metaHeaders } from './answer.ts'
 import { gzipped } from './gzip.ts'
 
@@ -26,19 +27,55 @@ export function keptShape<T>(encode: (value: T, datacenter: string) => Encoded):
   }
 }
 
-/**
- * The quickest way to many equal answers differs: Deno clones a whole Response for less than it takes to make one, Bun
- * copies a Headers object faster than it reads a plain one, and Node's server sends plain ones as they are.
- */
-function repeated(encoded: Encoded, headers: HeaderRecord): () => Response {
-  const { bytes, status } = encoded
-  if ('Deno' in globalThis) {
-    const response = new Response(bytes, { status, headers })
-    return () => response.clone()
+/** Up to here Node sends a text together with the head sooner than it sends bytes behind the head. */
+const SHORT_BODY_BYTES = 4_096
+
+/** One answer, sent many times: what is made of it is made once, and only when it is asked for. */
+export class Repeated {
+  readonly #encoded: Encoded
+  readonly #headers: Readonly<HeaderRecord>
+  #response: (() => Response) | undefined
+  #ready: ReadyAnswer | undefined
+
+  constructor(encoded: Encoded, meta: Readonly<HeaderRecord>) {
+    this.#encoded = encoded
+    this.#headers = allHeaders(encoded, meta)
   }
-  const init = { status, headers: 'Bun' in globalThis ? new Headers(headers) : headers }
-  return () => new Response(bytes, init)
+
+  response(): Response {
+    this.#response ??= this.#responses()
+    return this.#response()
+  }
+
+  get ready(): ReadyAnswer {
+    this.#ready ??= this.#makeReady()
+    return this.#ready
+  }
+
+  /**
+   * The quickest way to many equal Responses differs: Deno clones a whole one for less than it takes to make one, Bun
+   * copies a Headers object faster than it reads a plain one, and Node's server sends plain ones as they are.
+   */
+  #responses(): () => Response {
+    const { bytes, status } = this.#encoded
+    if ('Deno' in globalThis) {
+      const response = new Response(bytes, { status, headers: this.#headers })
+      return () => response.clone()
+    }
+    const init = { status, headers: 'Bun' in globalThis ? new Headers(this.#headers) : this.#headers }
+    return () => new Response(bytes, init)
+  }
+
+  #makeReady(): ReadyAnswer {
+    const { status } = this.#encoded
+    const bytes = this.#encoded.bytes ?? new Uint8Array(0)
+    const headers = Object.entries({ ...this.#headers, 'Content-Length': String(bytes.byteLength) }).flat()
+    return { status, headers, body: bytes.byteLength <= SHORT_BODY_BYTES ? latin1(bytes) : bytes }
+  }
 }
+
+/** A character for each byte; at most some thousand of them. */
+const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes)
 
 /** Routes come and go (replicas load, datacenters leave), so a kept question is prepared anew after so long. */
 const PREPARED_FOR_MS = 1_000
@@ -52,9 +89,9 @@ export class KeptAnswer {
   #preparedAtMs: number
   #answer: Answer<unknown> | undefined
   #encoded: Encoded | undefined
-  #again: (() => Response) | undefined
+  #plain: Repeated | undefined
   /** ... and compressed, once somebody takes it so. */
-  #zippedAgain: (() => Response) | undefined
+  #zipped: Repeated | undefined
   #zippedBytes = 0
   #headers: HeaderRecord = {}
 
@@ -71,7 +108,7 @@ export class KeptAnswer {
   }
 
   /** undefined when it takes waiting. Throws what asking throws. */
-  respond(nowMs: number, gzip: boolean): Response | undefined {
+  now(nowMs: number, gzip: boolean): Repeated | undefined {
     if (nowMs - this.#preparedAtMs > PREPARED_FOR_MS) {
       this.#prepared = this.#prepare()
       this.#preparedAtMs = nowMs
@@ -79,16 +116,16 @@ export class KeptAnswer {
     const answer = this.#prepared.now()
     if (answer === undefined) return undefined
     if (!this.#stands(answer)) this.#renew(answer)
-    return gzip ? this.#zipped() : this.#again!()
+    return gzip ? this.#compressed() : this.#plain
   }
 
-  #zipped(): Response {
-    if (this.#zippedAgain === undefined) {
+  #compressed(): Repeated {
+    if (this.#zipped === undefined) {
       const encoded = gzipped(this.#encoded!)
       if (encoded !== this.#encoded) this.#zippedBytes = encoded.bytes!.byteLength
-      this.#zippedAgain = repeated(encoded, allHeaders(encoded, this.#headers))
+      this.#zipped = new Repeated(encoded, this.#headers)
     }
-    return this.#zippedAgain()
+    return this.#zipped
   }
 
   /** Whether the kept bytes and headers are this answer's, too. */
@@ -111,8 +148,8 @@ export class KeptAnswer {
     this.#answer = answer
     this.#encoded = this.#shape.encode(answer.value, answer.datacenter)
     this.#headers = metaHeaders(answer, this.#meta, 'blocking-query')
-    this.#again = repeated(this.#encoded, allHeaders(this.#encoded, this.#headers))
-    this.#zippedAgain = undefined
+    this.#plain = new Repeated(this.#encoded, this.#headers)
+    this.#zipped = undefined
     this.#zippedBytes = 0
   }
 }
@@ -138,14 +175,14 @@ export class KeptAnswers {
   }
 
   /** undefined when nothing is kept, or when that cannot answer any more: then it is forgotten. */
-  respond(target: string, nowMs: number, gzip = false): Response | undefined {
+  now(target: string, nowMs: number, gzip: boolean): Repeated | undefined {
     const kept = this.#byTarget.get(target)
     if (kept === undefined) return undefined
     try {
-      const response = kept.answer.respond(nowMs, gzip)
-      if (response !== undefined) {
+      const answer = kept.answer.now(nowMs, gzip)
+      if (answer !== undefined) {
         if (kept.answer.bytes !== kept.bytes) this.keep(target, kept.answer)
-        return response
+        return answer
       }
     } catch {
       // The long way meets the same fault, and says it as its route does.

@@ -101,7 +101,7 @@ function keep<K extends QuestionKind>(
   const nowMs = context.clock.nowMs()
   const prepare = (): Prepared<unknown> => context.mesh.prepare(asked.question, ask)
   const kept = new KeptAnswer(prepare, asked.shape as Shape<unknown>, options.meta, nowMs)
-  const response = kept.respond(nowMs, call.gzip)
+  const response = kept.now(nowMs, call.gzip)?.response()
   if (response && call.principal.token === '') context.kept.keep(call.target, kept)
   return response
 }

@@ -40,11 +40,25 @@ export interface HttpRequestInfo {
   readonly acceptEncoding: string
 }
 
+/** A whole answer that is made once and sent many times. */
+export interface ReadyAnswer {
+  readonly status: number
+  /** Names and values by turns, `Content-Length` among them. */
+  readonly headers: readonly string[]
+  /** A text has one byte in each character (latin1). */
+  readonly body: string | Uint8Array
+}
+
 export interface HttpServerOptions {
   readonly hostname: string
   /** 0 picks a free one. */
   readonly port: number
   readonly fetch: (request: Request, info: HttpRequestInfo) => Response | Promise<Response>
+  /**
+   * What `fetch` would answer a GET of that path and query, when it is there already; undefined otherwise. Servers that save
+   * work by not making a Request and a Response ask it first. Must not throw.
+   */
+  readonly ready?: (target: string, acceptEncoding: string) => ReadyAnswer | undefined
   /** Requests with a larger body get a 413. */
   readonly maxBodyBytes: number
   /** ... but on this path only beyond so many bytes. */

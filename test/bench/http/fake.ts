@@ -32,6 +32,7 @@ const server = await runtime.serveHttp({
   hostname: '127.0.0.1',
   port: 0,
   fetch: (request, info) => app.fetch(request, info),
+  ready: (target, acceptEncoding) => app.ready(target, acceptEncoding),
   maxBodyBytes: 1e6,
   headersTimeoutMs: 10_000,
 })
