@@ -94,7 +94,7 @@ export function topicOf(
     }
     // Every change of a key or below a prefix raises its index, which thus is its version as well.
     case 'kv': {
-      const index = (): number => kv.indexOf(ref.key)
+      const index = unlessChanged(kv, () => kv.indexOf(ref.key))
       return new Handle(kvThing(ref.key), waiters, index, index)
     }
     // Likewise, once for each session.
@@ -124,16 +124,21 @@ export function topicOf(
       return new Handle(queryThing(ref.id), waiters, index, index)
     }
     case 'kv-prefix': {
-      let at = -1
-      let known = 0
-      const index = (): number => {
-        if (at !== kv.changes) {
-          at = kv.changes
-          known = kv.indexUnder(ref.prefix)
-        }
-        return known
-      }
+      const index = unlessChanged(kv, () => kv.indexUnder(ref.prefix))
       return new Handle(prefixThing(ref.prefix), waiters, index, index)
     }
+  }
+}
+
+/** Looked up again only after the table has changed: it is asked for with every request. */
+function unlessChanged(table: { readonly changes: number }, lookUp: () => number): () => number {
+  let at = -1
+  let known = 0
+  return () => {
+    if (at !== table.changes) {
+      at = table.changes
+      known = lookUp()
+    }
+    return known
   }
 }
