@@ -131,6 +131,7 @@ export class KeptAnswer {
   /** Whether the kept bytes and headers are this answer's, too. */
   #stands(answer: Answer<unknown>): boolean {
     const last = this.#answer
+    if (last === answer) return true
     return (
       last !== undefined &&
       last.value === answer.value &&

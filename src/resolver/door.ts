@@ -35,6 +35,7 @@ import { evaluateAll, evaluateRouted, type RoutedContext } from './routed.ts'
 import { Routes } from './routes.ts'
 import type { MeshStatus } from './status.ts'
 import { SummaryServer } from './summaries/serve.ts'
+import { type ToAnswer, toAnswers } from './to-answer.ts'
 import { explainMessageOf, explanationOf, statusOf } from './wire.ts'
 
 export interface MeshOptions {
@@ -160,9 +161,11 @@ class Door implements RunningMesh {
   prepare<K extends QuestionKind>(question: Question<K>, options: AskOptions): Prepared<AnswerValue<K>> {
     const asked = this.#normalize(question as Question, options)
     const route = this.#route(asked, options)
+    const toAnswer = toAnswers(this.datacenter, options.consistency, this.#options.federation)
     return {
-      now: () => this.#now(route, options) as Answer<AnswerValue<K>> | undefined,
-      answer: (waiting) => this.#answer(asked, route, { ...options, ...waiting }) as Promise<Answer<AnswerValue<K>>>,
+      now: () => this.#now(route, options, toAnswer) as Answer<AnswerValue<K>> | undefined,
+      answer: (waiting) =>
+        this.#answer(asked, route, { ...options, ...waiting }, toAnswer) as Promise<Answer<AnswerValue<K>>>,
     }
   }
 
@@ -350,7 +353,7 @@ class Door implements RunningMesh {
     }
   }
 
-  #now(route: Route, options: AskOptions): Answer<unknown> | undefined {
+  #now(route: Route, options: AskOptions, toAnswer: ToAnswer): Answer<unknown> | undefined {
     if (route.kind === 'rpc' || options.index !== undefined) return undefined
     if (route.kind === 'client') return route.client.now(route.key)
     if (route.ready?.() !== undefined) return undefined
@@ -363,7 +366,7 @@ class Door implements RunningMesh {
         return undefined
       }
     }
-    return this.#toAnswer(route.cell.current(), options)
+    return toAnswer(route.cell.current())
   }
 
   /** undefined: the own tables may be read at once. */
@@ -381,7 +384,7 @@ class Door implements RunningMesh {
     return false
   }
 
-  async #answer(question: Question, route: Route, options: AskOptions): Promise<Answer<unknown>> {
+  async #answer(question: Question, route: Route, options: AskOptions, toAnswer: ToAnswer): Promise<Answer<unknown>> {
     if (route.kind === 'rpc') return this.#askElsewhere(route.to, question, options)
     if (route.kind === 'client') return route.client.answer(route.key, question, options)
     if (options.consistency !== 'stale') {
@@ -392,11 +395,11 @@ class Door implements RunningMesh {
     }
     await route.ready?.()
     const first = route.cell.current()
-    if (!this.#mustWait(first, route, options.index)) return this.#toAnswer(first, options)
+    if (!this.#mustWait(first, route, options.index)) return toAnswer(first)
     const waitMs = boundedWaitMs(options.waitMs)
     const mayBeForeign = route.view === 'many' && first.index < options.index!
     const limitMs = mayBeForeign ? Math.min(waitMs, FOREIGN_INDEX_MS) : waitMs
-    return this.#toAnswer(await this.#wait(route, first, limitMs, options), options)
+    return toAnswer(await this.#wait(route, first, limitMs, options))
   }
 
   async #askElsewhere(to: string, question: Question, options: AskOptions): Promise<Answer<unknown>> {
@@ -432,27 +435,6 @@ class Door implements RunningMesh {
       return evaluation
     } finally {
       deadline.done()
-    }
-  }
-
-  #toAnswer(evaluation: Evaluation, options: AskOptions): Answer<unknown> {
-    const base = {
-      value: evaluation.value,
-      index: evaluation.index,
-      datacenter: evaluation.datacenter,
-      failover: evaluation.failover,
-    }
-    if (evaluation.datacenter === this.datacenter) {
-      const consistency = options.consistency === 'default' ? 'leader' : options.consistency
-      return { ...base, source: 'catalog', ageMs: 0, knownLeader: true, consistency }
-    }
-    const remote = this.#options.federation.remote(evaluation.datacenter)
-    return {
-      ...base,
-      source: 'replica',
-      ageMs: remote?.ageMs() ?? Number.POSITIVE_INFINITY,
-      knownLeader: remote?.state === 'live',
-      consistency: 'stale',
     }
   }
 
