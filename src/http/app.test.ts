@@ -252,6 +252,49 @@ describe('kept answers', () => {
     expect(await textOf('/v1/catalog/services')).toEqual([503, 'the store of dc1 does not answer'])
   })
 
+  test('what is ready is what would be answered: status, headers, bytes', async () => {
+    mesh.answers.kv = kvRow('käse', 'x')
+    mesh.answers.service = Array.from({ length: 50 }, (_, i) => instance('a', `wéb-${i}`))
+    mesh.answers['kv-prefix'] = []
+    const paths = ['/v1/kv/k%C3%A4se', '/v1/kv/none?recurse', '/v1/health/service/web', '/v1/health/service/web?pretty']
+    for (const path of paths) expect(app.ready(path, '')).toBeUndefined()
+    for (const path of paths) {
+      for (const acceptEncoding of ['', 'gzip']) {
+        const url = new Request(`http://127.0.0.1${path}`)
+        const answer = await app.fetch(url, { remoteAddress: '', acceptEncoding })
+        const { status, headers, body } = app.ready(path, acceptEncoding)!
+        const bytes = Buffer.from(body as string, 'latin1')
+        const pairs = headers.flatMap((name, i) => (i % 2 === 0 ? [[name.toLowerCase(), headers[i + 1]!]] : []))
+        expect(status).toBe(answer.status)
+        expect(Object.fromEntries(pairs)).toEqual({
+          ...Object.fromEntries(answer.headers),
+          'content-length': String(bytes.length),
+        })
+        expect(bytes.equals(new Uint8Array(await answer.arrayBuffer()))).toBe(true)
+      }
+    }
+  })
+
+  test('nothing is ready that has to wait, has changed into a failure, or belongs to a closed app', async () => {
+    mesh.answers.services = []
+    await call('/v1/catalog/services')
+    expect(app.ready('/v1/catalog/services', '')).toMatchObject({ status: 200, body: '{}' })
+    mesh.immediate = false
+    expect(app.ready('/v1/catalog/services', '')).toBeUndefined()
+    mesh.immediate = true
+    await call('/v1/catalog/services')
+    clockMs += 2_000
+    const { prepare } = mesh
+    mesh.prepare = () => {
+      throw new AtollError('unavailable', 'the store of dc1 does not answer')
+    }
+    expect(app.ready('/v1/catalog/services', '')).toBeUndefined()
+    mesh.prepare = prepare
+    await call('/v1/catalog/services')
+    app.close()
+    expect(app.ready('/v1/catalog/services', '')).toBeUndefined()
+  })
+
   test('bounded in number and in bytes', async () => {
     start({ maxKeptAnswers: 2 })
     mesh.answers.services = []

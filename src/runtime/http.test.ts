@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import type { HttpServerOptions, RunningHttpServer } from './ports.ts'
+import type { HttpServerOptions, ReadyAnswer, RunningHttpServer } from './ports.ts'
 import { currentRuntime } from './runtime.ts'
 
 const runtime = await currentRuntime()
@@ -169,6 +169,43 @@ describe('serveHttp', () => {
       code: 'invalid',
       message: `cannot listen on 127.0.0.1:${server.port}: another process listens there; stop it or choose another port`,
     })
+  })
+
+  test('what is ready is sent as it is, between answers that are not', async () => {
+    const bytes = encoder.encode('ä'.repeat(5_000))
+    const ready: Record<string, ReadyAnswer> = {
+      '/text': { status: 200, headers: ['Content-Length', '2', 'X-A', 'b'], body: '\xc3\xa4' },
+      '/bytes': { status: 404, headers: ['Content-Length', String(bytes.length)], body: bytes },
+    }
+    const made: string[] = []
+    const server = await serve(
+      (request) => {
+        const path = new URL(request.url).pathname
+        made.push(`${request.method} ${path}`)
+        const { status = 200, headers = [], body = 'made' } = ready[path] ?? {}
+        const pairs = headers.flatMap((name, i) => (i % 2 === 0 ? [[name, headers[i + 1]!] as [string, string]] : []))
+        return new Response(body === '\xc3\xa4' ? 'ä' : (body as Uint8Array<ArrayBuffer>), { status, headers: pairs })
+      },
+      { ready: (target) => ready[target] },
+    )
+    const requests = ['GET /text', 'GET /other', 'GET /bytes', 'PUT /text', 'GET /text?x', 'GET /text']
+    const connection = raw(
+      server.port,
+      requests
+        .map((line) => head(`${line} HTTP/1.1`, ...(line.startsWith('PUT') ? ['Content-Length: 0'] : [])))
+        .join(''),
+    )
+    await vi.waitFor(() => expect(connection.text().match(/HTTP\/1.1 /g)).toHaveLength(requests.length))
+    expect(
+      connection
+        .text()
+        .match(/HTTP\/1.1 (\d+)/g)!
+        .map((line) => line.slice(-3)),
+    ).toEqual(requests.map((line) => (line === 'GET /bytes' ? '404' : '200')))
+    expect(connection.text()).toMatch(/X-A: b\r\n[\s\S]*\r\n\r\nä/i)
+    await vi.waitFor(() => expect(connection.text().match(/ä/g)).toHaveLength(5_004))
+    const longWay = ['GET /other', 'PUT /text', 'GET /text']
+    expect(made).toEqual(runtime.name === 'node' ? longWay : requests.map((line) => line.replace('?x', '')))
   })
 
   test('the app sees the target as it was sent', async () => {
