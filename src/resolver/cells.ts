@@ -18,6 +18,18 @@ export interface Evaluation {
   readonly expiresAtMs?: number
 }
 
+/**
+ * Whether who asked with an index has seen this. One from another history (another generation) is answered at once, and so is any but
+ * the newest of an answer that moves between DCs.
+ */
+export function mustWait(evaluation: Evaluation, moves: boolean, index: number | undefined): boolean {
+  if (index === undefined || index <= 0) return false
+  if (evaluation.index > index) return false
+  if (evaluation.index === index) return true
+  if (moves && evaluation.routed) return false
+  return Math.floor(index / 2 ** 40) === Math.floor(evaluation.index / 2 ** 40)
+}
+
 interface Kept {
   readonly evaluation: Evaluation
   readonly versions: readonly number[]

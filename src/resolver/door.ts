@@ -6,7 +6,7 @@ import { AtollError, isAtollError } from '../model/errors.ts'
 import { assertDatacenter } from '../model/names.ts'
 import type { Clock, Random } from '../runtime/ports.ts'
 import type { AgentDoor } from './agent-door.ts'
-import { Cell, CellCache, type Evaluation } from './cells.ts'
+import { Cell, CellCache, type Evaluation, mustWait } from './cells.ts'
 import { addressFromAfar, Chooser } from './choose.ts'
 import { ClientSide } from './client-side.ts'
 import { AnswerCounters } from './counters.ts'
@@ -164,6 +164,7 @@ class Door implements RunningMesh {
     const toAnswer = toAnswers(this.datacenter, options.consistency, this.#options.federation)
     return {
       now: () => this.#now(route, options, toAnswer) as Answer<AnswerValue<K>> | undefined,
+      soon: () => this.#soon(route, options, toAnswer) as ReturnType<Prepared<AnswerValue<K>>['soon']>,
       answer: (waiting) =>
         this.#answer(asked, route, { ...options, ...waiting }, toAnswer) as Promise<Answer<AnswerValue<K>>>,
     }
@@ -354,6 +355,18 @@ class Door implements RunningMesh {
   }
 
   #now(route: Route, options: AskOptions, toAnswer: ToAnswer): Answer<unknown> | undefined {
+    const soon = this.#soon(route, options, toAnswer)
+    if (!(soon instanceof Promise)) return soon
+    // Whoever asks on by `answer()` takes a barrier that begins after it; this one may fail unheard.
+    soon.catch(() => {})
+    return undefined
+  }
+
+  #soon(
+    route: Route,
+    options: AskOptions,
+    toAnswer: ToAnswer,
+  ): Answer<unknown> | Promise<Answer<unknown>> | undefined {
     if (route.kind === 'rpc' || options.index !== undefined) return undefined
     if (route.kind === 'client') return route.client.now(route.key)
     if (route.ready?.() !== undefined) return undefined
@@ -361,9 +374,8 @@ class Door implements RunningMesh {
       if (this.#isBehindOwnWrite(route.view)) return undefined
       const barrier = this.#barrier(route.view)
       if (barrier !== undefined) {
-        // Whoever asks on by `answer()` takes a barrier that begins after it; this one may fail unheard.
-        barrier.catch(() => {})
-        return undefined
+        const answer = (): Answer<unknown> => toAnswer(route.cell.current())
+        return route.ready ? barrier.then(route.ready).then(answer) : barrier.then(answer)
       }
     }
     return toAnswer(route.cell.current())
@@ -395,7 +407,7 @@ class Door implements RunningMesh {
     }
     await route.ready?.()
     const first = route.cell.current()
-    if (!this.#mustWait(first, route, options.index)) return toAnswer(first)
+    if (!mustWait(first, route.view === 'many', options.index)) return toAnswer(first)
     const waitMs = boundedWaitMs(options.waitMs)
     const mayBeForeign = route.view === 'many' && first.index < options.index!
     const limitMs = mayBeForeign ? Math.min(waitMs, FOREIGN_INDEX_MS) : waitMs
@@ -409,15 +421,6 @@ class Door implements RunningMesh {
       this.#options.catalog ? { ...options, datacenter: to } : options,
     )) as Answer<unknown>
     return to === this.datacenter ? answer : { ...answer, source: 'rpc' }
-  }
-
-  /** An index from another history (another generation) is answered at once, and so is any but the newest of a moving answer. */
-  #mustWait(evaluation: Evaluation, route: CellRoute, index: number | undefined): boolean {
-    if (index === undefined || index <= 0) return false
-    if (evaluation.index > index) return false
-    if (evaluation.index === index) return true
-    if (route.view === 'many' && evaluation.routed) return false
-    return Math.floor(index / 2 ** 40) === Math.floor(evaluation.index / 2 ** 40)
   }
 
   async #wait({ cell, ready }: CellRoute, first: Evaluation, waitMs: number, options: AskOptions): Promise<Evaluation> {

@@ -165,6 +165,8 @@ export interface Answer<T> {
 export interface Prepared<T> {
   /** The answer when it can be given at once, from memory; undefined when it takes waiting (RPC, barrier, blocking). */
   now(): Answer<T> | undefined
+  /** As `now`, or once a barrier that begins after this call has been passed, where that is all it takes. Rejects as `answer`. */
+  soon(): Answer<T> | Promise<Answer<T>> | undefined
   /** The answer, however long it takes within its deadline. */
   answer(options?: { index?: number; waitMs?: number; signal?: AbortSignal }): Promise<Answer<T>>
 }

@@ -97,7 +97,8 @@ export class FakeMesh implements Pick<Mesh, 'datacenter' | 'prepare'> {
     // Asked once for the errors of preparing.
     this.#answer(question as Question, options)
     const answer = () => this.#answer(question as Question, options) as Answer<AnswerValue<K>>
-    return { now: () => (this.immediate ? answer() : undefined), answer: async () => answer() }
+    const now = () => (this.immediate ? answer() : undefined)
+    return { now, soon: now, answer: async () => answer() }
   }
 
   #answer(question: Question, options: AskOptions): Answer<unknown> {

@@ -26,6 +26,8 @@ export interface FakeMesh extends Mesh {
   readonly local: { services: LocalServiceDefinition[]; checks: LocalCheckDefinition[]; calls: unknown[][] }
   /** Whether `now()` has an answer. */
   immediate: boolean
+  /** What `soon()` waits for where `now()` has no answer; undefined: it has none either. */
+  barrier: (() => Promise<void>) | undefined
   prepared: number
   /** Ends the waits of blocking questions with this index. */
   change(index: number): void
@@ -41,6 +43,7 @@ export function fakeMesh(): FakeMesh {
     restored: [],
     local: { services: [], checks: [], calls: [] },
     immediate: true,
+    barrier: undefined,
     prepared: 0,
     waiting: new Set(),
     agent: undefined as unknown as AgentDoor,
@@ -66,6 +69,7 @@ export function fakeMesh(): FakeMesh {
       })
       return {
         now: () => (mesh.immediate ? answer() : undefined),
+        soon: () => (mesh.immediate ? answer() : mesh.barrier?.().then(answer)),
         async answer(waiting) {
           if (waiting?.index !== undefined && answer().index <= waiting.index) await untilWoken(mesh, waiting.signal)
           return answer()

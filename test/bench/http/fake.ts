@@ -24,7 +24,8 @@ mesh.prepare = <K extends QuestionKind>(question: Question<K>, options: Paramete
     knownLeader: true,
     consistency: 'leader',
   } as const
-  return { now: () => ({ ...found, value: value as AnswerValue<K> }), answer }
+  const now = () => ({ ...found, value: value as AnswerValue<K> })
+  return { now, soon: now, answer }
 }
 const runtime = await currentRuntime()
 const app = createApp({ mesh, clock: runtime.clock, random: runtime.random, logger: silent, version: '0' })
