@@ -77,13 +77,19 @@ export const json = (
 /** 200 and nothing else: how Consul acknowledges what the agent was told. */
 export const done = (): Response => respond(encodedNothing(200))
 
-export function text(status: number, body: string, more: Readonly<HeaderRecord> = {}): Response {
-  if (body === '') return respond(encodedNothing(status), more)
-  const headers = { 'Content-Type': 'text/plain; charset=utf-8' }
-  return respond({ status, bytes: utf8(body), headers }, more)
+export const text = (status: number, body: string, more: Readonly<HeaderRecord> = {}): Response =>
+  respond(encodedText(status, body), more)
+
+function encodedText(status: number, body: string): Encoded {
+  if (body === '') return encodedNothing(status)
+  return { status, bytes: utf8(body), headers: { 'Content-Type': 'text/plain; charset=utf-8' } }
 }
 
-export function failed(error: unknown, more: Readonly<HeaderRecord> = {}): Response {
+export const failed = (error: unknown, more: Readonly<HeaderRecord> = {}): Response =>
+  respond(encodedFailure(error), more)
+
+export function encodedFailure(error: unknown): Encoded {
   const failure = failureOf(error)
-  return text(failure.status, failure.text, { ...more, ...failure.headers })
+  const encoded = encodedText(failure.status, failure.text)
+  return { ...encoded, headers: { ...encoded.headers, ...failure.headers } }
 }

@@ -3,11 +3,11 @@ import { Hono, type Context as HonoContext } from 'hono'
 import { anonymous, type Mesh, type Principal } from '../resolver/mesh.ts'
 import { loadRegexps } from '../resolver/regexps.ts'
 import type { Clock, HttpRequestInfo, Logger, Random, ReadyAnswer } from '../runtime/ports.ts'
-import { failed, text } from './answer.ts'
+import { encodedFailure, failed, text } from './answer.ts'
 import { failureOf, HttpError } from './errors.ts'
 import { filterNeedsRegexps } from './filter/filter.ts'
 import { acceptsGzip } from './gzip.ts'
-import { KeptAnswers } from './kept.ts'
+import { KeptAnswers, Repeated } from './kept.ts'
 import { defaultLimits, Gate, type HttpLimits } from './limits.ts'
 import { cleanPath, decodePath, targetOf } from './path.ts'
 import { Query } from './query.ts'
@@ -51,8 +51,8 @@ export interface AppOptions {
 export interface App {
   /** Never rejects. */
   fetch(request: Request, info: HttpRequestInfo): Response | Promise<Response>
-  /** What `fetch` would answer a GET of that path and query, when it is there already. Never throws. */
-  ready(target: string, acceptEncoding: string): ReadyAnswer | undefined
+  /** What `fetch` would answer a GET of that path and query, when it is there already, or behind a barrier. Never throws or rejects. */
+  ready(target: string, acceptEncoding: string): ReadyAnswer | Promise<ReadyAnswer> | undefined
   /** Ends blocking queries and event streams. Idempotent. */
   close(): void
 }
@@ -134,17 +134,28 @@ export function createApp(options: AppOptions): App {
     }
   }
 
+  const refused = (error: unknown, url: string): Repeated => {
+    tell(error, { method: 'GET', url }, context)
+    return new Repeated(encodedFailure(error), {})
+  }
+
   // Only what an anonymous caller may see is kept. A token that changes answers will have to be part of the key.
   return {
     fetch(request, { acceptEncoding }) {
       const gzip = acceptsGzip(acceptEncoding)
       if (request.method === 'GET') {
-        const answer = kept.now(targetOf(request.url), options.clock.nowMs(), gzip)
+        const target = targetOf(request.url)
+        const answer = kept.soon(target, options.clock.nowMs(), gzip)
+        if (answer instanceof Promise) return answer.then(responseOf, (error) => refused(error, target).response())
         if (answer) return answer.response()
       }
       return slowly(request, gzip)
     },
-    ready: (target, acceptEncoding) => kept.now(target, options.clock.nowMs(), acceptsGzip(acceptEncoding))?.ready,
+    ready(target, acceptEncoding) {
+      const answer = kept.soon(target, options.clock.nowMs(), acceptsGzip(acceptEncoding))
+      if (answer instanceof Promise) return answer.then(readyOf, (error) => refused(error, target).ready)
+      return answer?.ready
+    },
     close() {
       closing.abort()
       kept.clear()
@@ -259,8 +270,14 @@ function withoutBody(options: Response): Response {
   return text(405, '', { Allow: allow, 'Content-Type': 'text/plain; charset=utf-8' })
 }
 
-function report(error: unknown, request: Request, { logger }: Context): Response {
-  const { unexpected } = failureOf(error)
-  if (unexpected) logger.error({ error, method: request.method, url: request.url }, 'a request failed')
+function report(error: unknown, request: Request, context: Context): Response {
+  tell(error, request, context)
   return failed(error)
 }
+
+function tell(error: unknown, { method, url }: Pick<Request, 'method' | 'url'>, { logger }: Context): void {
+  if (failureOf(error).unexpected) logger.error({ error, method, url }, 'a request failed')
+}
+
+const responseOf = (answer: Repeated): Response => answer.response()
+const readyOf = (answer: Repeated): ReadyAnswer => answer.ready

@@ -94,6 +94,8 @@ export class KeptAnswer {
   #zipped: Repeated | undefined
   #zippedBytes = 0
   #headers: HeaderRecord = {}
+  /** Told that `bytes` may be others now. */
+  onResized: (() => void) | undefined
 
   constructor(prepare: () => Prepared<unknown>, shape: Shape<unknown>, meta: MetaKind, nowMs: number) {
     this.#prepare = prepare
@@ -107,16 +109,21 @@ export class KeptAnswer {
     return (this.#encoded?.bytes?.byteLength ?? 0) + this.#zippedBytes
   }
 
-  /** undefined when it takes waiting. Throws what asking throws. */
-  now(nowMs: number, gzip: boolean): Repeated | undefined {
+  /** Once behind a barrier at most; undefined when it takes more waiting. Throws and rejects as asking does. */
+  soon(nowMs: number, gzip: boolean): Repeated | Promise<Repeated> | undefined {
     if (nowMs - this.#preparedAtMs > PREPARED_FOR_MS) {
       this.#prepared = this.#prepare()
       this.#preparedAtMs = nowMs
     }
-    const answer = this.#prepared.now()
+    const answer = this.#prepared.soon()
     if (answer === undefined) return undefined
+    if (answer instanceof Promise) return answer.then((settled) => this.#repeat(settled, gzip))
+    return this.#repeat(answer, gzip)
+  }
+
+  #repeat(answer: Answer<unknown>, gzip: boolean): Repeated {
     if (!this.#stands(answer)) this.#renew(answer)
-    return gzip ? this.#compressed() : this.#plain
+    return gzip ? this.#compressed() : this.#plain!
   }
 
   #compressed(): Repeated {
@@ -124,6 +131,7 @@ export class KeptAnswer {
       const encoded = gzipped(this.#encoded!)
       if (encoded !== this.#encoded) this.#zippedBytes = encoded.bytes!.byteLength
       this.#zipped = new Repeated(encoded, this.#headers)
+      this.onResized?.()
     }
     return this.#zipped
   }
@@ -152,6 +160,7 @@ export class KeptAnswer {
     this.#plain = new Repeated(this.#encoded, this.#headers)
     this.#zipped = undefined
     this.#zippedBytes = 0
+    this.onResized?.()
   }
 }
 
@@ -175,16 +184,16 @@ export class KeptAnswers {
     return this.#bytes
   }
 
-  /** undefined when nothing is kept, or when that cannot answer any more: then it is forgotten. */
-  now(target: string, nowMs: number, gzip: boolean): Repeated | undefined {
+  /**
+   * undefined when nothing is kept, or when that cannot answer any more: then it is forgotten. Rejects when the barrier that it takes
+   * failed.
+   */
+  soon(target: string, nowMs: number, gzip: boolean): Repeated | Promise<Repeated> | undefined {
     const kept = this.#byTarget.get(target)
     if (kept === undefined) return undefined
     try {
-      const answer = kept.answer.now(nowMs, gzip)
-      if (answer !== undefined) {
-        if (kept.answer.bytes !== kept.bytes) this.keep(target, kept.answer)
-        return answer
-      }
+      const answer = kept.answer.soon(nowMs, gzip)
+      if (answer !== undefined) return answer
     } catch {
       // The long way meets the same fault, and says it as its route does.
     }
@@ -196,12 +205,14 @@ export class KeptAnswers {
     this.#forget(target)
     this.#byTarget.set(target, { answer, bytes: answer.bytes })
     this.#bytes += answer.bytes
+    answer.onResized = () => this.keep(target, answer)
     while (this.#byTarget.size > this.#maxAnswers || (this.#bytes > this.#maxBytes && this.#byTarget.size > 1)) {
       this.#forget(this.#byTarget.keys().next().value!)
     }
   }
 
   clear(): void {
+    for (const { answer } of this.#byTarget.values()) answer.onResized = undefined
     this.#byTarget.clear()
     this.#bytes = 0
   }
@@ -209,6 +220,7 @@ export class KeptAnswers {
   #forget(target: string): void {
     const kept = this.#byTarget.get(target)
     if (kept === undefined) return
+    kept.answer.onResized = undefined
     this.#byTarget.delete(target)
     this.#bytes -= kept.bytes
   }

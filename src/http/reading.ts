@@ -68,7 +68,7 @@ async function answerRead<K extends QuestionKind>(
     const plain = !blocks && !read.cached && read.maxStaleMs === undefined && asked.refuse === undefined
     if (plain) {
       const kept = keep(options, asked, ask, call, context)
-      if (kept) return kept
+      if (kept) return await kept
     }
     const prepared = context.mesh.prepare(asked.question, ask)
     let answer = blocks ? await waitForAnswer(prepared, read, call, context) : await prepared.answer()
@@ -90,20 +90,20 @@ async function answerRead<K extends QuestionKind>(
   }
 }
 
-/** Keeps what was worked out, when it can be answered at once: then the next request takes the short way. */
+/** Keeps what was worked out, when it can be answered at once, or behind a barrier: then the next request takes the short way. */
 function keep<K extends QuestionKind>(
   options: ReadingOptions<K>,
   asked: Asked<K>,
   ask: AskOptions,
   call: Call,
   context: Context,
-): Response | undefined {
+): Response | Promise<Response> | undefined {
   const nowMs = context.clock.nowMs()
   const prepare = (): Prepared<unknown> => context.mesh.prepare(asked.question, ask)
   const kept = new KeptAnswer(prepare, asked.shape as Shape<unknown>, options.meta, nowMs)
-  const response = kept.now(nowMs, call.gzip)?.response()
-  if (response && call.principal.token === '') context.kept.keep(call.target, kept)
-  return response
+  const answer = kept.soon(nowMs, call.gzip)
+  if (answer && call.principal.token === '') context.kept.keep(call.target, kept)
+  return answer instanceof Promise ? answer.then((settled) => settled.response()) : answer?.response()
 }
 
 /** The answer once its index is above the one asked with, as one of a bounded number of blocking queries. */

@@ -53,6 +53,7 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
   server.on('request', (incoming: IncomingMessage, outgoing: ServerResponse) => {
     if (closing) closeAfter(server, outgoing)
     const ready = readyFor(incoming, options)
+    if (ready instanceof Promise) return void ready.then((answer) => send(answer, outgoing))
     if (ready) return send(ready, outgoing)
     const { headers } = incoming
     const maxBytes = limitOf(options, incoming.url ?? '')
@@ -77,7 +78,7 @@ function acceptEncodingOf({ headers }: IncomingMessage): string {
 /** A host that needs a closer look is for the listener to judge. */
 const PLAIN_HOST = /^[a-z0-9._-]+(?::\d{1,5})?$/
 
-function readyFor(incoming: IncomingMessage, { ready }: HttpServerOptions): ReadyAnswer | undefined {
+function readyFor(incoming: IncomingMessage, { ready }: HttpServerOptions): ReturnType<NonNullable<typeof ready>> {
   if (incoming.method !== 'GET' || ready === undefined) return undefined
   const { headers } = incoming
   if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) return undefined

@@ -55,10 +55,10 @@ export interface HttpServerOptions {
   readonly port: number
   readonly fetch: (request: Request, info: HttpRequestInfo) => Response | Promise<Response>
   /**
-   * What `fetch` would answer a GET of that path and query, when it is there already; undefined otherwise. Servers that save
-   * work by not making a Request and a Response ask it first. Must not throw.
+   * What `fetch` would answer a GET of that path and query, when it is there already or is about to be; undefined otherwise. Servers
+   * that save work by not making a Request and a Response ask it first. Must not throw or reject.
    */
-  readonly ready?: (target: string, acceptEncoding: string) => ReadyAnswer | undefined
+  readonly ready?: (target: string, acceptEncoding: string) => ReadyAnswer | Promise<ReadyAnswer> | undefined
   /** Requests with a larger body get a 413. */
   readonly maxBodyBytes: number
   /** ... but on this path only beyond so many bytes. */
