@@ -63,9 +63,8 @@ class StoreCatalog implements OpenCatalog {
   #frozen = false
   #closed = false
   #idlers: (() => void)[] = []
-  /** The barrier under way, and the one that begins after it, which later callers join. */
-  #barrier: Promise<void> | undefined
-  #nextBarrier: Promise<void> | undefined
+  /** The last one that was asked of the store, and when the tables have reached it. */
+  #barrier: { readonly asked: Promise<number>; readonly reached: Promise<void> } | undefined
 
   constructor(options: CatalogOptions) {
     this.#o = options
@@ -171,18 +170,6 @@ class StoreCatalog implements OpenCatalog {
   barrier(): Promise<void> | undefined {
     // A store that failed takes no writes, so tables that hold all that it acknowledged go on to answer.
     if (this.#failure && !this.#frozen) return Promise.reject(this.#failure)
-    if (this.#nextBarrier) return this.#nextBarrier
-    if (!this.#barrier) return this.#begin()
-    // Where the store does not answer, those who wait have waited long enough too.
-    this.#nextBarrier = this.#barrier
-      .finally(() => {
-        this.#nextBarrier = undefined
-      })
-      .then(() => this.#begin())
-    return this.#nextBarrier
-  }
-
-  #begin(): Promise<void> | undefined {
     let asked: number | Promise<number>
     try {
       asked = this.#o.store.barrier()
@@ -190,16 +177,15 @@ class StoreCatalog implements OpenCatalog {
       return Promise.reject(toAtollError(error))
     }
     if (typeof asked === 'number') return this.#reach(asked)
-    const barrier = asked.then(
-      (revision) => this.#reach(revision),
-      (error) => Promise.reject(toAtollError(error)),
-    )
-    this.#barrier = barrier
-    const done = (): void => {
-      if (this.#barrier === barrier) this.#barrier = undefined
+    // The store gives all who come at the same moment the same one.
+    if (this.#barrier?.asked !== asked) {
+      const reached = asked.then(
+        (revision) => this.#reach(revision),
+        (error) => Promise.reject(toAtollError(error)),
+      )
+      this.#barrier = { asked, reached }
     }
-    barrier.then(done, done)
-    return barrier
+    return this.#barrier.reached
   }
 
   /** Resolves when the tables hold the revision; undefined when they do. */

@@ -164,7 +164,8 @@ export interface Store {
 
   /**
    * Linearizable: a revision at or above that of every transaction acknowledged anywhere before the call, and which
-   * a watch of the whole key space is certain to deliver. A number where it is free (embedded).
+   * a watch of the whole key space is certain to deliver. A number where it is free (embedded). Where it is not, callers that
+   * share one get the same promise.
    */
   barrier(): number | Promise<number>
 

@@ -8,6 +8,7 @@ import {
   RangeRequest_SortOrder as SortOrder,
   RangeRequest_SortTarget as SortTarget,
 } from './proto/etcd_pb.js'
+import { Rounds } from './rounds.ts'
 import type { WatchHub } from './watches.ts'
 
 export interface BarrierOptions {
@@ -22,13 +23,12 @@ export interface BarrierOptions {
 
 /**
  * The linearizable read behind which all reads of a process line up: of the slots' highest mod revision, as every transaction
- * writes one. Who comes while one is under way waits for the next: what was acknowledged after it was asked it may not cover.
+ * writes one.
  */
 export class Barrier {
   readonly #o: BarrierOptions
   readonly #request: RangeRequest
-  #underWay: Promise<number> | undefined
-  #next: Promise<number> | undefined
+  readonly #rounds = new Rounds(() => this.#ask())
 
   constructor(options: BarrierOptions) {
     this.#o = options
@@ -41,24 +41,12 @@ export class Barrier {
     })
   }
 
-  /** Resolves with the last revision that watches were shown, once they have reached all that happened before the call. */
+  /**
+   * Resolves with the last revision that watches were shown, once they have reached all that happened before the call. The same
+   * promise for all who come at the same moment.
+   */
   join(): Promise<number> {
-    if (!this.#underWay) return this.#begin()
-    // Where nobody answers, those who wait have waited long enough too.
-    this.#next ??= this.#underWay
-      .finally(() => {
-        this.#next = undefined
-      })
-      .then(() => this.#begin())
-    return this.#next
-  }
-
-  #begin(): Promise<number> {
-    const barrier = this.#ask().finally(() => {
-      if (this.#underWay === barrier) this.#underWay = undefined
-    })
-    this.#underWay = barrier
-    return barrier
+    return this.#rounds.join()
   }
 
   async #ask(): Promise<number> {

@@ -36,6 +36,7 @@ export class Batches {
   readonly #send: Send
   #waiting: Waiting[] = []
   #underWay = 0
+  #scheduled = false
 
   constructor(send: Send) {
     this.#send = send
@@ -47,6 +48,16 @@ export class Batches {
     if (!footprint) return this.#send(request, timeoutMs)
     return new Promise((resolve, reject) => {
       this.#waiting.push({ ...footprint, request, timeoutMs, resolve, reject })
+      this.#pumpSoon()
+    })
+  }
+
+  /** At the end of this turn of the event loop: what arrives together is read within one. */
+  #pumpSoon(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
       this.#pump()
     })
   }

@@ -6,9 +6,19 @@ export const bug: Bug = {
   store: 'etcd',
   edits: [
     {
-      file: 'catalog/open.ts',
-      find: 'if (!this.#barrier) return this.#begin()',
-      replace: 'return this.#barrier ?? this.#begin()',
+      file: 'store/etcd/rounds.ts',
+      find: `    this.#gathering = undefined
+    this.#underWay++
+    try {
+      return await this.#run()
+    } finally {
+`,
+      replace: `    this.#underWay++
+    try {
+      return await this.#run()
+    } finally {
+      this.#gathering = undefined
+`,
     },
   ],
 }
