@@ -242,6 +242,36 @@ describe('kept answers', () => {
     expect(await preparations({ headers })).toBe(0)
   })
 
+  test('what only waits for a barrier is kept, and answered once behind each', async () => {
+    mesh.immediate = false
+    let pass = (): void => {}
+    mesh.barrier = () => new Promise((resolve) => (pass = resolve))
+    mesh.answers.kv = kvRow('k', 'v')
+    const first = call('/v1/kv/k')
+    pass()
+    const body = await (await first).text()
+    const { prepared } = mesh
+    const ready = app.ready('/v1/kv/k', '')
+    expect(ready).toBeInstanceOf(Promise)
+    const second = call('/v1/kv/k')
+    mesh.answers.kv = kvRow('k', 'changed')
+    mesh.meta = { index: 8 }
+    pass()
+    expect(await (await second).text()).not.toBe(body)
+    expect(mesh.prepared).toBe(prepared)
+    mesh.barrier = () => Promise.reject(new AtollError('unavailable', 'no majority'))
+    expect(await app.ready('/v1/kv/k', '')).toMatchObject({ status: 503, body: 'no majority' })
+    expect(await textOf('/v1/kv/k')).toEqual([503, 'no majority'])
+    mesh.barrier = () => Promise.reject(new Error('a fault of ours'))
+    expect(await app.ready('/v1/kv/k', '')).toMatchObject({ status: 500 })
+    expect(logged).toHaveLength(1)
+    mesh.barrier = () => Promise.resolve()
+    const { status, headers, body: sent } = (await app.ready('/v1/kv/k', ''))!
+    expect(status).toBe(200)
+    expect(headers[headers.indexOf('X-Consul-Index') + 1]).toBe('8')
+    expect(sent).toContain(Buffer.from('changed').toString('base64'))
+  })
+
   test('a failure of what is kept is an answer', async () => {
     mesh.answers.services = []
     await call('/v1/catalog/services')

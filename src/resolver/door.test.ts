@@ -87,6 +87,28 @@ describe('answers from memory', () => {
     mesh.close()
   })
 
+  it('says when only a barrier stands before it, and is of the tables behind that', async () => {
+    const { mesh, own, catalog } = setUp()
+    own.set('web', [instance('web', 'a')])
+    const prepared = mesh.prepare(web, plain)
+    expect(prepared.soon()).toEqual(prepared.now())
+    const waits: { pass: () => void; fail: (error: Error) => void }[] = []
+    const remote = catalog as { barrier(): Promise<void> | undefined }
+    remote.barrier = () => new Promise((pass, fail) => waits.push({ pass, fail }))
+    const soon = prepared.soon()
+    expect(await settled(Promise.resolve(soon))).toBe(false)
+    own.set('web', [instance('web', 'a'), instance('web', 'b')])
+    waits[0]!.pass()
+    expect(ids(await soon)).toEqual(['a', 'b'])
+    expect(prepared.now()).toBeUndefined()
+    const failing = prepared.soon()
+    waits.at(-1)!.fail(new AtollError('unavailable', 'no majority'))
+    await expect(failing).rejects.toMatchObject({ code: 'unavailable' })
+    expect(mesh.prepare(web, { ...plain, consistency: 'stale' }).soon()).toMatchObject({ consistency: 'stale' })
+    expect(mesh.prepare(web, { ...plain, index: 5 }).soon()).toBeUndefined()
+    mesh.close()
+  })
+
   it('a remote datacenter from its replica, with its age', () => {
     const { mesh, usView, us } = setUp()
     usView.set('web', [instance('web', 'b')])
