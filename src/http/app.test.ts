@@ -292,7 +292,7 @@ describe('kept answers', () => {
       for (const acceptEncoding of ['', 'gzip']) {
         const url = new Request(`http://127.0.0.1${path}`)
         const answer = await app.fetch(url, { remoteAddress: '', acceptEncoding })
-        const { status, headers, body } = app.ready(path, acceptEncoding)!
+        const { status, headers, body } = (await app.ready(path, acceptEncoding))!
         const bytes = Buffer.from(body as string, 'latin1')
         const pairs = headers.flatMap((name, i) => (i % 2 === 0 ? [[name.toLowerCase(), headers[i + 1]!]] : []))
         expect(status).toBe(answer.status)

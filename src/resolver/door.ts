@@ -362,11 +362,7 @@ class Door implements RunningMesh {
     return undefined
   }
 
-  #soon(
-    route: Route,
-    options: AskOptions,
-    toAnswer: ToAnswer,
-  ): Answer<unknown> | Promise<Answer<unknown>> | undefined {
+  #soon(route: Route, options: AskOptions, toAnswer: ToAnswer): Answer<unknown> | Promise<Answer<unknown>> | undefined {
     if (route.kind === 'rpc' || options.index !== undefined) return undefined
     if (route.kind === 'client') return route.client.now(route.key)
     if (route.ready?.() !== undefined) return undefined
