@@ -1,15 +1,12 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import type { Member } from '../model/member.ts'
-import { systemClock } from '../runtime/clock.ts'
 import { LogTap } from '../runtime/log-tap.ts'
-import { pinoLogger, silentLogger } from '../runtime/logger.ts'
-import { systemRandom } from '../runtime/random.ts'
-import { type App, createApp } from './app.ts'
+import { pinoLogger } from '../runtime/logger.ts'
 import type { Machine } from './route.ts'
-import { checkRow, type FakeMesh, fakeMesh, instance, nodeRow, serviceRow } from './testing/fake-mesh.ts'
+import { appOverFakeMesh } from './testing/app-over-fake-mesh.ts'
+import { checkRow, instance, nodeRow, serviceRow } from './testing/fake-mesh.ts'
 
-let mesh: FakeMesh
-let app: App
+const http = appOverFakeMesh()
 let members: Member[]
 
 const member = (name: string, more: Partial<Member> = {}): Member => ({
@@ -40,10 +37,9 @@ const machine: Machine = {
 }
 
 beforeEach(() => {
-  mesh = fakeMesh()
   members = [member('n1')]
-  Object.assign(mesh.agent, { members: async () => members })
-  Object.assign(mesh.answers, {
+  Object.assign(http.mesh.agent, { members: async () => members })
+  Object.assign(http.mesh.answers, {
     nodes: [],
     services: [],
     sessions: [],
@@ -51,15 +47,9 @@ beforeEach(() => {
     coordinates: [],
     datacenters: ['dc1'],
   })
-  app = createApp({ mesh, clock: systemClock, random: systemRandom, logger: silentLogger, version: '0.1.0', machine })
+  http.start({ machine })
 })
-afterEach(() => app.close())
-
-const call = async (path: string, method = 'GET', body?: unknown): Promise<Response> =>
-  app.fetch(
-    new Request(`http://127.0.0.1${path}`, { method, ...(body !== undefined && { body: JSON.stringify(body) }) }),
-    { remoteAddress: '', acceptEncoding: '' },
-  )
+const call = (path: string, method = 'GET', body?: unknown): Promise<Response> => http.send(method, path, body)
 const answerOf = async (...args: Parameters<typeof call>): Promise<[number, string]> => {
   const answer = await call(...args)
   return [answer.status, await answer.text()]
@@ -123,7 +113,7 @@ describe('operator', () => {
     expect([health.status, await health.json()]).toMatchObject([429, { Healthy: false, FailureTolerance: 0 }])
     expect((await answerOf('/v1/operator/raft/peer?id=id-n1', 'DELETE'))[1]).toMatch(/^id "id-n1" is alive/)
     expect(await answerOf('/v1/operator/raft/peer?address=127.0.0.2:8300', 'DELETE')).toEqual([200, 'true'])
-    expect(mesh.local.calls).toEqual([['forceLeave', 'n2']])
+    expect(http.mesh.local.calls).toEqual([['forceLeave', 'n2']])
   })
 
   test('the configuration of autopilot takes what is so, and refuses changes by their field', async () => {
@@ -135,11 +125,11 @@ describe('operator', () => {
   })
 
   test('usage counts instances by what they are', async () => {
-    mesh.answers.services = [{ service: 'web', tags: [] }] as never
+    http.mesh.answers.services = [{ service: 'web', tags: [] }] as never
     const native = { ...instance('a', 'web'), service: serviceRow('a', 'web', { connect: { Native: true } }) }
     const proxy = { ...instance('a', 'web'), service: serviceRow('a', 'web', { kind: 'connect-proxy' }) }
-    mesh.answers.service = [native, proxy]
-    mesh.answers.nodes = [nodeRow('a')]
+    http.mesh.answers.service = [native, proxy]
+    http.mesh.answers.nodes = [nodeRow('a')]
     expect(await jsonOf('/v1/operator/usage')).toMatchObject({
       Usage: {
         dc1: {
@@ -168,12 +158,12 @@ describe('what newer clients send and read', () => {
       Check,
     })
     expect(answer.status).toBe(200)
-    expect(mesh.commands[0]!.command).toMatchObject({
+    expect(http.mesh.commands[0]!.command).toMatchObject({
       node: { locality: { region: 'r', zone: 'z' } },
       services: [{ locality: { region: 'r', zone: 'z' }, weights: { passing: 1, warning: 1 } }],
       checks: [{ type: 'tcp', definition: { TCP: 'a:1', TCPUseTLS: true } }],
     })
-    mesh.answers.service = [
+    http.mesh.answers.service = [
       { ...instance('a', 'web'), service: serviceRow('a', 'web', { locality: { region: 'r', zone: 'z' } }) },
     ]
     expect(await jsonOf('/v1/catalog/service/web')).toMatchObject([{ ServiceLocality: locality }])
@@ -190,14 +180,14 @@ describe('what newer clients send and read', () => {
       tagFilter: '',
       time: 2,
     })
-    mesh.answers.events = [event('b54fe110-7af5-cafc-d1fb-afc8ba432b1c')] as never
+    http.mesh.answers.events = [event('b54fe110-7af5-cafc-d1fb-afc8ba432b1c')] as never
     const first = await call('/v1/event/list')
     const index = BigInt('0xb54fe1107af5cafc') ^ BigInt('0xd1fbafc8ba432b1c')
     expect(first.headers.get('x-consul-index')).toBe(String(index))
     const waiting = call(`/v1/event/list?index=${index}`)
-    await expect.poll(() => mesh.waiting.size).toBe(1)
-    mesh.answers.events = [event('00000000-0000-0000-0000-000000000009')] as never
-    mesh.change(8)
+    await expect.poll(() => http.mesh.waiting.size).toBe(1)
+    http.mesh.answers.events = [event('00000000-0000-0000-0000-000000000009')] as never
+    http.mesh.change(8)
     expect((await waiting).headers.get('x-consul-index')).toBe('9')
     expect((await call('/v1/event/list?index=5')).headers.get('x-consul-index')).toBe('9')
   })
@@ -207,13 +197,13 @@ describe('what newer clients send and read', () => {
     expect(
       await answerOf(`/v1/agent/join/${self.DebugConfig.SerfAdvertiseAddrLAN.replace('tcp://', '')}`, 'PUT'),
     ).toEqual([200, ''])
-    expect(mesh.local.calls).toEqual([])
+    expect(http.mesh.local.calls).toEqual([])
   })
 })
 
 test('the overviews count instances and the checks that count for them', async () => {
-  mesh.answers.nodes = [nodeRow('a')]
-  mesh.answers.node = {
+  http.mesh.answers.nodes = [nodeRow('a')]
+  http.mesh.answers.node = {
     node: nodeRow('a'),
     services: [serviceRow('a', 'web', { tags: ['v1'], meta: { 'external-source': 'nomad' } })],
     checks: [checkRow('a', 'alive', { status: 'warning' }), checkRow('a', 'other', { serviceId: 'else' })],
@@ -286,7 +276,7 @@ describe('the machine', () => {
 
   test('closing ends those who follow', async () => {
     const answer = await call('/v1/agent/monitor')
-    app.close()
+    http.close()
     await answer.text()
     expect(tap.lowest).toBe(2)
   })

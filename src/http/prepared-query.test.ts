@@ -1,36 +1,21 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Command } from '../catalog/catalog.ts'
 import { queryEntry } from '../catalog/testing/prepared-query.ts'
 import { AtollError } from '../model/errors.ts'
-import { systemClock } from '../runtime/clock.ts'
-import type { Logger } from '../runtime/ports.ts'
-import { SeededRandom } from '../runtime/virtual.ts'
-import { type App, createApp } from './app.ts'
-import { type FakeMesh, fakeMesh, instance } from './testing/fake-mesh.ts'
+import { appOverFakeMesh } from './testing/app-over-fake-mesh.ts'
+import { instance } from './testing/fake-mesh.ts'
 
 const ID = 'bbbbbbbb-0000-0000-0000-000000000001'
-const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }
 const row = { ...queryEntry(ID, { name: 'q', dnsTtl: '7s' }), createIndex: 5, modifyIndex: 6 }
 
-let mesh: FakeMesh
-let app: App
-beforeEach(() => {
-  mesh = fakeMesh()
-  app = createApp({ mesh, clock: systemClock, random: new SeededRandom(1), logger: silent, version: '0.1.0' })
-})
-afterEach(() => app.close())
-
+const http = appOverFakeMesh()
 const call = async (path: string, method = 'GET', body?: unknown): Promise<[number, string]> => {
-  const request = new Request(`http://127.0.0.1${path}`, {
-    method,
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-  })
-  const response = await app.fetch(request, { remoteAddress: '127.0.0.1', acceptEncoding: '' })
+  const response = await http.send(method, path, body)
   return [response.status, await response.text()]
 }
 const create = (body: object) => call('/v1/query?dc=us-1', 'POST', body)
 const stored = (): Extract<Command, { kind: 'query-put' }> =>
-  mesh.commands.at(-1)!.command as Extract<Command, { kind: 'query-put' }>
+  http.mesh.commands.at(-1)!.command as Extract<Command, { kind: 'query-put' }>
 const service = { Service: 'web' }
 
 describe('storing', () => {
@@ -42,7 +27,7 @@ describe('storing', () => {
       DNS: { TTL: '1m' },
     })
     expect(status).toBe(200)
-    expect(mesh.commands[0]!.options.datacenter).toBe('us-1')
+    expect(http.mesh.commands[0]!.options.datacenter).toBe('us-1')
     expect(stored()).toMatchObject({
       create: true,
       query: {
@@ -56,7 +41,7 @@ describe('storing', () => {
     expect(await call(`/v1/query/${ID.toUpperCase()}`, 'PUT', { Name: 'q', Service: service })).toEqual([200, ''])
     expect(stored()).toMatchObject({ create: false, query: { id: ID } })
     expect(await call(`/v1/query/${ID}`, 'DELETE')).toEqual([200, ''])
-    expect(mesh.commands.at(-1)!.command).toEqual({ kind: 'query-delete', query: ID })
+    expect(http.mesh.commands.at(-1)!.command).toEqual({ kind: 'query-delete', query: ID })
   })
 
   test.each([
@@ -70,12 +55,12 @@ describe('storing', () => {
     [{ ServiceMeta: { 'a b': 'x' } }, 'Key contains invalid characters'],
   ])('refuses %j', async (more, fault) => {
     const [status, text] = await create({ Name: 'q', Service: { ...service, ...more } })
-    expect([status, mesh.commands]).toEqual([500, []])
+    expect([status, http.mesh.commands]).toEqual([500, []])
     expect(text).toContain(fault)
   })
 
   test('tells what the catalog refused, and where', async () => {
-    mesh.execute = async () => {
+    http.mesh.execute = async () => {
       throw new AtollError('conflict', 'taken')
     }
     expect(await create({ Name: 'q', Service: service })).toEqual([
@@ -96,18 +81,18 @@ describe('executing', () => {
     (JSON.parse((await call(path))[1]) as { Nodes: { Node: { Node: string } }[] }).Nodes.map(({ Node }) => Node.Node)
 
   test('keeps an order by nearness, and shares the load otherwise', async () => {
-    mesh.answers['query-execute'] = execution(true)
+    http.mesh.answers['query-execute'] = execution(true)
     expect(await nodesOf('/v1/query/q/execute')).toEqual(['a', 'b', 'c', 'd'])
     expect(await nodesOf('/v1/query/q/execute?limit=2')).toEqual(['a', 'b'])
-    mesh.answers['query-execute'] = execution(false)
+    http.mesh.answers['query-execute'] = execution(false)
     const first = new Set<string>()
     for (let i = 0; i < 60; i++) first.add((await nodesOf('/v1/query/q/execute?limit=1'))[0]!)
     expect([...first].sort()).toEqual(['a', 'b', 'c', 'd'])
   })
 
   test('says what it is about, and where it came from', async () => {
-    mesh.answers['query-execute'] = { ...execution(true), instances: [] }
-    mesh.meta = { datacenter: 'us-1', ageMs: 12, source: 'replica', consistency: 'stale' }
+    http.mesh.answers['query-execute'] = { ...execution(true), instances: [] }
+    http.mesh.meta = { datacenter: 'us-1', ageMs: 12, source: 'replica', consistency: 'stale' }
     expect(JSON.parse((await call('/v1/query/a%2Fb/execute?near=_agent&connect'))[1])).toEqual({
       Service: 'web',
       Nodes: [],
@@ -121,7 +106,7 @@ describe('executing', () => {
       NotModified: false,
       Backend: 0,
     })
-    expect(mesh.asked.at(-1)!.question).toEqual({
+    expect(http.mesh.asked.at(-1)!.question).toEqual({
       kind: 'query-execute',
       query: 'a/b',
       near: '_agent',
@@ -130,10 +115,10 @@ describe('executing', () => {
   })
 
   test('waits for an index', async () => {
-    mesh.answers['query-execute'] = execution(true)
+    http.mesh.answers['query-execute'] = execution(true)
     const answer = call('/v1/query/q/execute?index=7&wait=10s')
-    while (mesh.waiting.size === 0) await new Promise((resolve) => setImmediate(resolve))
-    mesh.change(9)
+    while (http.mesh.waiting.size === 0) await new Promise((resolve) => setImmediate(resolve))
+    http.mesh.change(9)
     expect(JSON.parse((await answer)[1])).toMatchObject({ Index: 9 })
   })
 

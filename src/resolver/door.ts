@@ -6,7 +6,7 @@ import { AtollError, isAtollError } from '../model/errors.ts'
 import { assertDatacenter } from '../model/names.ts'
 import type { Clock, Random } from '../runtime/ports.ts'
 import type { AgentDoor } from './agent-door.ts'
-import { Cell, CellCache, type Evaluation, mustWait } from './cells.ts'
+import { Cell, CellCache, type Evaluation } from './cells.ts'
 import { addressFromAfar, Chooser } from './choose.ts'
 import { ClientSide } from './client-side.ts'
 import { AnswerCounters } from './counters.ts'
@@ -15,19 +15,17 @@ import { describeMesh } from './describe.ts'
 import { explain } from './explain.ts'
 import { Forwarder } from './forward.ts'
 import { Home } from './home.ts'
-import {
-  type Answer,
-  type AnswerValue,
-  type AskOptions,
-  boundedWaitMs,
-  type CommandOptions,
-  type Explanation,
-  JITTER_FRACTION,
-  type Mesh,
-  type Prepared,
-  type Principal,
-  type Question,
-  type QuestionKind,
+import type {
+  Answer,
+  AnswerValue,
+  AskOptions,
+  CommandOptions,
+  Explanation,
+  Mesh,
+  Prepared,
+  Principal,
+  Question,
+  QuestionKind,
 } from './mesh.ts'
 import { QueryEvaluator, queryReady } from './queries/execute.ts'
 import { isReplicated, type ReadKind, read } from './read.ts'
@@ -36,6 +34,7 @@ import { Routes } from './routes.ts'
 import type { MeshStatus } from './status.ts'
 import { SummaryServer } from './summaries/serve.ts'
 import { type ToAnswer, toAnswers } from './to-answer.ts'
+import { newerThan, type Waited } from './waiting.ts'
 import { explainMessageOf, explanationOf, statusOf } from './wire.ts'
 
 export interface MeshOptions {
@@ -65,23 +64,15 @@ export interface MeshOptions {
 
 /** Less than 100 MB if all of them were other DCs' (300 bytes each); the own ones are the tables' own. */
 const MAX_KEPT_ENTRIES = 300_000
-/**
- * Numbers of answers that may change DC end with the process that counted them: one that is higher than the own DC's index
- * may be such, and what it stood for may be over. So long is waited for it to be reached all the same.
- */
-const FOREIGN_INDEX_MS = 2_000
 /** How long an answer keeps its order by distance, and one about an address what it was read from. */
 const SORTED_FOR_MS = 1_000
 
 /** Whose tables answer: the own DC's, one replica's, or those of several DCs. */
 type View = 'own' | 'many' | { readonly datacenter: string }
 
-interface CellRoute {
+interface CellRoute extends Waited {
   readonly kind: 'cell'
-  readonly cell: Cell
   readonly view: View
-  /** What has to be waited for before the cell can be evaluated. */
-  readonly ready?: () => Promise<unknown> | undefined
 }
 
 type Route =
@@ -402,12 +393,8 @@ class Door implements RunningMesh {
       await this.#barrier(route.view)
     }
     await route.ready?.()
-    const first = route.cell.current()
-    if (!mustWait(first, route.view === 'many', options.index)) return toAnswer(first)
-    const waitMs = boundedWaitMs(options.waitMs)
-    const mayBeForeign = route.view === 'many' && first.index < options.index!
-    const limitMs = mayBeForeign ? Math.min(waitMs, FOREIGN_INDEX_MS) : waitMs
-    return toAnswer(await this.#wait(route, first, limitMs, options))
+    const { clock, random } = this.#options
+    return toAnswer(await newerThan(route, route.view === 'many', options, clock, random))
   }
 
   async #askElsewhere(to: string, question: Question, options: AskOptions): Promise<Answer<unknown>> {
@@ -417,24 +404,6 @@ class Door implements RunningMesh {
       this.#options.catalog ? { ...options, datacenter: to } : options,
     )) as Answer<unknown>
     return to === this.datacenter ? answer : { ...answer, source: 'rpc' }
-  }
-
-  async #wait({ cell, ready }: CellRoute, first: Evaluation, waitMs: number, options: AskOptions): Promise<Evaluation> {
-    const { clock, random } = this.#options
-    const deadline = clock.deadline(waitMs + (random.float() * waitMs) / JITTER_FRACTION, options.signal)
-    let evaluation = first
-    try {
-      while (!deadline.signal.aborted) {
-        await cell.changed(evaluation, deadline.signal)
-        await ready?.()
-        const next = cell.current()
-        if (next.index !== options.index && next.index !== first.index) return next
-        evaluation = next
-      }
-      return evaluation
-    } finally {
-      deadline.done()
-    }
   }
 
   async #execute(
