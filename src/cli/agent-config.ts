@@ -4,7 +4,7 @@ import { type Interface, joinAddress } from '../consul-config/addresses.ts'
 import { type FileDefinition, translate } from '../consul-config/translate.ts'
 import type { flags } from './agent-flags.ts'
 import { type Context, UsageError } from './command.ts'
-import { readConsulFiles } from './consul-files.ts'
+import { parsedHcl, readConsulFiles } from './consul-files.ts'
 import { fromConsulFlags } from './consul-flags.ts'
 import { defaultDataDirectory, withFreePorts } from './defaults.ts'
 import { readInput } from './input.ts'
@@ -24,15 +24,15 @@ export interface Given {
 export async function readGiven(context: AgentContext): Promise<Given> {
   const { flags: values, given, io } = context
   const files = await readConsulFiles(values['config-file'], io, values['config-format'])
-  const sources = [...files, { name: 'flags', value: fromConsulFlags(values, given) }]
+  const pieces = values.hcl.map((text, i) => ({ name: `--hcl (${i + 1})`, value: parsedHcl(`--hcl (${i + 1})`, text) }))
+  const sources = [...files, ...pieces, { name: 'flags', value: fromConsulFlags(values, given) }]
   const own = values.config === undefined ? {} : await readOwnFile(values.config, io)
-  const warnings = values.hcl.map((text) => `--hcl=${text} has no effect: HCL is not read by this version`)
-  const { input, definitions, warnings: more } = translated(sources)
+  const { input, definitions, warnings } = translated(sources)
   const merged = merge(merge(input, own), configFromFlags(context))
   return {
     input: withAllJoins(merged, [input, own, configFromFlags(context)]),
     definitions,
-    warnings: [...warnings, ...more],
+    warnings,
   }
 }
 

@@ -162,7 +162,7 @@ export const flags = {
   'config-file': {
     type: 'list',
     value: 'path',
-    purpose: "JSON file in the format of Consul's agent, also with services and checks; later ones win",
+    purpose: "file in the format of Consul's agent (JSON or HCL), also with services and checks; later ones win",
   },
   'config-dir': {
     type: 'list',
@@ -176,7 +176,7 @@ export const flags = {
     hidden: true,
     purpose: 'of files that do not end in .json or .hcl',
   },
-  hcl: { type: 'list', hidden: true, purpose: 'a piece of configuration in HCL' },
+  hcl: { type: 'list', hidden: true, purpose: 'a piece of configuration in HCL; wins over the files' },
   datacenter: { type: 'string', hidden: true, aliasOf: 'dc', purpose: 'the same as --dc' },
   'log-level': {
     type: 'string',

@@ -1,13 +1,14 @@
 /** The files of Consul's configuration that a command line names, read and parsed, in the order in which they count. */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { parseHcl } from '../consul-config/hcl.ts'
 import { type Io, UsageError } from './command.ts'
 import { readInput } from './input.ts'
 
 /** More than anybody has; each is read at every reload. */
 const MAX_FILES = 10_000
 
-/** Files as given; of a folder those that end in .json, by name, not those of its folders. */
+/** Files as given; of a folder those that end in .json or .hcl, by name, not those of its folders. */
 export async function readConsulFiles(
   paths: readonly string[],
   io: Io,
@@ -35,14 +36,22 @@ async function filesOf(path: string): Promise<string[]> {
 }
 
 function parsed(name: string, text: string, format: string | undefined): unknown {
-  const hcl = name.endsWith('.hcl') || (format === 'hcl' && !name.endsWith('.json'))
-  if (hcl) {
-    throw new UsageError(
-      `${name}: HCL is not read by this version; write the same as JSON, in a file that ends in .json`,
-      'agent',
-    )
-  }
   if (text.trim() === '') return {}
+  const hcl = name.endsWith('.hcl') || (format === 'hcl' && !name.endsWith('.json'))
+  return hcl ? parsedHcl(name, text) : parsedJson(name, text)
+}
+
+/** HCL's users may write JSON too. */
+export function parsedHcl(name: string, text: string): unknown {
+  if (text.trimStart().startsWith('{')) return parsedJson(name, text)
+  try {
+    return parseHcl(text)
+  } catch (error) {
+    throw new UsageError(`${name}: ${(error as Error).message}`, 'agent')
+  }
+}
+
+function parsedJson(name: string, text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (error) {

@@ -68,6 +68,21 @@ export function tree(value: unknown, place: Place): Tree {
   throw wrong(place, `expected an object, not ${shown(value)}`)
 }
 
+/** A definition's fields that hold a list of objects, in small letters; all others hold one. */
+const OBJECT_LISTS: ReadonlySet<string> = new Set(['checks', 'services', 'upstreams', 'paths'])
+
+/** Where one object belongs, HCL's list of one block is that block. */
+export function withoutSingleBlocks(fields: Tree): Tree {
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => {
+      const one = Array.isArray(value) && value.length === 1 && !OBJECT_LISTS.has(key.toLowerCase()) ? value[0] : value
+      if (isTree(one)) return [key, withoutSingleBlocks(one)]
+      const list = Array.isArray(value) && value.length > 0 && value.every(isTree)
+      return [key, list ? value.map(withoutSingleBlocks) : value]
+    }),
+  )
+}
+
 /** Milliseconds of "10s"; a number is nanoseconds, as in Go. */
 export function durationMs(value: unknown, place: Place): number {
   if (typeof value === 'number') return value / 1e6

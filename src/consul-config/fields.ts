@@ -14,6 +14,7 @@ import {
   texts,
   tree,
   truth,
+  withoutSingleBlocks,
   wrong,
 } from './document.ts'
 import type { Draft } from './draft.ts'
@@ -131,7 +132,7 @@ const definition =
   (kind: 'service' | 'check'): Take =>
   (value, draft, place) => {
     for (const one of Array.isArray(value) ? value : [value]) {
-      draft.definitions.push({ kind, source: place.source, fields: tree(one, place) })
+      draft.definitions.push({ kind, source: place.source, fields: withoutSingleBlocks(tree(one, place)) })
     }
   }
 

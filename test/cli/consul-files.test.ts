@@ -40,7 +40,7 @@ describe('an agent', () => {
       performance: { raft_multiplier: 1 },
       ports: { http: 0, dns: -1, serf_lan: 0 },
     })
-    await file('conf.d/b.json', { services: [{ name: 'db', port: 5432 }] })
+    await file('conf.d/b.hcl', 'services {\n  name = "db"\n  port = 5432\n}\n')
     await file('conf.d/a.json', { service: { name: 'web', port: 80, check: { ttl: '1h', status: 'passing' } } })
     await file('conf.d/notes.txt', 'no configuration')
     atoll = startAtoll([
@@ -68,7 +68,7 @@ describe('an agent', () => {
 
     const byApi = { method: 'PUT', body: JSON.stringify({ Name: 'by-api' }) }
     expect((await fetch(`${HTTP}/v1/agent/service/register`, byApi)).status).toBe(200)
-    await rm(join(folder, 'conf.d/b.json'))
+    await rm(join(folder, 'conf.d/b.hcl'))
     await file('conf.d/a.json', { service: { name: 'web', port: 81, check: { ttl: '1h', status: 'passing' } } })
     // Not `child.kill`: Deno takes the signal for the way in which the process ends.
     process.kill(atoll.child.pid!, 'SIGHUP')
@@ -97,8 +97,10 @@ describe('a mistake ends the start, and names file and field', () => {
     [{ ports: { http: 'x' } }, 'ports.http: expected a whole number, not "x"'],
     [{ sevrer: true }, "sevrer: Consul's configuration has no such field"],
     ['{"server": tru', 'is no JSON'],
-  ])('%j', async (value, message) => {
-    const config = await file('x.json', value)
+    ['server = tru', 'line 1, column 10: expected a value', 'x.hcl'],
+    ['ports { http = "x" }', 'ports.http: expected a whole number, not "x"', 'x.hcl'],
+  ])('%j', async (value, message, name = 'x.json') => {
+    const config = await file(name, value)
     const { code, err } = await runCli(['agent', '-dev', '-config-file', config])
     expect(code).toBe(2)
     expect(err).toContain(config)
