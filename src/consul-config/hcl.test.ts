@@ -1,4 +1,4 @@
-import * as fc from 'fast-check'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { AtollError } from '../model/errors.ts'
 import { parseHcl } from './hcl.ts'
