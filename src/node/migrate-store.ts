@@ -31,7 +31,7 @@ export interface MigrateReport extends Migrated {
  * for what the stores refuse.
  */
 export async function migrateStore(options: MigrateOptions): Promise<MigrateReport> {
-  const { clock, random, disk } = await currentRuntime()
+  const { clock, random, disk, boundGarbage } = await currentRuntime()
   const { store, datacenter } = parseConfig({
     server: true,
     datacenter: options.datacenter,
@@ -42,6 +42,7 @@ export async function migrateStore(options: MigrateOptions): Promise<MigrateRepo
   const ends = { from: endOf(options.from), to: endOf(options.to) }
   await assertApart(ends.from, ends.to)
   const source = await named('--from', openMigrationSource(ends.from, common))
+  const garbage = boundGarbage?.()
   try {
     const target = await named('--to', openMigrationTarget(ends.to, common))
     try {
@@ -52,6 +53,7 @@ export async function migrateStore(options: MigrateOptions): Promise<MigrateRepo
       await target.close()
     }
   } finally {
+    garbage?.cancel()
     await source.close()
   }
 }

@@ -28,6 +28,15 @@ async function configOf(argv: readonly string[], env: Environment): Promise<Conf
   return parseConfig(input)
 }
 
+/** What stands there has an effect: a variable that nobody reads would be forgotten. */
+async function assertAllUsed(env: Environment, config: Config): Promise<void> {
+  for (const variable of Object.keys(env)) {
+    const { [variable]: _, ...others } = env
+    const without = await configOf([], { ATOLL_DATA_DIR: '/var/lib/atoll', ...others }).catch(() => undefined)
+    expect(without, variable).not.toEqual(config)
+  }
+}
+
 describe('the unit', () => {
   const unit = read('atoll.service')
   const settingOf = (key: string): string => new RegExp(`^${key}=(.*)$`, 'm').exec(unit)![1]!
@@ -51,12 +60,7 @@ describe('the unit', () => {
     const [, key, value] = settingOf('Environment').split(/^(\w+)=/)
     const config = await configOf([], { ...env, [key!]: value! })
     expect(config).toMatchObject({ dataDirectory: '/var/lib/atoll', datacenter: 'eu-1', server: name !== 'client.env' })
-    // What is in it has an effect: a variable that nobody reads would be forgotten.
-    for (const variable of Object.keys(env)) {
-      const { [variable]: _, ...others } = env
-      const without = await configOf([], { ...others, [key!]: value! }).catch(() => undefined)
-      expect(without, variable).not.toEqual(config)
-    }
+    await assertAllUsed(env, config)
   })
 
   const systemd = onNode && spawnSync('systemd-analyze', ['--version']).status === 0
@@ -82,7 +86,7 @@ interface Service {
   readonly image: string
   readonly hostname: string
   readonly entrypoint?: readonly string[]
-  readonly command?: readonly string[]
+  readonly environment: Environment
   readonly volumes: readonly string[]
   readonly depends_on?: readonly string[] | Readonly<Record<string, unknown>>
   readonly build?: { readonly context: string; readonly dockerfile: string }
@@ -99,16 +103,16 @@ describe.each(filesLike(/^compose.*\.yaml$/))('%s', (name) => {
 
   test('runs nodes that the command line takes, and that find each other', async () => {
     const configs = await Promise.all(
-      nodes.map(async ([host, { command }]) => {
-        expect(command![0]).toBe('agent')
-        const config = await configOf(command!.slice(1), { ATOLL_DATA_DIR: '/var/lib/atoll' })
+      nodes.map(async ([host, { environment }]) => {
+        const config = await configOf([], { ATOLL_DATA_DIR: '/var/lib/atoll', ...environment })
+        await assertAllUsed(environment, config)
         expect(config.federation).toMatchObject({ host: '0.0.0.0', advertise: [host] })
         return config
       }),
     )
     expect(new Set(configs.map(({ datacenter }) => datacenter)).size).toBe(1)
     expect(new Set(configs.filter(({ server }) => server).map(({ store }) => store.url)).size).toBe(1)
-    // All but the first join one that is there.
+    // All but the first join one that is there, and an etcd that is there.
     for (const [i, { federation, store }] of configs.entries()) {
       expect(federation.join.length > 0).toBe(i > 0)
       const hosts = [...federation.join, ...(/^etcd:\/\/(.+)$/.exec(store.url)?.[1]?.split(',') ?? [])]
@@ -130,11 +134,17 @@ describe.each(filesLike(/^compose.*\.yaml$/))('%s', (name) => {
   })
 
   const etcd = onNode && spawnSync('etcd', ['--version']).status === 0
-  test.skipIf(!etcd)(`gives etcd flags that it has${etcd ? '' : ' (once, on Node; with etcd)'}`, () => {
+  test.skipIf(!etcd)(`gives etcd settings that it has${etcd ? '' : ' (once, on Node; with etcd)'}`, () => {
     const help = spawnSync('etcd', ['--help'], { encoding: 'utf8' })
     const known = new Set(`${help.stdout}${help.stderr}`.match(/--[a-z-]+/g))
-    for (const { entrypoint = [] } of Object.values(services)) {
-      for (const flag of entrypoint.filter((word) => word.startsWith('--'))) expect(known).toContain(flag)
+    for (const { environment } of Object.values(services).filter(({ entrypoint }) => entrypoint)) {
+      const flags = Object.keys(environment).map((name) =>
+        name
+          .replace(/^ETCD_/, '--')
+          .replaceAll('_', '-')
+          .toLowerCase(),
+      )
+      for (const flag of flags) expect(known).toContain(flag)
     }
   })
 })
