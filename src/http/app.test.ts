@@ -31,6 +31,13 @@ describe('methods and paths', () => {
     expect(await response.text()).toBe(`<a href="${location}">Moved Permanently</a>.\n\n`)
   })
 
+  test.each(['name', 'id'])("a service's %s may hold what a header does not take", async (by) => {
+    const response = await call(`/v1/agent/health/service/${by}/%F0%9F%92%A9%0A%C3%A9`)
+    expect(response.status).toBe(404)
+    const reason = Buffer.from(response.headers.get('x-consul-reason')!, 'latin1').toString()
+    expect(reason).toMatch(/^Service(Id|Name) \u{1f4a9} \u00e9 not found$/iu)
+  })
+
   test('every route says what it is for, and takes one parameter only where it names it', () => {
     for (const route of routes) {
       expect(route.summary, route.path).toMatch(/\w/)

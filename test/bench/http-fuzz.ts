@@ -2,7 +2,7 @@
  * A million malformed HTTP requests against a node in a process of its own, on each runtime: it neither ends, nor grows, nor
  * answers what says that something inside went wrong.
  *
- *   node test/bench/http-fuzz.ts [--runtimes node,deno,bun] [--requests 1000000] [--connections 48] [--seed 1] [--json]
+ *   node test/bench/http-fuzz.ts [--runtimes node,deno,bun] [--requests 1000000] [--connections 400] [--seed 1] [--json]
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -38,6 +38,7 @@ async function fuzzed(runtime: RuntimeName, requests: number, connections: numbe
     await started(http!, child)
     const random = new SeededRandom(seed)
     const statuses = new Map<number, number>()
+    const refusals = new Map<string, number>()
     const faults: string[] = []
     let sent = 0
     let before = { megabytes: 0, descriptors: 0 }
@@ -46,7 +47,8 @@ async function fuzzed(runtime: RuntimeName, requests: number, connections: numbe
       const result = await httpFuzz({ port: http!, random, requests: requests / BLOCKS, connections })
       sent += result.sent
       faults.push(...result.faults)
-      for (const [status, count] of result.statuses) statuses.set(status, (statuses.get(status) ?? 0) + count)
+      add(statuses, result.statuses)
+      add(refusals, result.refusals)
       await tidyUp(http!)
       await sleep(SETTLE_MS)
       const now = await held(child.pid!)
@@ -64,6 +66,7 @@ async function fuzzed(runtime: RuntimeName, requests: number, connections: numbe
         .map(([status, count]) => `${status}: ${count}`)
         .join(', '),
     )
+    for (const [text, count] of [...refusals].sort(([, a], [, b]) => b - a)) note(`500, ${count} times: ${text}`)
     for (const fault of faults.slice(0, 10)) note(fault)
     if (log !== '') note(log.slice(-3_000))
     const alive = child.exitCode === null && (await fetch(`http://127.0.0.1:${http}/v1/status/leader`)).ok
@@ -95,6 +98,10 @@ async function fuzzed(runtime: RuntimeName, requests: number, connections: numbe
   }
 }
 
+function add<K>(to: Map<K, number>, counts: ReadonlyMap<K, number>): void {
+  for (const [key, count] of counts) to.set(key, (to.get(key) ?? 0) + count)
+}
+
 const row = (what: string, measured: string, bar: string, met: boolean): Row => ({ what, measured, bar, met })
 
 async function held(pid: number): Promise<{ megabytes: number; descriptors: number }> {
@@ -117,7 +124,7 @@ if (import.meta.main) {
     options: {
       runtimes: { type: 'string', default: RUNTIMES.join(',') },
       requests: { type: 'string', default: '1000000' },
-      connections: { type: 'string', default: '48' },
+      connections: { type: 'string', default: '400' },
       seed: { type: 'string', default: '1' },
       json: { type: 'boolean' },
     },

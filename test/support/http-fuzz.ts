@@ -14,13 +14,27 @@ export interface HttpFuzzResult {
   readonly sent: number
   /** Answers by status. */
   readonly statuses: ReadonlyMap<number, number>
+  /** What the answers with status 500 say, values aside: in Consul's API that is how some wrong requests are refused. */
+  readonly refusals: ReadonlyMap<string, number>
   /** Answers that no request may get, with the beginning of what was sent. */
   readonly faults: readonly string[]
 }
 
 /** A connection that says nothing for so long is given up: many of these requests are never to be answered. */
-const SILENT_MS = 150
+const SILENT_MS = 500
+/** Consul says why; a 500 without a word is the server's own. */
+const isSilent500 = (answer: string): boolean =>
+  [...answer.matchAll(/HTTP\/1\.1 500 [\s\S]*?\r\n\r\n/g)].some(
+    ([head]) => /\ncontent-length: 0\r/i.test(head) || !/\n(?:content-length|transfer-encoding):/i.test(head),
+  )
+
 const MAX_FAULTS = 20
+/** The head of an answer that is not a mere "go on". */
+const FINAL = /HTTP\/1\.[01] [2-5]\d\d [\s\S]*?\r\n\r\n/g
+const MAX_REFUSALS = 500
+
+const withoutValues = (text: string): string =>
+  text.replaceAll(/"(?:[^"\\]|\\.)*"?|'[^']*'?|-?\d[\d.e+-]*/g, '…').slice(0, 100)
 
 /** What routes are under; some take part of the path. Not `agent/leave`, which would end the node. */
 const PATHS = [
@@ -326,18 +340,23 @@ class Maker {
 export async function httpFuzz({ port, random, requests, connections }: HttpFuzzOptions): Promise<HttpFuzzResult> {
   const maker = new Maker(random)
   const statuses = new Map<number, number>()
+  const refusals = new Map<string, number>()
   const faults: string[] = []
   let sent = 0
   const one = async (): Promise<void> => {
     while (sent < requests) {
       const pipelined = Array.from({ length: maker.chance(0.3) ? 1 + maker.upTo(8) : 1 }, () => maker.request())
       sent += pipelined.length
-      const answer = await exchange(port, Buffer.concat(pipelined), maker)
+      const answer = await exchange(port, Buffer.concat(pipelined), pipelined.length, maker)
       for (const [, status] of answer.matchAll(/HTTP\/1\.[01] (\d{3}) /g)) {
         statuses.set(Number(status), (statuses.get(Number(status)) ?? 0) + 1)
       }
+      for (const [, said] of answer.matchAll(/HTTP\/1\.1 500 [\s\S]*?\r\n\r\n([^\r\n]*?)(?=HTTP\/1\.1 |[\r\n]|$)/g)) {
+        const text = withoutValues(said!)
+        if (refusals.has(text) || refusals.size < MAX_REFUSALS) refusals.set(text, (refusals.get(text) ?? 0) + 1)
+      }
       if (
-        /HTTP\/1\.1 50[2-46-9] |Internal error; see the log/.test(answer) &&
+        (/HTTP\/1\.1 50[2-46-9] |Internal error; see the log/.test(answer) || isSilent500(answer)) &&
         !/HTTP\/1\.1 501 /.test(answer) &&
         faults.length < MAX_FAULTS
       ) {
@@ -347,11 +366,11 @@ export async function httpFuzz({ port, random, requests, connections }: HttpFuzz
     }
   }
   await Promise.all(Array.from({ length: connections }, one))
-  return { sent, statuses, faults }
+  return { sent, statuses, refusals, faults }
 }
 
-/** One connection: all at once, in two pieces, half closed, or gone before the answer. */
-function exchange(port: number, bytes: Buffer, maker: Maker): Promise<string> {
+/** One connection: all at once, in two pieces, half closed, or gone before the answer. It ends once all have one. */
+function exchange(port: number, bytes: Buffer, requests: number, maker: Maker): Promise<string> {
   const manner = maker.upTo(20)
   const cut = maker.upTo(bytes.length)
   return new Promise((resolve, reject) => {
@@ -372,6 +391,7 @@ function exchange(port: number, bytes: Buffer, maker: Maker): Promise<string> {
     })
     socket.on('data', (chunk: Buffer) => {
       if (answer.length < 20_000) answer += chunk.toString('latin1')
+      if ((answer.match(FINAL)?.length ?? 0) >= requests) finish()
     })
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNREFUSED') reject(new Error('the node takes no connections any more'))

@@ -44,7 +44,7 @@ export const agentHealthRoutes: readonly Route[] = [
       if (!service) {
         const reason = `ServiceId ${call.rest} not found`
         const missing = { AggregatedStatus: 'critical', Service: null, Checks: null }
-        return json(wantsText(call) ? reason : missing, call.pretty, 404, { 'X-Consul-Reason': reason })
+        return json(wantsText(call) ? reason : missing, call.pretty, 404, because(reason))
       }
       const health = healthOf(service, context)
       if (wantsText(call)) return status(health.aggregate)
@@ -65,7 +65,7 @@ export const agentHealthRoutes: readonly Route[] = [
       if (services.length === 0) {
         const reason = `ServiceName ${call.rest} Not Found`
         if (wantsText(call)) return plain(404, reason, reason)
-        return json([], call.pretty, 404, { 'X-Consul-Reason': reason })
+        return json([], call.pretty, 404, because(reason))
       }
       const all = services.map((service) => healthOf(service, context))
       const worst = RANK[Math.max(...all.map(({ aggregate }) => RANK.indexOf(aggregate)))]!
@@ -86,7 +86,12 @@ const wantsText = ({ query, request }: Call): boolean =>
 const status = (aggregate: Aggregate): Response => plain(CODE[aggregate], aggregate, aggregate)
 
 const plain = (code: number, body: string, reason: string): Response =>
-  respond({ status: code, bytes: utf8(body), headers: { 'Content-Type': 'text/plain' } }, { 'X-Consul-Reason': reason })
+  respond({ status: code, bytes: utf8(body), headers: { 'Content-Type': 'text/plain' } }, because(reason))
+
+/** A header takes bytes and no line ends; names may hold anything. */
+const because = (reason: string) => ({
+  'X-Consul-Reason': Buffer.from(reason.replaceAll(/[\x00-\x1f\x7f]/g, ' ')).toString('latin1'),
+})
 
 function healthOf(service: LocalServiceDefinition, { mesh }: Context): { aggregate: Aggregate; shape: Json } {
   const id = service.id.toLowerCase()
