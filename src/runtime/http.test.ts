@@ -63,6 +63,16 @@ describe('serveHttp', () => {
     expect(await answer.text()).toBe('GET 127.0.0.1')
   })
 
+  test('header lines are counted as they came, where that is told', async () => {
+    const counts: (number | undefined)[] = []
+    const server = await serve((_, { headerCount }) => {
+      counts.push(headerCount)
+      return new Response('x')
+    })
+    await raw(server.port, head('GET /x HTTP/1.1', 'X-A: 1', 'X-A: 2', 'Connection: close')).closed
+    expect(counts).toEqual([runtime.name === 'node' ? 4 : undefined])
+  })
+
   test('a handler that throws gives a 500 that tells nothing', async () => {
     const server = await serve(() => Promise.reject(new Error('a secret')))
     const answer = await fetch(`http://127.0.0.1:${server.port}/x`)

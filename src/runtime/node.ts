@@ -41,7 +41,8 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
     const incoming = (env as { incoming: IncomingMessage }).incoming
     showRawTarget(request, incoming.url ?? '/')
     const acceptEncoding = acceptEncodingOf(incoming)
-    return options.fetch(request, { remoteAddress: incoming.socket.remoteAddress ?? '', acceptEncoding })
+    const headerCount = incoming.rawHeaders.length / 2
+    return options.fetch(request, { remoteAddress: incoming.socket.remoteAddress ?? '', acceptEncoding, headerCount })
   })
   let closing = false
   const server = createServer({

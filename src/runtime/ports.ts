@@ -38,6 +38,8 @@ export interface HttpRequestInfo {
   readonly remoteAddress: string
   /** The header, '' without one: read for every request, which some runtimes do quicker than by `Headers`. */
   readonly acceptEncoding: string
+  /** Header lines as they came; undefined where only `request.headers` tells, at the cost of making them. */
+  readonly headerCount?: number
 }
 
 /** A whole answer that is made once and sent many times. */
