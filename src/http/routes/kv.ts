@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { type Command, type CommandResult, MAX_KV_VALUE_BYTES } from '../../catalog/catalog.ts'
 import type { KvRow } from '../../model/entries.ts'
 import { isAtollError } from '../../model/errors.ts'
-import type { Mesh } from '../../resolver/mesh.ts'
+import type { CommandOptions, Mesh } from '../../resolver/mesh.ts'
 import { encodedNothing, json } from '../answer.ts'
 import { readBody } from '../body/read.ts'
 import { flag, shows, uint64 } from '../described.ts'
@@ -199,9 +199,16 @@ async function write(command: Command, call: Call, mesh: Mesh): Promise<CommandR
   }
 }
 
-const writeOptions = (call: Call) => {
-  const datacenter = call.query.get('dc')
-  return { principal: call.principal, signal: call.request.signal, ...(datacenter && { datacenter }) }
+const writeOptions = ({ principal, query, request }: Call): CommandOptions => {
+  const datacenter = query.get('dc')
+  return {
+    principal,
+    ...(datacenter && { datacenter }),
+    // Asked for by commands that go to another node; of the others none is made, which would be a good part of their work.
+    get signal() {
+      return request.signal
+    },
+  }
 }
 
 function requireKey(call: Call): string {
