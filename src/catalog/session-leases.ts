@@ -20,14 +20,20 @@ export interface SessionLeasesOptions {
   readonly reach: (revision: number) => Promise<void> | undefined
 }
 
+/** Of one session. */
+interface Round {
+  readonly running: Promise<boolean>
+  /** Begins once that has ended: who asks meanwhile shares it. */
+  next: Promise<boolean> | undefined
+}
+
 /**
  * The terms of sessions with a TTL, as leases of the store: a renewal is no transaction. A lease that lapses is a sign to
  * the leader, who ends the session unless it was renewed meanwhile (see duties/sessions.ts).
  */
 export class SessionLeases {
   readonly #o: SessionLeasesOptions
-  /** Renewals under way, by session: who asks meanwhile shares them. */
-  readonly #renewing = new Map<string, Promise<boolean>>()
+  readonly #renewing = new Map<string, Round>()
 
   constructor(options: SessionLeasesOptions) {
     this.#o = options
@@ -36,14 +42,8 @@ export class SessionLeases {
   /** Not applied when there is no such session. Rejects with AtollError. */
   async renew(command: { readonly kind: 'session-renew'; readonly session: string }): Promise<CommandResult> {
     validate(command)
-    const { session } = command
-    let renewing = this.#renewing.get(session)
-    if (!renewing) {
-      renewing = this.#renew(session).finally(() => this.#renewing.delete(session))
-      this.#renewing.set(session, renewing)
-    }
     try {
-      return { applied: await renewing, index: this.#o.tables.index }
+      return { applied: await this.#share(command.session), index: this.#o.tables.index }
     } catch (error) {
       throw toAtollError(error)
     }
@@ -63,6 +63,24 @@ export class SessionLeases {
   /** Its session is gone. */
   drop({ lease }: SessionLease): void {
     this.#o.store.revokeLease(lease).catch(() => {})
+  }
+
+  /** Not the one under way: it may have found the session before that was ended. */
+  #share(session: string): Promise<boolean> {
+    const round = this.#renewing.get(session)
+    if (!round) return this.#begin(session)
+    const begin = (): Promise<boolean> => this.#begin(session)
+    round.next ??= round.running.then(begin, begin)
+    return round.next
+  }
+
+  #begin(session: string): Promise<boolean> {
+    const running = this.#renew(session).finally(() => {
+      if (!round.next) this.#renewing.delete(session)
+    })
+    const round: Round = { running, next: undefined }
+    this.#renewing.set(session, round)
+    return running
   }
 
   async #renew(id: string): Promise<boolean> {

@@ -121,6 +121,30 @@ describe.each([
     expect([stands(A), stands(B)]).toEqual([false, true])
   })
 
+  it('are not renewed by what began before they were ended', async () => {
+    await open(options)
+    await execute(sessionCreate(A, { ttlMs: 10_000 }))
+    const renewLease = h.store.renewLease.bind(h.store)
+    const held = Promise.withResolvers<void>()
+    let renewals = 0
+    h.store.renewLease = async (id) => {
+      await renewLease(id)
+      renewals++
+      await held.promise
+    }
+    const renewal = { kind: 'session-renew', session: A } as const
+    const early = applied(renewal)
+    while (renewals === 0) await clock.advance(1)
+    expect(await applied({ kind: 'session-destroy', session: A })).toBe(true)
+    // All that come while one is under way share the next.
+    const late = [applied(renewal), applied(renewal)]
+    held.resolve()
+    expect(await early).toBe(true)
+    expect(await Promise.all(late)).toEqual([false, false])
+    expect(renewals).toBe(1)
+    expect(await applied(renewal)).toBe(false)
+  })
+
   it('delete what they hold when they were made so', async () => {
     await open(options)
     await execute(sessionCreate(A, { behavior: 'delete' }))
