@@ -29,6 +29,8 @@ const VALUE_BYTES = 200
 /** Each body is another one: what is there already is not written. */
 const write = { method: 'PUT', body: '0'.repeat(VALUE_BYTES) }
 const KEYS = 1_000
+/** Who ask for sequential keys under one prefix: each looks at the counter that the one before wrote. */
+const SEQUENCE_CLIENTS = 16
 const WRITE_BAR = 0.6
 const READ_BAR = 0.7
 const GIVE_UP_MS = 20_000
@@ -68,6 +70,7 @@ export async function etcd({ rounds, seconds, clients, readers, runtime }: Optio
       await measure('writes', () => through(keys, clients, write))
       await measure('stale', () => through(stale, readers))
       await measure('default', () => through(keys, readers))
+      await measure('sequences', () => through(['/v1/kv/sequence/?sequence'], SEQUENCE_CLIENTS, write))
       note(`round ${round}: ${[...found].map(([what, values]) => `${what} ${values.at(-1)!.toFixed(0)}`).join(', ')}`)
     }
     const shares = (a: string, b: string): number[] => found.get(a)!.map((value, i) => value / found.get(b)![i]!)
@@ -84,6 +87,12 @@ export async function etcd({ rounds, seconds, clients, readers, runtime }: Optio
         shares('default', 'stale'),
         READ_BAR,
       ),
+      {
+        what: `sequential keys a second under one prefix, ${SEQUENCE_CLIENTS} clients: ${runtime}`,
+        measured: `median of ${rounds}: ${median(found.get('sequences')!).toFixed(0)}/s`,
+        bar: '',
+        met: undefined,
+      },
     ]
   } finally {
     if (server && server.exitCode === null) {

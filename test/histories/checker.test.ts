@@ -157,6 +157,23 @@ describe('histories of a lock', () => {
         at(150, 151, acquire('b', 'held')),
       ],
     ],
+    ...[
+      ['a lock-delay that was cut short', 'not-linearizable', 30, 'held'],
+      ['a lock-delay that was kept', 'linearizable', 30, 'not-free'],
+      ['a lock-delay that is over', 'linearizable', 60, 'held'],
+      ['a lock-delay that still counts, as its leader saw the end late', 'linearizable', 60, 'not-free'],
+    ].map(([what, verdict, atMs, outcome]): [string, string, Operation<LockOp>[]] => [
+      what as string,
+      verdict as string,
+      [
+        at(0, 1, { kind: 'create', session: 'd', ttlMs: 0, fragile: false, behavior: 'delete', delayMs: 50 }),
+        at(0, 1, create('b')),
+        at(2, 3, acquire('d', 'held')),
+        at(4, 5, { kind: 'destroy', session: 'd', applied: true }),
+        at(6, 7, held('', 0, null)),
+        at(atMs as number, (atMs as number) + 1, acquire('b', outcome as 'held')),
+      ],
+    ]),
     [
       'a session that is there again',
       'not-linearizable',

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import type { Operation } from './checker.ts'
 import type { KvOp } from './kv-model.ts'
 import type { LockOp } from './lock-model.ts'
+import type { SequenceOp } from './sequence-client.ts'
 import type { WatchRecord } from './watch-log.ts'
 
 export interface Recorded<Op> extends Operation<Op> {
@@ -15,6 +16,7 @@ export interface Recorded<Op> extends Operation<Op> {
 export interface History {
   readonly kv: readonly Recorded<KvOp>[]
   readonly locks: readonly Recorded<LockOp>[]
+  readonly sequences: readonly Recorded<SequenceOp>[]
   readonly watches: WatchRecord
 }
 
@@ -58,10 +60,11 @@ export function byKey<Op>(operations: readonly Recorded<Op>[]): Map<string, Reco
 }
 
 /** JSON has no infinity: an operation without an outcome has `returnMs` null there. */
-export function saveHistory(path: string, { kv, locks, watches }: History): void {
+export function saveHistory(path: string, { kv, locks, sequences, watches }: History): void {
   const lines = [
     ...kv.map((each) => JSON.stringify({ of: 'kv', ...each })),
     ...locks.map((each) => JSON.stringify({ of: 'lock', ...each })),
+    ...sequences.map((each) => JSON.stringify({ of: 'sequence', ...each })),
     JSON.stringify({ of: 'watches', ...watches }),
   ]
   writeFileSync(path, `${lines.join('\n')}\n`)
@@ -70,12 +73,14 @@ export function saveHistory(path: string, { kv, locks, watches }: History): void
 export function loadHistory(path: string): History {
   const kv: Recorded<KvOp>[] = []
   const locks: Recorded<LockOp>[] = []
+  const sequences: Recorded<SequenceOp>[] = []
   let watches: WatchRecord = { acknowledged: [], refused: [], streams: [], polls: [], final: [], since: 0 }
   for (const line of readFileSync(path, 'utf8').split('\n')) {
     if (line === '') continue
     const { of, ...rest } = JSON.parse(line)
     if (of === 'watches') watches = rest
+    else if (of === 'sequence') sequences.push(rest)
     else (of === 'kv' ? kv : locks).push({ ...rest, returnMs: rest.returnMs ?? Number.POSITIVE_INFINITY })
   }
-  return { kv, locks, watches }
+  return { kv, locks, sequences, watches }
 }

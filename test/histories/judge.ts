@@ -37,7 +37,8 @@ export function judge(history: History, limits: CheckLimits = {}): Judgement {
   for (const { guarantee, watch, detail } of judgeWatches(history.watches)) {
     findings.push({ what: `a watch is not ${guarantee}`, of: watch, detail })
   }
-  return { findings: [...findings, ...readsApartFromWatches(history)], gaveUp, steps }
+  const beyondKeys = [...readsApartFromWatches(history), ...tornTransactions(history), ...wrongNumbers(history)]
+  return { findings: [...findings, ...beyondKeys], gaveUp, steps }
 }
 
 /** A value that was read at an index was told at that index. */
@@ -50,6 +51,46 @@ function readsApartFromWatches({ kv, watches }: History): Finding[] {
     if (op.kind !== 'get' || op.value === null || indexes.get(`${key} ${op.value}`) === op.index) return []
     const told = indexes.get(`${key} ${op.value}`) ?? 'never'
     return [{ what: 'reads and watches disagree', of: key, detail: `told at ${told}: ${line(operation)}` }]
+  })
+}
+
+/** What one transaction wrote to two keys is told of both, at one index. */
+function tornTransactions({ kv, watches }: History): Finding[] {
+  const both = new Map(kv.flatMap(({ op, key }) => (op.kind === 'put' && op.with ? [[op.value, [key, op.with]]] : [])))
+  return watches.streams.flatMap(({ name, changes }): Finding[] => {
+    const told = new Map<string, number>()
+    for (const { key, value, index } of changes) {
+      if (value !== null && both.has(value)) told.set(`${key} ${value}`, index)
+    }
+    return [...both].flatMap(([value, [key, other]]): Finding[] => {
+      const [at, otherAt] = [told.get(`${key} ${value}`), told.get(`${other} ${value}`)]
+      if (at === otherAt) return []
+      const detail = `${value} at ${at ?? 'no index'} to ${key}, at ${otherAt ?? 'no index'} to ${other}`
+      return [{ what: 'a transaction in two parts', of: name, detail }]
+    })
+  })
+}
+
+/** Sequential keys: every number once, and above all those that had been given when it was asked for. */
+function wrongNumbers({ sequences }: History): Finding[] {
+  return [...byKey(sequences)].flatMap(([key, operations]): Finding[] => {
+    const byReturn = [...operations].sort((a, b) => a.returnMs - b.returnMs)
+    const given = new Set<number>()
+    let next = 0
+    let highest = 0
+    return [...operations]
+      .sort((a, b) => a.callMs - b.callMs)
+      .flatMap((operation): Finding[] => {
+        while (next < byReturn.length && byReturn[next]!.returnMs < operation.callMs) {
+          highest = Math.max(highest, byReturn[next++]!.op.number)
+        }
+        const { number } = operation.op
+        const isWrong = !(number > highest) || given.has(number)
+        given.add(number)
+        return isWrong
+          ? [{ what: 'a number that was given before', of: key, detail: `${line(operation)} after ${highest}` }]
+          : []
+      })
   })
 }
 

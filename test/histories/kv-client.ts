@@ -87,6 +87,7 @@ export class KvClient {
     const node = random.float() < 0.7 ? home : Math.floor(random.float() * nodes.clients.length)
     const what = random.float()
     if (what < 0.45) return this.#get(key, node, random.float() < 0.3)
+    if (what < 0.52 && this.#keys.length > 1) return this.#putBoth(key, node)
     if (what < 0.85) return this.#put(key, node, what < 0.6 ? undefined : this.#cas(key))
     return this.#delete(key, node, what < 0.92 ? undefined : this.#cas(key) || undefined)
   }
@@ -126,6 +127,42 @@ export class KvClient {
     if (applied === true) this.acknowledged.push({ key, value })
     if (applied === false || applied === 'nothing-done') this.refused.push({ key, value })
     return typeof applied === 'boolean'
+  }
+
+  /** One value to two keys in one transaction, half of the time only where the first is as it was read. */
+  async #putBoth(key: string, node: number): Promise<boolean> {
+    const { random, nodes } = this.#o
+    const other = pick(
+      random,
+      this.#keys.filter((each) => each !== key),
+    )
+    const value = `${this.#o.name}-${++this.#next}`
+    const cas = random.float() < 0.5 ? this.#indexes.get(key) || undefined : undefined
+    const encoded = Buffer.from(value).toString('base64')
+    const first = { Verb: cas === undefined ? 'set' : 'cas', Key: key, Value: encoded, ...(cas && { Index: cas }) }
+    const operations = [{ KV: first }, { KV: { Verb: 'set', Key: other, Value: encoded } }]
+    const ops: [string, KvOp][] = [
+      [key, { kind: 'put', value, with: other, ...(cas !== undefined && { cas }) }],
+      [other, { kind: 'put', value, with: key }],
+    ]
+    const callMs = performance.now()
+    const note = (list: { key: string; value: string }[]) => void list.push({ key, value }, { key: other, value })
+    try {
+      const applied = (await nodes.clients[node]!.txn(operations, { timeoutMs: timeoutOf(random) })) !== undefined
+      const returnMs = performance.now()
+      note(applied ? this.acknowledged : this.refused)
+      // Where it did not hold for the first, the second says nothing.
+      for (const [at, op] of applied ? ops : ops.slice(0, 1)) {
+        this.#record(at, node, { ...op, applied } as KvOp, callMs, returnMs)
+      }
+      return true
+    } catch (error) {
+      assertExpected(error)
+      this.#o.counts.failed++
+      if (isNothingDone(error)) note(this.refused)
+      else for (const [at, op] of ops) this.#record(at, node, op, callMs, Number.POSITIVE_INFINITY)
+      return false
+    }
   }
 
   async #delete(key: string, node: number, cas: number | undefined): Promise<boolean> {

@@ -8,7 +8,14 @@ import type { Model, Operation } from './checker.ts'
 export type KvOp =
   | { readonly kind: 'get'; readonly value: string | null; readonly index: number }
   /** `cas`: only at this ModifyIndex, 0 for only where there is none. `applied` is undefined where nobody knows. */
-  | { readonly kind: 'put'; readonly value: string; readonly cas?: number; readonly applied?: boolean }
+  | {
+      readonly kind: 'put'
+      readonly value: string
+      readonly cas?: number
+      readonly applied?: boolean
+      /** Another key, to which the same transaction wrote the same value. */
+      readonly with?: string
+    }
   | { readonly kind: 'delete'; readonly cas?: number; readonly applied?: boolean }
 
 export interface KvState {

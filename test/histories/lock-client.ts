@@ -12,6 +12,8 @@ const TTL_MS = 10_000
 /** Half of the sessions are ended within this; the others live on, or lapse. */
 const SHORT_MS = 4_000
 const AFTER_FAILURE_MS = 50
+/** Lock-delay of some sessions; the others have none. */
+const DELAY_MS = 1_500
 
 interface Session {
   readonly id: string
@@ -77,11 +79,12 @@ export class LockClient {
     const kind = random.float()
     const fragile = kind < 0.1
     const ttlMs = kind < 0.3 ? 0 : TTL_MS
+    const delayMs = random.float() < 0.2 ? DELAY_MS : 0
     const callMs = performance.now()
     const created = await this.#call(node, (client, timeoutMs) =>
       client.session.create(
         {
-          LockDelay: '0s',
+          LockDelay: `${delayMs}ms`,
           Behavior: behavior,
           ...(ttlMs > 0 && { TTL: `${ttlMs}ms` }),
           ...(!fragile && { NodeChecks: [] }),
@@ -99,7 +102,7 @@ export class LockClient {
       renewedMs: performance.now(),
       endsMs: random.float() < 0.5 ? performance.now() + SHORT_MS * random.float() : Number.POSITIVE_INFINITY,
     }
-    this.#record(node, { kind: 'create', session, ttlMs, fragile, behavior }, callMs)
+    this.#record(node, { kind: 'create', session, ttlMs, fragile, behavior, delayMs }, callMs)
     return true
   }
 

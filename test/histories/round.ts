@@ -7,6 +7,7 @@ import { type History, type Overlap, overlapOf } from './history.ts'
 import { type Judgement, judge } from './judge.ts'
 import { type Counts, KvClient, type Nodes, nodesOf } from './kv-client.ts'
 import { LockClient } from './lock-client.ts'
+import { SequenceClient } from './sequence-client.ts'
 import type { Row } from './watch-log.ts'
 import { listRows, PollWatcher, StreamWatcher } from './watchers.ts'
 
@@ -66,8 +67,10 @@ export async function runRound(options: RoundOptions): Promise<Round> {
   const lockers = Array.from({ length: locks * clientsPerLock }, (_, i) => {
     return new LockClient(clientOptions(`l${i}`, i), `${prefix}lock-${i % locks}`)
   })
+  const sequencers = Array.from({ length: 3 }, (_, i) => new SequenceClient(clientOptions(`s${i}`, i), `${prefix}seq/`))
   for (const each of [...streams, ...polls]) each.start()
-  const working = Promise.all([...kv, ...lockers].map((client) => client.run()))
+  const clients = [...kv, ...lockers, ...sequencers]
+  const working = Promise.all(clients.map((client) => client.run()))
   const disturbed = await disturb(options, random)
   over = true
   await working
@@ -81,10 +84,10 @@ export async function runRound(options: RoundOptions): Promise<Round> {
   while ([...streams, ...polls].some(({ position }) => position < index) && performance.now() < untilMs) await sleep(20)
   await Promise.all([...streams, ...polls].map((each) => each.stop()))
 
-  const clients = [...kv, ...lockers]
   const history: History = {
     kv: kv.flatMap(({ recorded }) => recorded),
     locks: lockers.flatMap(({ recorded }) => recorded),
+    sequences: sequencers.flatMap(({ recorded }) => recorded),
     watches: {
       since,
       acknowledged: clients.flatMap(({ acknowledged }) => acknowledged),
