@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { onNode } from '../test/support/on-node.ts'
 import { freeBlock } from './free-ports.ts'
 import { commandLine } from './runtimes.ts'
 import type { TopologyInput } from './schema.ts'
@@ -106,7 +107,7 @@ afterEach(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-describe('a mesh that runs', () => {
+describe.runIf(onNode)('a mesh that runs', () => {
   it('shows itself, obeys another terminal, and ends at Ctrl-C', async () => {
     await up()
     await isUp()
@@ -211,7 +212,7 @@ describe('a mesh that runs', () => {
   })
 })
 
-describe('a mesh that cannot start', () => {
+describe.runIf(onNode)('a mesh that cannot start', () => {
   it('names the port that is taken and how to move it', async () => {
     const other = createServer()
     await new Promise<void>((resolve) => other.listen(base + 11, '127.0.0.1', resolve))
@@ -248,7 +249,7 @@ describe('a mesh that cannot start', () => {
   })
 })
 
-describe('the command line', () => {
+describe.runIf(onNode)('the command line', () => {
   it.each([
     [['cut'], 'usage: npm run topology -- cut DC [DC]'],
     [['delay', 'a', 'b', 'fast'], 'MILLISECONDS: "fast" is no number'],

@@ -56,7 +56,11 @@ async function runTests(...files: string[]): Promise<Outcome[]> {
     const vitest = join(PROJECT_ROOT, 'node_modules', 'vitest', 'vitest.mjs')
     const args = [vitest, 'run', '--reporter=json', `--outputFile=${output}`, ...files]
     // Failures are in the file.
-    await new Promise<void>((resolve) => execFile(process.execPath, args, { cwd: PROJECT_ROOT }, () => resolve()))
+    await new Promise<void>((resolve) =>
+      execFile(process.execPath, args, { cwd: PROJECT_ROOT, env: { ...process.env, ATOLL_KILLS: '30' } }, () =>
+        resolve(),
+      ),
+    )
     const { testResults } = JSON.parse(await readFile(output, 'utf8')) as {
       testResults: readonly { readonly assertionResults: readonly Outcome[] }[]
     }

@@ -12,8 +12,10 @@ import type { Machines } from './machines.ts'
 
 export interface Bug {
   readonly about: string
-  /** It must be found within so many seeds, from 1 on, of `mesh` (default: 4 DCs of 2 gateways). */
+  /** It must be found within so many seeds, from `fromSeed` (default: 1) on, of `mesh` (default: 4 DCs of 2 gateways). */
   readonly withinSeeds: number
+  /** For a rare one: a little before the first seed that shows it. */
+  readonly fromSeed?: number
   readonly mesh?: { readonly datacenters: number; readonly gateways: number }
   /** Replaces methods of the prototypes; before anything runs. */
   readonly patch?: (machines: Machines) => void

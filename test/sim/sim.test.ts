@@ -1,4 +1,4 @@
-/** Some hundred seeds of the simulation, that all of it occurs, and that it finds what is planted. docs/simulation.md */
+/** A hundred seeds of the simulation, that all of it occurs, and that it finds what is planted. docs/simulation.md */
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
@@ -8,7 +8,7 @@ import { Coverage } from './coverage.ts'
 import { runSeeds, type SeedsReport } from './seeds.ts'
 
 /** Of small meshes, in which more comes together; a few of the full size beside them. */
-const SEEDS = Number(process.env.ATOLL_SIM_SEEDS ?? (onNode ? 150 : 20))
+const SEEDS = Number(process.env.ATOLL_SIM_SEEDS ?? (onNode ? 100 : 20))
 const FULL_SEEDS = Math.ceil(SEEDS / 50)
 const FIRST = Number(process.env.ATOLL_SIM_FIRST ?? 1)
 const STEPS = Number(process.env.ATOLL_SIM_STEPS ?? 4000)
@@ -59,9 +59,9 @@ describe('the simulated mesh', () => {
 
 describe.runIf(onNode)('a planted bug is found', () => {
   it.each(bugNames())('%s', { timeout: 60_000 }, async (name) => {
-    const { withinSeeds, mesh = MESH } = await loadBug(name)
+    const { fromSeed = 1, withinSeeds, mesh = MESH } = await loadBug(name)
     const size = ['--datacenters', `${mesh.datacenters}`, '--gateways', `${mesh.gateways}`]
-    const seeds = ['--seeds', `${withinSeeds}`, '--first-failure']
+    const seeds = ['--from', `${fromSeed}`, '--seeds', `${withinSeeds}`, '--first-failure']
     const { failures } = await run(process.execPath, [program, '--bug', name, ...seeds, ...size])
     expect(failures).toHaveLength(1)
   })
