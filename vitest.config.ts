@@ -58,8 +58,9 @@ export default defineConfig({
       { extends: true, test: { name: 'whole', include: ['test/**/*.test.ts', 'topology/**/*.test.ts', ...alone] } },
     ],
     sequence: { sequencer: LongestFirst },
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // For machines with much else to do: what waits, waits for a condition.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // Half of what the tests do is waiting: four keep two cores busy, more only make timings worse.
     maxWorkers: 4,
     pool: 'forks',
