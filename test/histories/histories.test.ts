@@ -21,7 +21,7 @@ afterEach(async () => {
 
 async function looked(store: StoreKind): Promise<void> {
   datacenter = await startDatacenter(store, SOURCES)
-  const round = await runRound({ datacenter, seed: SEED, ms: 7_000, faults: faultsFor(store) })
+  const round = await runRound({ datacenter, seed: SEED, ms: 10_000, faults: faultsFor(store) })
   const { kvOverlap, lockOverlap, disturbed, findings, gaveUp, resumes } = round
   console.log(
     `histories on ${store}, seed ${SEED}: ${kvOverlap.operations} operations on keys (${kvOverlap.mean.toFixed(1)} at a time), ` +
