@@ -2,7 +2,7 @@
  * A million malformed HTTP requests against a node in a process of its own, on each runtime: it neither ends, nor grows, nor
  * answers what says that something inside went wrong.
  *
- *   node test/bench/http-fuzz.ts [--runtimes node,deno,bun] [--requests 1000000] [--connections 400] [--seed 1] [--json]
+ *   node test/bench/http-fuzz.ts [--runtimes node,deno,bun] [--requests 1000000] [--connections 800] [--seed 1] [--json]
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -124,7 +124,7 @@ if (import.meta.main) {
     options: {
       runtimes: { type: 'string', default: RUNTIMES.join(',') },
       requests: { type: 'string', default: '1000000' },
-      connections: { type: 'string', default: '400' },
+      connections: { type: 'string', default: '800' },
       seed: { type: 'string', default: '1' },
       json: { type: 'boolean' },
     },
