@@ -133,6 +133,23 @@ describe.runIf(onNode)('three datacenters', () => {
     expect((await mesh.get('eu-1-server', '/v1/kv/motto')).status).toBe(404)
   })
 
+  it('tell a stream at any node of every change of keys of another', async () => {
+    const signal = AbortSignal.timeout(20_000)
+    const response = await fetch(`${mesh.local.url('eu-1-client')}/v1/watch/kv-changes/stream/?dc=us-1`, { signal })
+    expect([response.status, response.headers.get('content-type')]).toEqual([200, 'text/event-stream'])
+    const text = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+    let told = (await text.read()).value ?? ''
+    for (const value of ['a', 'b', 'c']) await mesh.send('us-1-server', 'PUT', '/v1/kv/stream/x', value)
+    await mesh.send('us-1-server', 'PUT', '/v1/kv/elsewhere', 'no')
+    await mesh.send('us-1-server', 'DELETE', '/v1/kv/stream/x')
+    while (!told.includes('event: delete')) told += (await text.read()).value ?? ''
+    await text.cancel()
+    const events = [...told.matchAll(/^event: (\w+)$/gm)].map(([, event]) => event)
+    expect(events).toEqual(['position', 'put', 'put', 'put', 'delete'])
+    const values = [...told.matchAll(/"Value": ?"(\w+=*)"/g)].map(([, value]) => JSON.parse(atob(value!)))
+    expect(values).toEqual(['a', 'b', 'c'])
+  })
+
   it('answer for all at once, nearest first', async () => {
     const answer = await mesh.get('eu-1-server', `${WEB}&dc=*`)
     const order = (answer.body as Instance[]).map((each) => each.Service.Port)
