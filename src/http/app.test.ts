@@ -25,6 +25,7 @@ describe('methods and paths', () => {
     ['/v1//catalog/nodes?x=1', '/v1/catalog/nodes?x=1'],
     ['/v1/kv/x//y', '/v1/kv/x/y'],
     ['/', '/ui/'],
+    ['/v1//kv/\u00ff%ff\u{1f4a9}', '/v1/kv/%C3%BF%ff%F0%9F%92%A9'],
   ])('%s moves to %s', async (path, location) => {
     const response = await call(path)
     expect([response.status, response.headers.get('location')]).toEqual([301, location])

@@ -128,7 +128,7 @@ export function createApp(options: AppOptions): App {
       const redirect = redirectOf(request.method, target)
       if (redirect) return redirect
       if (request.method !== 'HEAD') return await router.fetch(request, { gzip })
-      return withoutBody(await router.fetch(new Request(request.url, { method: 'OPTIONS' })))
+      return withoutBody(await router.fetch(new Request(`http://localhost${target}`, { method: 'OPTIONS' })))
     } catch (error) {
       return report(error, request, context)
     }
@@ -258,7 +258,10 @@ const HTML_ESCAPES: Readonly<Record<string, string>> = {
 
 function movedPermanently(method: string, target: string, path: string): Response {
   const mark = target.indexOf('?')
-  const location = mark < 0 ? path : path + target.slice(mark)
+  const location = (mark < 0 ? path : path + target.slice(mark))
+    .toWellFormed()
+    // Some runtimes pass on bytes that no header may hold.
+    .replace(/[^\x21-\x7e]/gu, encodeURIComponent)
   if (method !== 'GET') return new Response(null, { status: 301, headers: { Location: location } })
   const shown = location.replace(/[&<>"']/g, (char) => HTML_ESCAPES[char]!)
   return new Response(`<a href="${shown}">Moved Permanently</a>.\n\n`, {

@@ -57,7 +57,7 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
       // Outside of development Bun would share the port with whoever has it.
       reusePort: false,
       fetch(request, server) {
-        const answer = options.fetch(request, new Peer(request, server))
+        const answer = options.fetch(withHost(request), new Peer(request, server))
         return answer instanceof Promise ? withoutTimeout(server, request, answer) : answer
       },
       error: () => new Response('internal error\n', { status: 500 }),
@@ -72,6 +72,10 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
     close: (graceMs) => (closed ??= shutDown(server, graceMs)),
   }
 }
+
+/** Bun's URL of a request that named no host (HTTP/1.0) is the target alone, of which no other Request can be made. */
+const withHost = (request: Request): Request =>
+  request.url.startsWith('/') ? new Request(`http://localhost${request.url}`, request) : request
 
 /** Looks the address up only for who asks: most answers do not need it. */
 class Peer implements HttpRequestInfo {

@@ -57,7 +57,8 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
     if (length !== undefined) {
       return length > maxBytes ? tooLarge(maxBytes) : open.track(options.fetch(request, about))
     }
-    if (request.body === null) return open.track(options.fetch(request, about))
+    // Nobody may make a Request with TRACE; it is refused unread.
+    if (request.body === null || request.method === 'TRACE') return open.track(options.fetch(request, about))
     return open.track(fetchChunked(request, about, options, maxBytes))
   }
   let server: DenoServer

@@ -10,6 +10,7 @@ import {
   MIN_SESSION_TTL_MS,
   type SessionEntry,
 } from '../../model/session.ts'
+import { uuidFault } from '../../model/uuid.ts'
 import { MAX_KEY_BYTES } from '../../store/store.ts'
 import { type Command, MAX_COORDINATES, MAX_KV_VALUE_BYTES } from '../catalog.ts'
 import { MAX_FLAGS } from '../codec.ts'
@@ -125,8 +126,8 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 function validateSessionId(id: string, field: string): void {
   required(id, field, 'missing session')
-  if (UUID.test(id)) return
-  throw new AtollError('invalid', 'failed session lookup: index error: UUID must be 36 characters', { field })
+  const fault = uuidFault(id)
+  if (fault) throw new AtollError('invalid', `failed session lookup: index error: ${fault}`, { field })
 }
 
 function validateQueryId(id: string): void {

@@ -4,6 +4,7 @@ import type { Command, CommandResult } from '../../catalog/catalog.ts'
 import { ageAsContact } from '../../model/age.ts'
 import { isAtollError } from '../../model/errors.ts'
 import type { PreparedQueryEntry, PreparedQueryRow } from '../../model/prepared-query.ts'
+import { uuidFault } from '../../model/uuid.ts'
 import type { Answer, AskOptions, Execution, Question } from '../../resolver/mesh.ts'
 import { needsRegexps, templateFault } from '../../resolver/queries/template.ts'
 import { loadRegexps } from '../../resolver/regexps.ts'
@@ -21,8 +22,7 @@ import { type Call, type Context, READ_PARAMETERS, type Route } from '../route.t
 import * as shown from '../schemas/entries.ts'
 import { healthShape, textMap } from '../shapes.ts'
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-const BAD_ID = 'failed prepared query lookup: index error: UUID must be 36 characters'
+const BAD_ID = 'failed prepared query lookup: index error: '
 const NOT_FOUND = 'Query not found'
 
 const queryShape = (query: PreparedQueryRow): JsonStruct => {
@@ -150,8 +150,9 @@ function refuseVerbs({ request, rest }: Call): void {
 }
 
 function requireId(id: string, before: string): string {
-  if (UUID.test(id)) return id.toLowerCase()
-  throw new HttpError(500, before + BAD_ID)
+  const fault = uuidFault(id)
+  if (fault) throw new HttpError(500, `${before}${BAD_ID}${fault}`)
+  return id.toLowerCase()
 }
 
 /** What is wrong with a template shows here, before it is stored. */
@@ -207,7 +208,8 @@ const missing = (call: Call, { mesh }: Context): Response => {
 }
 
 async function answerGet(call: Call, context: Context): Promise<Response> {
-  if (!UUID.test(call.rest)) return failed(new HttpError(500, BAD_ID), NO_ANSWER_META)
+  const fault = uuidFault(call.rest)
+  if (fault) return failed(new HttpError(500, `${BAD_ID}${fault}`), NO_ANSWER_META)
   const { answer, headers } = await ask({ kind: 'query', id: call.rest.toLowerCase() }, call, context)
   if (answer.value === undefined) return missing(call, context)
   return respond(encodedJson([queryShape(answer.value)], call.pretty), headers)

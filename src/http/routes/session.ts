@@ -11,6 +11,7 @@ import {
   type SessionEntry,
   type SessionRow,
 } from '../../model/session.ts'
+import { uuidFault } from '../../model/uuid.ts'
 import { json, NO_ANSWER_META } from '../answer.ts'
 import { decodeBody } from '../body/decode.ts'
 import { readBody } from '../body/read.ts'
@@ -25,8 +26,7 @@ import { requireText } from '../words.ts'
 
 const SERF_HEALTH = 'serfHealth'
 const DEFAULT_LOCK_DELAY_MS = 15_000
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-const BAD_ID = 'failed session lookup: index error: UUID must be 36 characters'
+const BAD_ID = 'failed session lookup: index error: '
 
 const sessionShape = (session: SessionRow): JsonStruct => ({
   ID: session.id,
@@ -101,7 +101,8 @@ export const sessionRoutes: readonly Route[] = [
     meta: 'index',
     ask: (call) => {
       const session = requireText(call.rest, 'Missing session').toLowerCase()
-      if (!UUID.test(session)) throw new HttpError(500, BAD_ID, NO_ANSWER_META)
+      const fault = uuidFault(session)
+      if (fault) throw new HttpError(500, `${BAD_ID}${fault}`, NO_ANSWER_META)
       return { question: { kind: 'session', session }, shape: one.of(call) }
     },
   }),
