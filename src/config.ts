@@ -150,7 +150,7 @@ const storeSchema = z
   .strictObject({
     /**
      * Where a server keeps the catalog: `embedded` in the data directory, for a DC with one server; or an etcd cluster
-     * (3.4 or later), which any number of servers share: etcd://10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379/prefix, with TLS
+     * (3.4 or later), which any number of servers share: `etcd:managed`, which the servers run themselves, or yours as etcd://10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379/prefix, with TLS
      * etcds://. The prefix is atoll/<datacenter> unless given; DCs on one etcd need one each. A write then costs a round trip to etcd
      * and its disks, and default reads share one.
      */
@@ -167,6 +167,27 @@ const storeSchema = z
         key: z.string().min(1).optional(),
         /** Name in the members' certificates, where that is not the host that is dialled. Needed on Deno and Bun for bare addresses. */
         serverName: z.string().min(1).optional(),
+      })
+      .prefault({}),
+    /** Of `etcd:managed`, where each server runs a member of etcd itself. */
+    managed: z
+      .strictObject({
+        /** Members that the datacenter shall have: the same on all its servers. One survives nothing, three the loss of one, five of two. */
+        servers: z
+          .number()
+          .int()
+          .min(1)
+          .max(7)
+          .refine(
+            (value) => value % 2 === 1,
+            'use 1, 3, 5 or 7: an even number survives no more than the odd one below',
+          )
+          .default(3),
+        /** Path of etcd (3.4 or later), or its name on the PATH. */
+        etcdBin: z.string().min(1).default('etcd'),
+        /** Port of the member for its servers and for the other members; where it is taken at the first start a free one, which is kept. */
+        clientPort: port.default(2379),
+        peerPort: port.default(2380),
       })
       .prefault({}),
     /** Of the embedded store: revisions kept for watchers and repair by delta; each costs the size of its change on disk. */

@@ -2,7 +2,6 @@
 import { hostname } from 'node:os'
 import { createAgent, type LocalAgent } from './agent/agent.ts'
 import { type Config, type ConfigInput, nodeNameOf, PRESETS, parseConfig } from './config.ts'
-import type { FileDefinition } from './consul-config/translate.ts'
 import { type RunningDnsServer, startDnsServer } from './dns/server.ts'
 import type { Federation } from './federation/federation.ts'
 import type { Host } from './federation/host.ts'
@@ -10,7 +9,6 @@ import { openFederation } from './federation/open.ts'
 import { devAuthority } from './federation/transport/authority.ts'
 import { openHost } from './federation/transport/host.ts'
 import { freshIdentity, loadIdentity } from './federation/transport/identity.ts'
-import type { TransportFactory } from './federation/transport/tcp.ts'
 import { createApp } from './http/app.ts'
 import { AtollError, messageOf } from './model/errors.ts'
 import { agentDoorOf, MEMBERS } from './node/agent-door.ts'
@@ -26,6 +24,7 @@ import { loadNodeId } from './node/node-id.ts'
 import { OnlyProcess } from './node/only-process.ts'
 import { OnlyServer } from './node/only-server.ts'
 import { Replicas } from './node/replicas.ts'
+import type { NodeOptions, RunningNode } from './node/running-node.ts'
 import { createLiveness, openServerSide, registerServer, type ServerSide, startDuties } from './node/server-side.ts'
 import { StopStack } from './node/stop-stack.ts'
 import { VERSION } from './node/version.ts'
@@ -39,42 +38,11 @@ import { LogTap } from './runtime/log-tap.ts'
 import { pinoLogger } from './runtime/logger.ts'
 import type { Logger, Runtime } from './runtime/ports.ts'
 import { currentRuntime } from './runtime/runtime.ts'
+import { MANAGED } from './store/address.ts'
+import type { ManagedEnd } from './store/managed/managed.ts'
 import { isShared } from './store/open.ts'
 
-export interface NodeOptions {
-  /** Puts something around the TCP transport of libp2p: an emulated WAN. */
-  readonly wrapTransport?: (factory: TransportFactory) => TransportFactory
-  readonly logger?: Logger
-  /** The services and checks that configuration files define, read at the start and at each reload. */
-  readonly readDefinitions?: () => Promise<readonly FileDefinition[]>
-}
-
-export interface RunningNode {
-  readonly node: string
-  readonly datacenter: string
-  readonly peerId: string
-  /** Multiaddrs that others join by. */
-  readonly addresses: readonly string[]
-  readonly http: { readonly host: string; readonly port: number }
-  /** Base URL of the API. */
-  readonly httpAddress: string
-  /** Where names are answered, by UDP and TCP; undefined where they are not. */
-  readonly dns: { readonly host: string; readonly port: number } | undefined
-  /**
-   * Resolves once the node has ended, by `stop` or by itself (it left). Rejects with AtollError 'conflict' once it has
-   * ended because its DC has another server, or another process its key.
-   */
-  readonly ended: Promise<void>
-  /**
-   * Reads the definitions in files again, and brings the registrations in line. Rejects with AtollError 'invalid',
-   * naming file and field.
-   */
-  reload(): Promise<void>
-  /** Takes this node and all that is registered with it out of the catalog, tells the mesh, and stops. */
-  leave(): Promise<void>
-  /** Idempotent. */
-  stop(): Promise<void>
-}
+export type { NodeOptions, RunningNode } from './node/running-node.ts'
 
 /** What every part is made with. */
 interface Frame {
@@ -118,7 +86,7 @@ export async function startNode(input: ConfigInput, options: NodeOptions = {}): 
 async function startParts(frame: Frame, options: NodeOptions): Promise<RunningNode> {
   const { config, runtime, logger, parts } = frame
   const isServer = config.server || config.dev
-  const [host, server] = await bothOf(startHost(frame, options), isServer ? startServerSide(frame) : undefined)
+  const [host, server] = await startBase(frame, options)
   const replicas = new Replicas(logger)
   const process = new OnlyProcess(runtime.clock)
   const federation = await startFederation(frame, host, server, replicas, process)
@@ -210,15 +178,30 @@ function watchOnlyServer(
   return only
 }
 
+/** A store of the servers' own needs the mesh first; any other starts beside it. */
+async function startBase(frame: Frame, options: NodeOptions): Promise<[Host, ServerSide | undefined]> {
+  const { config, runtime, logger, parts, name } = frame
+  if (!config.server && !config.dev) return [await startHost(frame, options), undefined]
+  if (config.store.url !== MANAGED) return bothOf(startHost(frame, options), startServerSide(frame))
+  const host = await startHost(frame, options)
+  const { startManagedStore } = await import('./node/managed-store.ts')
+  const signal = options.signal ?? new AbortController().signal
+  const etcd = logger.child({ part: 'etcd' })
+  const address = addressOf(frame)
+  const managed = await startManagedStore({ ...runtime, config, name, address, host, logger: etcd, signal })
+  parts.push('etcd', () => managed.stop())
+  return [host, await startServerSide(frame, managed)]
+}
+
 /** Side by side; where one fails, the other is waited for: it may come up, and then has to be stopped. */
 async function bothOf<A, B>(a: Promise<A>, b: Promise<B> | undefined): Promise<[A, B | undefined]> {
   await Promise.allSettled([a, b])
   return [await a, await b]
 }
 
-async function startServerSide(frame: Frame): Promise<ServerSide> {
+async function startServerSide(frame: Frame, managed?: ManagedEnd): Promise<ServerSide> {
   const { config, runtime, logger, parts } = frame
-  const server = await openServerSide({ config, ...runtime, logger })
+  const server = await openServerSide({ config, ...runtime, logger, managed })
   parts.push('store', () => server.store.close())
   parts.push('catalog', () => server.catalog.close())
   return server

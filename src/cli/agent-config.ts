@@ -90,7 +90,16 @@ export function configFromFlags({ flags: values, given }: Pick<AgentContext, 'fl
     )
   const wan = values['wan-address']
   const tls = take({ ca: 'store-ca', cert: 'store-cert', key: 'store-key', serverName: 'store-server-name' })
-  const store = take({ url: 'store', user: 'store-user', password: 'store-password' })
+  const managed = take({
+    servers: 'servers',
+    etcdBin: 'etcd-bin',
+    clientPort: 'etcd-client-port',
+    peerPort: 'etcd-peer-port',
+  })
+  const store = {
+    ...take({ url: 'store', user: 'store-user', password: 'store-password' }),
+    ...(Object.keys(managed).length > 0 && { managed }),
+  }
   const withoutDns = values['dns-port'] === -1
   const tree = {
     ...take({

@@ -25,7 +25,32 @@ export const flags = {
     type: 'string',
     value: 'url',
     env: ['ATOLL_STORE'],
-    purpose: 'where a server keeps the catalog: embedded, or etcd://host:port,host:port/prefix; embedded unless given',
+    purpose:
+      'where a server keeps the catalog: embedded, etcd:managed, or etcd://host:port,host:port/prefix; embedded unless given',
+  },
+  servers: {
+    type: 'number',
+    value: 'count',
+    env: ['ATOLL_SERVERS'],
+    purpose: 'with etcd:managed, members that the datacenter shall have: 1, 3, 5 or 7; 3 unless given',
+  },
+  'etcd-bin': {
+    type: 'string',
+    value: 'path',
+    env: ['ATOLL_ETCD_BIN'],
+    purpose: 'with etcd:managed, which etcd is run; the one on the PATH unless given',
+  },
+  'etcd-client-port': {
+    type: 'number',
+    value: 'port',
+    env: ['ATOLL_ETCD_CLIENT_PORT'],
+    purpose: 'its port for servers; 2379, or a free one if that is taken, unless given',
+  },
+  'etcd-peer-port': {
+    type: 'number',
+    value: 'port',
+    env: ['ATOLL_ETCD_PEER_PORT'],
+    purpose: 'its port for other members; 2380, or a free one if that is taken, unless given',
   },
   'store-user': { type: 'string', value: 'name', env: ['ATOLL_STORE_USER'], purpose: "etcd's user" },
   'store-password': {

@@ -37,7 +37,12 @@ export const command = defineCommand({
       // Loaded only here: the other commands never pay for it.
       const { startNode } = await import('../node.ts')
       const files = definitionFiles(context, given)
-      const node = await startNode(input, { readDefinitions: files.read })
+      const starting = startNode(input, { readDefinitions: files.read, signal: end.signal })
+      const node = await starting.catch((error: unknown) => {
+        if (end.signal.aborted) return undefined
+        throw error
+      })
+      if (!node) return
       const hangUp = reloadOnHangUp(node, context.note)
       const pidFile = typeof input.pidFile === 'string' ? input.pidFile : undefined
       try {
@@ -107,7 +112,11 @@ function reloadOnHangUp(node: RunningNode, note: (line: string) => void): { clos
 }
 
 /** The first signal ends it in good order; the second of its kind finds no handler any more and ends the process. */
-function listenForEnd(signal: AbortSignal | undefined): { readonly told: Promise<EndSignal>; close(): void } {
+function listenForEnd(signal: AbortSignal | undefined): {
+  readonly told: Promise<EndSignal>
+  readonly signal: AbortSignal
+  close(): void
+} {
   const { promise, resolve } = Promise.withResolvers<EndSignal>()
   const end = () => resolve(undefined)
   const interrupt = () => resolve('onInterrupt')
@@ -116,8 +125,11 @@ function listenForEnd(signal: AbortSignal | undefined): { readonly told: Promise
   process.once('SIGTERM', terminate)
   if (signal?.aborted) end()
   signal?.addEventListener('abort', end)
+  const ending = new AbortController()
+  void promise.then(() => ending.abort())
   return {
     told: promise,
+    signal: ending.signal,
     close() {
       process.off('SIGINT', interrupt)
       process.off('SIGTERM', terminate)

@@ -7,6 +7,7 @@ import type { Config } from '../config.ts'
 import { AtollError } from '../model/errors.ts'
 import type { AgentSelf } from '../resolver/agent-door.ts'
 import type { Clock, Disk, Logger, Random } from '../runtime/ports.ts'
+import type { ManagedEnd } from '../store/managed/managed.ts'
 import { openStore } from '../store/open.ts'
 import { type Store, StoreError } from '../store/store.ts'
 
@@ -21,6 +22,8 @@ export interface ServerSideOptions {
   readonly random: Random
   readonly disk: Disk
   readonly logger: Logger
+  /** Of `etcd:managed`. */
+  readonly managed?: ManagedEnd | undefined
 }
 
 /**
@@ -37,6 +40,7 @@ export async function openServerSide(options: ServerSideOptions): Promise<Server
     random,
     disk,
     logger: logger.child({ part: 'store' }),
+    managed: options.managed,
   }).catch((error: unknown) => {
     throw error instanceof StoreError ? refusalOf(error) : error
   })

@@ -266,3 +266,24 @@ export interface ProcessMemory {
   readonly heapTotalBytes: number
   readonly externalBytes: number
 }
+
+/** A program that runs beside this process, and never longer. */
+export interface Companion {
+  /** Resolves with how it ended. */
+  readonly ended: Promise<string>
+  /** Ends it: asks first, and kills it after two seconds. */
+  stop(): Promise<void>
+}
+
+export interface Companions {
+  /** `onLine` gets what it says on its standard error. Never throws: what cannot be run ends at once. */
+  start(options: { readonly args: readonly string[]; readonly onLine: (line: string) => void }): Companion
+  /** `preferred` where nobody listens there, otherwise a free one; held until it is released for a program to listen there. */
+  reservePort(host: string, preferred: number): Promise<ReservedPort>
+}
+
+export interface ReservedPort {
+  readonly port: number
+  /** Idempotent. */
+  release(): Promise<void>
+}

@@ -3,6 +3,8 @@ import { AtollError } from '../model/errors.ts'
 
 export type StoreAddress =
   | { readonly driver: 'embedded' }
+  /** Members that the servers start themselves. */
+  | { readonly driver: 'managed'; readonly prefix: string }
   | {
       readonly driver: 'etcd'
       /** Members as host:port. */
@@ -12,7 +14,9 @@ export type StoreAddress =
       readonly tls: boolean
     }
 
-const FORM = 'use "embedded", or etcd://host:port,host:port/prefix (etcds:// with TLS)'
+/** `store.url` of servers that run etcd themselves. */
+export const MANAGED = 'etcd:managed'
+const FORM = 'use "embedded", "etcd:managed", or etcd://host:port,host:port/prefix (etcds:// with TLS)'
 const DEFAULT_PORT = 2379
 const MAX_MEMBERS = 32
 const MAX_PREFIX = 256
@@ -20,6 +24,7 @@ const MAX_PREFIX = 256
 /** Without a prefix, the datacenter has one of its own. Throws AtollError 'invalid', naming store.url. */
 export function parseStoreUrl(url: string, datacenter: string): StoreAddress {
   if (url === 'embedded') return { driver: 'embedded' }
+  if (url === MANAGED) return { driver: 'managed', prefix: `atoll/${datacenter}/` }
   const match = /^(etcds?):\/\/([^/?#]*)(?:\/([^?#]*))?$/.exec(url)
   if (!match) throw invalid(`"${url}" is no address of a store; ${FORM}`)
   const [, scheme, hosts = '', path = ''] = match

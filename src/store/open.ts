@@ -3,6 +3,7 @@ import { AtollError } from '../model/errors.ts'
 import type { Clock, Disk, Logger, Random } from '../runtime/ports.ts'
 import { parseStoreUrl, type StoreAddress } from './address.ts'
 import type { EtcdOptions, EtcdTls } from './etcd/connect.ts'
+import type { ManagedEnd } from './managed/managed.ts'
 import type { MigrationSource, MigrationTarget } from './migration.ts'
 import type { Store } from './store.ts'
 
@@ -26,6 +27,8 @@ export interface OpenStoreOptions {
   readonly random: Random
   readonly disk: Disk
   readonly logger: Logger
+  /** The members of this server's own etcd, which run; needed where `settings.url` is `etcd:managed`. */
+  readonly managed?: ManagedEnd | undefined
 }
 
 /** Whether several servers of a datacenter may use the store at once. */
@@ -35,7 +38,14 @@ export const isShared = ({ url }: Pick<StoreSettings, 'url'>): boolean => url !=
 export async function openStore(options: OpenStoreOptions): Promise<Store> {
   const { settings, datacenter } = options
   const address = parseStoreUrl(settings.url, datacenter)
-  return address.driver === 'embedded' ? openInFolder(options) : openOnEtcd(options, address)
+  if (address.driver === 'embedded') return openInFolder(options)
+  return address.driver === 'etcd' ? openOnEtcd(options, address) : openOnManaged(options, address.prefix)
+}
+
+async function openOnManaged({ managed, datacenter, clock, random, logger }: OpenStoreOptions, prefix: string) {
+  if (!managed) throw new AtollError('internal', 'the members of the managed etcd were not started')
+  const { openEtcd } = await import('./etcd/etcd.ts')
+  return openEtcd({ ...managed, prefix, owner: datacenter, clock, random, logger })
 }
 
 // Each driver is loaded only where it is used: the other one's libraries cost memory and time.

@@ -58,7 +58,9 @@ export interface StreamHandler<O extends DescMessage> {
 /** Connections to the members of one etcd cluster. Calls go to one of them for as long as it answers. */
 export class Cluster {
   readonly #o: ClusterOptions
-  readonly #clients: grpc.Client[]
+  readonly #channel: grpc.ChannelOptions
+  #members: readonly string[]
+  #clients: grpc.Client[]
   #current = 0
   #metadata = new grpc.Metadata()
   #login: Promise<void> | undefined
@@ -69,13 +71,29 @@ export class Cluster {
 
   constructor(options: ClusterOptions) {
     this.#o = options
-    const { credentials, serverName } = options
-    const channel = serverName === undefined ? CHANNEL : { ...CHANNEL, 'grpc.ssl_target_name_override': serverName }
-    this.#clients = options.members.map((address) => new grpc.Client(address, credentials, channel))
+    const { members, serverName } = options
+    this.#channel = serverName === undefined ? CHANNEL : { ...CHANNEL, 'grpc.ssl_target_name_override': serverName }
+    this.#members = members
+    this.#clients = members.map((address) => this.#clientOf(address))
+  }
+
+  #clientOf(address: string): grpc.Client {
+    return new grpc.Client(address, this.#o.credentials, this.#channel)
   }
 
   get members(): readonly string[] {
-    return this.#o.members
+    return this.#members
+  }
+
+  /** Members came or went: one at least, as host:port. Connections to those that stay go on; calls under way at the others end. */
+  setMembers(members: readonly string[]): void {
+    if (this.#closed || members.length === 0 || members.join() === this.#members.join()) return
+    const known = new Map(this.#members.map((address, i) => [address, this.#clients[i]!]))
+    const asked = members.indexOf(this.#members[this.#current]!)
+    this.#clients = members.map((address) => known.get(address) ?? this.#clientOf(address))
+    this.#members = members
+    this.#current = Math.max(0, asked)
+    for (const [address, client] of known) if (!members.includes(address)) client.close()
   }
 
   /** The member that is asked now. */
@@ -151,7 +169,7 @@ export class Cluster {
   }
 
   unavailable(error: Error): StoreError {
-    const where = this.#o.members.join(', ')
+    const where = this.#members.join(', ')
     return new StoreError(
       'unavailable',
       `etcd at ${where} has no majority, or cannot be reached: ${error.message}`,
@@ -172,11 +190,19 @@ export class Cluster {
       }
       const deadline = this.#o.clock.wallMs() + Math.max(1, timeoutMs)
       const done = (error: grpc.ServiceError | null, answer?: MessageShape<O>): void => {
-        if (error) reject(new CallError(error.code, `${error.details} (${this.#o.members[member]})`))
+        if (error) reject(new CallError(error.code, `${error.details} (${this.#members[member]})`))
         else resolve(answer!)
       }
       const { path, serialize, deserialize } = wireOf(method)
-      this.#clients[member]!.makeUnaryRequest(path, serialize, deserialize, request, this.#metadata, { deadline }, done)
+      this.#clients[member % this.#clients.length]!.makeUnaryRequest(
+        path,
+        serialize,
+        deserialize,
+        request,
+        this.#metadata,
+        { deadline },
+        done,
+      )
     })
   }
 

@@ -24,6 +24,8 @@ export interface EtcdOptions {
   readonly clock: Clock
   readonly random: Random
   readonly logger?: Logger
+  /** Gets the store's connections, so that who knows of it tells them that members came or went. */
+  readonly connected?: (cluster: Pick<Cluster, 'setMembers'>) => void
 }
 
 export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent }

@@ -52,6 +52,7 @@ const MAX_TOUCHES = 5
  */
 export async function openEtcd(options: EtcdOptions): Promise<Store> {
   const cluster = connect(options)
+  options.connected?.(cluster)
   try {
     return await EtcdStore.open(cluster, options, options.logger ?? silent)
   } catch (error) {

@@ -58,7 +58,7 @@ class World {
   readonly open = new Map<string, { cluster: string; members: readonly string[]; given: Set<string> }>()
   readonly formed = new Map<string, readonly string[]>()
   #next = 0
-  constructor(readonly ids: readonly string[]) {
+  constructor(ids: readonly string[]) {
     for (const id of ids) this.disks.set(id, {})
   }
 
@@ -73,8 +73,17 @@ class World {
     if (disk.member || this.open.has(id)) return
     const others = seen.filter((other) => other !== id).map((other) => this.hello(other))
     const step = nextStep(this.hello(id), disk.promised, others)
-    if (step.do === 'propose') this.propose(id, step.members.map(({ peerId }) => peerId), reached)
-    if (step.do === 'ask-outcome') this.askOutcome(id, step.of.filter((of) => reached.includes(of)))
+    if (step.do === 'propose')
+      this.propose(
+        id,
+        step.members.map(({ peerId }) => peerId),
+        reached,
+      )
+    if (step.do === 'ask-outcome')
+      this.askOutcome(
+        id,
+        step.of.filter((of) => reached.includes(of)),
+      )
   }
 
   propose(id: string, members: readonly string[], reached: readonly string[]): void {
