@@ -65,6 +65,7 @@ describe('imports point down only', () => {
           const granted = allowed.some((name) => target === name || target.startsWith(`${name}/`))
           const agentCommand =
             (file === 'src/cli/agent.ts' && target === 'node.ts') ||
+            (file === 'src/cli/store-members.ts' && target === 'node/store-members.ts') ||
             (file === 'src/cli/store-migrate.ts' && target === 'node/migrate-store.ts') ||
             (file === 'src/cli/agent-config.ts' && (target === 'config.ts' || target.startsWith('consul-config/'))) ||
             (file === 'src/cli/consul-files.ts' && target === 'consul-config/hcl.ts')

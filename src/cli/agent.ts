@@ -19,6 +19,10 @@ export const command = defineCommand({
       line: 'atoll agent --server --dc eu-1 --data-dir /var/lib/atoll --store etcd://10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379 --join 10.0.0.8:8300',
       says: 'one of several servers on an etcd cluster',
     },
+    {
+      line: 'atoll agent --server --dc eu-1 --data-dir /var/lib/atoll --store etcd:managed --servers 3 --bind 0.0.0.0 --advertise 10.0.0.7 --join 10.0.0.8:8300',
+      says: 'one of three servers that run an etcd cluster themselves',
+    },
   ],
   flags: { ...flags, ...consulFlags },
   notes: [

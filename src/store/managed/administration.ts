@@ -1,0 +1,126 @@
+/** What an operator does with a managed etcd, from a server's data directory: by the certificates that are there. */
+
+import { create } from '@bufbuild/protobuf'
+import { AtollError, messageOf } from '../../model/errors.ts'
+import type { Clock, Disk, Random } from '../../runtime/ports.ts'
+import { CallError } from '../etcd/call-error.ts'
+import type { Cluster } from '../etcd/cluster.ts'
+import { connect, silent } from '../etcd/connect.ts'
+import { Maintenance, StatusRequestSchema } from '../etcd/proto/etcd_pb.js'
+import { createLeaf, MEMBER_NAME } from './certificates.ts'
+import { findMember, listMembers, type Member, removeMember } from './membership.ts'
+import { readSaved, type Saved, writeSaved } from './saved.ts'
+
+export interface AdministrationOptions {
+  /** The folder `etcd` in a server's data directory. */
+  readonly directory: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly disk: Disk
+}
+
+export interface MemberReport extends Member {
+  /** Undefined: it does not answer. */
+  readonly status: { readonly leads: boolean; readonly sizeBytes: number; readonly version: string } | undefined
+}
+
+const ASK_MS = 3_000
+
+/** Rejects with AtollError 'not-found' where no server with a managed etcd ran, 'unavailable' where no member answers. */
+export async function reportMembers(options: AdministrationOptions): Promise<MemberReport[]> {
+  return withCluster(options, async (cluster) => {
+    const members = await listMembers(cluster)
+    const known = members.flatMap(({ address }) => address ?? [])
+    cluster.setMembers(known)
+    return Promise.all(
+      members.map(async (member) => ({
+        ...member,
+        status: await statusOf(cluster, known.indexOf(member.address ?? '')),
+      })),
+    )
+  })
+}
+
+/**
+ * Takes a member out, by name or id. Rejects as `reportMembers`; with 'conflict' where those that remain and answer would be no
+ * majority, unless `force`.
+ */
+export async function removeFrom(options: AdministrationOptions, which: string, force: boolean): Promise<Member> {
+  const members = await reportMembers(options)
+  const member = findMember(members, which) as MemberReport
+  const others = members.filter(({ id, learner }) => id !== member.id && !learner)
+  const answering = others.filter(({ status }) => status !== undefined)
+  if (!force && answering.length < Math.floor(others.length / 2) + 1) {
+    throw new AtollError(
+      'conflict',
+      `without ${which} there are ${others.length} voting members, of which ${answering.length} answer: no majority; start them first`,
+    )
+  }
+  return withCluster(options, async (cluster) => {
+    await removeMember(cluster, member)
+    return member
+  })
+}
+
+/**
+ * The next start of the server makes its member the only one, with the data that it has. What the lost members alone had
+ * acknowledged is gone then.
+ */
+export async function markRecovery({ disk, directory }: AdministrationOptions): Promise<void> {
+  const saved = await required(disk, directory)
+  await writeSaved(disk, directory, { ...saved, recover: true })
+}
+
+async function required(disk: Disk, directory: string): Promise<Saved & Required<Pick<Saved, 'membership'>>> {
+  const saved = await readSaved(disk, directory)
+  if (saved?.membership) return { ...saved, membership: saved.membership }
+  throw new AtollError(
+    'not-found',
+    `${directory} holds no member of an etcd cluster: give the data directory of a server with --store etcd:managed`,
+    { field: 'dataDirectory' },
+  )
+}
+
+async function withCluster<T>(options: AdministrationOptions, act: (cluster: Cluster) => Promise<T>): Promise<T> {
+  const { disk, directory, clock, random } = options
+  const { membership } = await required(disk, directory)
+  const encoder = new TextEncoder()
+  const leaf = createLeaf(membership.authority, [], { nowMs: clock.wallMs(), serial: random.bytes(16) })
+  const tls = {
+    ca: encoder.encode(membership.authority.cert),
+    cert: encoder.encode(leaf.cert),
+    key: encoder.encode(leaf.key),
+    serverName: MEMBER_NAME,
+  }
+  const members = membership.addresses
+  const cluster = connect({ members, tls, prefix: '', owner: '', clock, random, logger: silent })
+  try {
+    // The first that answers; each failure goes on to the next.
+    for (let tries = 1; ; tries++) {
+      try {
+        return await act(cluster)
+      } catch (error) {
+        if (!(error instanceof CallError)) throw error
+        if (error.isOpen && tries < cluster.members.length) continue
+        throw new AtollError('unavailable', `etcd at ${cluster.members.join(', ')}: ${messageOf(error)}`, {
+          cause: error,
+        })
+      }
+    }
+  } finally {
+    cluster.close()
+  }
+}
+
+async function statusOf(cluster: Cluster, member: number): Promise<MemberReport['status']> {
+  if (member < 0) return undefined
+  try {
+    const asked = { member, timeoutMs: ASK_MS, proves: false }
+    const status = await cluster.call(Maintenance.method.status, create(StatusRequestSchema), asked)
+    const leads = status.leader !== 0n && status.leader === status.header?.memberId
+    return { leads, sizeBytes: Number(status.dbSize), version: status.version }
+  } catch (error) {
+    if (error instanceof CallError) return undefined
+    throw error
+  }
+}
