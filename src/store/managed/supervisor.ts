@@ -69,13 +69,13 @@ interface LogLine {
 
 const SEVERE = new Set(['error', 'dpanic', 'panic', 'fatal'])
 
-/** A line of etcd's log in JSON, or of what else it says. */
+/** A line of etcd's log in JSON, or of what else is said there: by its gRPC as it ends, by the shell, all of no use to an operator. */
 export function parsedLine(line: string): LogLine {
   try {
     const { level, msg, ts: _, caller: __, stacktrace: ___, ...fields } = Object(JSON.parse(line))
     const error = typeof fields.error === 'string' ? `: ${fields.error}` : ''
     return { level: SEVERE.has(level) ? 'error' : 'debug', message: `${msg}${error}`, fields }
   } catch {
-    return { level: 'error', message: line, fields: {} }
+    return { level: 'debug', message: line, fields: {} }
   }
 }
