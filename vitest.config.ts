@@ -61,8 +61,8 @@ export default defineConfig({
     // For machines with much else to do: what waits, waits for a condition.
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Half of what the tests do is waiting: four keep two cores busy, more only make timings worse.
-    maxWorkers: 4,
+    // Half of what the tests do is waiting: three keep two cores busy, more make timings worse.
+    maxWorkers: 3,
     pool: 'forks',
     // What one runtime's tests have transformed is there for the next.
     experimental: { fsModuleCache: true, fsModuleCachePath: join(root, '.atoll', 'transformed') },
