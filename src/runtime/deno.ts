@@ -57,8 +57,7 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
     if (length !== undefined) {
       return length > maxBytes ? tooLarge(maxBytes) : open.track(options.fetch(request, about))
     }
-    // Nobody may make a Request with TRACE; it is refused unread.
-    if (request.body === null || request.method === 'TRACE') return open.track(options.fetch(request, about))
+    if (request.body === null || BODILESS.test(request.method)) return open.track(options.fetch(request, about))
     return open.track(fetchChunked(request, about, options, maxBytes))
   }
   let server: DenoServer
@@ -83,6 +82,9 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
   }
 }
 
+/** No Request with a body can be made with these, however they are written: what comes with them stays unread. */
+const BODILESS = /^(?:get|head|trace)$/i
+
 /** A chunked body is read whole first, up to the bound. */
 async function fetchChunked(
   request: Request,
@@ -90,7 +92,13 @@ async function fetchChunked(
   options: HttpServerOptions,
   maxBytes: number,
 ): Promise<Response> {
-  const body = await readBounded(request.body!, maxBytes)
+  let body: Uint8Array<ArrayBuffer> | undefined
+  try {
+    body = await readBounded(request.body!, maxBytes)
+  } catch {
+    // The client is gone, or its chunks are none.
+    return new Response('the body cannot be read\n', { status: 400 })
+  }
   if (body === undefined) return tooLarge(maxBytes)
   const whole = new Request(request.url, { method: request.method, headers: request.headers, body })
   // The constructor normalizes the URL and has a signal of its own.

@@ -229,16 +229,18 @@ describe('serveHttp', () => {
 
   // Bun has a timeout of its own, of 12 seconds; Deno has none.
   // Node refuses the one, Bun and Deno take it.
-  test.each(['HEAD /v1/x?y HTTP/1.0\r\n\r\n', 'TRACE /v1/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'])(
-    '%j does not come to be an inner error',
-    async (request) => {
-      const server = await serve((request) => {
-        new Request(request.url, { method: 'OPTIONS' })
-        return new Response(null, { status: 405 })
-      })
-      expect(await raw(server.port, request).closed).toMatch(/^HTTP\/1\.[01] (?:405|400) /)
-    },
-  )
+  test.each([
+    'HEAD /v1/x?y HTTP/1.0\r\n\r\n',
+    'TRACE /v1/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
+    'get /v1/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
+    'PUT /v1/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nx\r\n0\r\n\r\n',
+  ])('%j does not come to be an inner error', async (request) => {
+    const server = await serve((request) => {
+      new Request(request.url, { method: 'OPTIONS' })
+      return new Response(null, { status: 405 })
+    })
+    expect(await raw(server.port, request).closed).not.toMatch(/ 50\d /)
+  })
 
   test.runIf(runtime.name === 'node')('a head that never ends is cut off', async () => {
     const server = await serve(() => new Response('x'), { headersTimeoutMs: 100 })
