@@ -1,14 +1,15 @@
 /**
  * The test suites of other people's Consul clients, unchanged, against Atoll on the PATH as `consul`. Needs Go, or Python
- * with pip, and their registries; some minutes each.
+ * with pip, and their registries; some minutes each. `debian` takes seconds, and python3-consul only.
  *
- *   node test/peers/clients.ts [--suites go,python] [--run pattern] [--parallel 3] [--json]
+ *   node test/peers/clients.ts [--suites go,python,debian] [--run pattern] [--parallel 3] [--json]
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { consulOnPath } from './clients/consul.ts'
+import { debianSuite } from './clients/debian.ts'
 import { goSuite, type SuiteOptions } from './clients/go.ts'
 import { pythonSuite } from './clients/python.ts'
 import { killLeftovers, type Outcome, table } from './clients/suite.ts'
@@ -16,6 +17,7 @@ import { killLeftovers, type Outcome, table } from './clients/suite.ts'
 const SUITES: Readonly<Record<string, (options: SuiteOptions) => Promise<Outcome[]>>> = {
   go: goSuite,
   python: pythonSuite,
+  debian: debianSuite,
 }
 
 const { values } = parseArgs({

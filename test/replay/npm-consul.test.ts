@@ -145,6 +145,30 @@ describe('the npm package consul', () => {
     })
   })
 
+  test('prepared queries', async () => {
+    const { ID: id } = await consul.query.create({
+      name: 'near',
+      service: { service: 'consul', onlypassing: true },
+      dns: { ttl: '10s' },
+    })
+    expect(await consul.query.list()).toMatchObject([{ ID: id, Name: 'near' }])
+    expect(await consul.query.get(id)).toMatchObject({ ID: id, Service: { Service: 'consul', OnlyPassing: true } })
+    const asked = { query: 'near', near: '_agent', limit: 1 } as never
+    expect(await consul.query.execute(asked)).toMatchObject({
+      Service: 'consul',
+      Nodes: [{ Node: { Node: 'n1' } }],
+      DNS: { TTL: '10s' },
+      Failovers: 0,
+    })
+    // The client looks for a list where Consul, and so Atoll, answers an object.
+    expect(await consul.query.explain('near')).toBeUndefined()
+    await consul.query.update({ query: id, name: 'far', service: { service: 'none' } } as never)
+    expect(await consul.query.execute('far')).toMatchObject({ Service: 'none', Nodes: [] })
+    await (consul.query as unknown as { destroy(query: string): Promise<void> }).destroy(id)
+    expect(await consul.query.list()).toEqual([])
+    await expect(consul.query.get(id)).rejects.toMatchObject({ statusCode: 404 })
+  })
+
   test('events', async () => {
     const { ID: id } = (await consul.event.fire('deploy', '53' as never)) as { ID: string }
     const list = await eventually(async () => {
