@@ -55,6 +55,7 @@ export type HeaderName =
   | 'X-Atoll-Failover'
   | 'X-Atoll-Error'
   | 'X-Atoll-Field'
+  | 'X-Consul-Default-ACL-Policy'
   | 'Retry-After'
 
 /** One answer of a route: what it means, and its body by media type; without, it has none. */
@@ -80,9 +81,10 @@ export const words = (what: string, headers?: readonly HeaderName[]): DescribedA
   ...(headers && { headers }),
 })
 /** Bytes, or a stream, of a media type. */
-export const streams = (what: string, mediaType: string): DescribedAnswer => ({
+export const streams = (what: string, mediaType: string, headers?: readonly HeaderName[]): DescribedAnswer => ({
   what,
   content: { [mediaType]: z.unknown() },
+  ...(headers && { headers }),
 })
 
 /** The usual answers. */

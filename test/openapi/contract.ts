@@ -4,8 +4,13 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 interface Media {
   readonly schema?: object
 }
+interface Header {
+  readonly $ref?: string
+  readonly schema?: object
+}
 interface Response {
   readonly $ref?: string
+  readonly headers?: Readonly<Record<string, Header>>
   readonly content?: Readonly<Record<string, Media>>
 }
 export interface Operation {
@@ -14,7 +19,10 @@ export interface Operation {
 }
 export interface OpenApi {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>
-  readonly components: { readonly responses: Readonly<Record<string, Response>> }
+  readonly components: {
+    readonly responses: Readonly<Record<string, Response>>
+    readonly headers: Readonly<Record<string, Header>>
+  }
 }
 
 export interface GivenAnswer {
@@ -22,7 +30,14 @@ export interface GivenAnswer {
   /** '' when there is none. */
   readonly contentType: string
   readonly body: Uint8Array
+  /** Where they are to be held to the document too. */
+  readonly headers?: Headers
 }
+
+/** Headers that are about this API, and not about HTTP. */
+const OWN_HEADER = /^(x-(consul|atoll)-|x-cache$|age$|retry-after$)/
+/** Where the document has them for what was done, they are there. */
+const CERTAIN = /^x-(consul-(index|query-backend|default-acl-policy)|atoll-(datacenter|source|age-ms))$/
 
 export class Contract {
   readonly #document: OpenApi
@@ -56,7 +71,8 @@ export class Contract {
   }
 
   /** What the answer has that the document does not say. */
-  faults(method: string, target: string, { status, contentType, body }: GivenAnswer): string[] {
+  faults(method: string, target: string, answer: GivenAnswer): string[] {
+    const { status, contentType, body, headers } = answer
     const operation = this.operation(method, target)
     if (operation === undefined) return [`${method} ${target} is not in the document`]
     const { responses } = operation
@@ -64,6 +80,10 @@ export class Contract {
     if (key === 'default' && status < 400) return [`status ${status} is not in the document`]
     const { $ref } = responses[key]!
     const response = $ref ? this.#document.components.responses[$ref.split('/').at(-1)!]! : responses[key]!
+    const ofHeaders = headers
+      ? this.#headerFaults(response, headers, status < 400).map((fault) => `${status}: ${fault}`)
+      : []
+    if (ofHeaders.length > 0) return ofHeaders
     if (body.length === 0 && (status >= 300 || response.content === undefined)) return []
     const mediaType = contentType.replace(/;.*/s, '').trim()
     const media = response.content?.[mediaType]
@@ -75,6 +95,28 @@ export class Contract {
     return (validate.errors ?? []).map(
       ({ instancePath, message, params }) => `${status}: ${instancePath} ${message} ${JSON.stringify(params)}`,
     )
+  }
+
+  /** Those that are not in the document or not as it says, and those that it promises and that are missing. */
+  #headerFaults(response: Response, given: Headers, isDone: boolean): string[] {
+    const described = new Map(
+      Object.entries(response.headers ?? {}).map(([name, { $ref, ...own }]): [string, Header] => [
+        name.toLowerCase(),
+        $ref ? this.#document.components.headers[$ref.split('/').at(-1)!]! : own,
+      ]),
+    )
+    const faults: string[] = []
+    for (const [name, value] of given) {
+      if (!OWN_HEADER.test(name)) continue
+      const schema = described.get(name)?.schema
+      if (schema === undefined) faults.push(`header ${name} is not in the document`)
+      else if (!this.#validator(schema)('type' in schema && schema.type === 'integer' ? Number(value) : value))
+        faults.push(`header ${name}: ${value} is not as the document says`)
+    }
+    for (const name of described.keys()) {
+      if (isDone && CERTAIN.test(name) && !given.has(name)) faults.push(`header ${name} is missing`)
+    }
+    return faults
   }
 
   #validator(schema: object): ValidateFunction {

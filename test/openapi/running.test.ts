@@ -54,7 +54,8 @@ async function send(call: ApiCall, at: RunningNode): Promise<GivenAnswer> {
       }),
     },
   )
-  const answer = { status: response.status, contentType: response.headers.get('content-type') ?? '' }
+  const { status, headers } = response
+  const answer = { status, headers, contentType: headers.get('content-type') ?? '' }
   if (!call.endless) return { ...answer, body: new Uint8Array(await response.arrayBuffer()) }
   const { value } = await response.body!.getReader().read()
   abort.abort()

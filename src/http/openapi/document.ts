@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import { type DescribedAnswer, type JsonSchema, type Parameter, parameterOf, words } from '../described.ts'
 import type { Method, Route } from '../route.ts'
-import { HEADERS } from './headers.ts'
+import { HEADERS, ON_ALL, ON_FAILURES } from './headers.ts'
 import { Components } from './json-schema.ts'
 
 type Struct = Record<string, unknown>
@@ -37,14 +37,14 @@ const TAGS: Readonly<Record<string, string>> = {
 }
 
 const FAILURES: Readonly<Record<string, DescribedAnswer>> = {
-  BadRequest: words('The request is wrong; the text says what, and where', ['X-Atoll-Error', 'X-Atoll-Field']),
+  BadRequest: words('The request is wrong; the text says what, and where'),
   Moved: { what: 'The path has `//` or dot segments: ask at `Location`', content: { 'text/html': z.string() } },
   TooLarge: words('The body is too large'),
-  Overloaded: words('A bound is reached; nothing was changed', ['Retry-After', 'X-Atoll-Error']),
+  Overloaded: words('A bound is reached; nothing was changed', ['Retry-After']),
   Refused: words('The datacenter is not known (`No path to datacenter`), or what Consul refuses so'),
-  Unavailable: words('Nobody who could answer can be reached now', ['Retry-After', 'X-Atoll-Error']),
-  NoAnswer: words('No answer came in time; of a write it is not known whether it was done', ['X-Atoll-Error']),
-  Failure: words('Anything else that went wrong, in words', ['X-Atoll-Error', 'X-Atoll-Field']),
+  Unavailable: words('Nobody who could answer can be reached now', ['Retry-After']),
+  NoAnswer: words('No answer came in time; of a write it is not known whether it was done'),
+  Failure: words('Anything else that went wrong, in words'),
 }
 const FAILURE_STATUS: Readonly<Record<string, string>> = {
   400: 'BadRequest',
@@ -91,7 +91,7 @@ export function openApiDocument(routes: readonly Route[], { version }: DocumentO
       },
       headers: HEADERS,
       responses: Object.fromEntries(
-        Object.entries(FAILURES).map(([name, failure]) => [name, answerOf(failure, components)]),
+        Object.entries(FAILURES).map(([name, failure]) => [name, answerOf(failure, components, name !== 'Moved')]),
       ),
       schemas: components.schemas,
     },
@@ -129,7 +129,9 @@ function operationOf(route: Route, components: Components): Struct {
       ...Object.fromEntries(
         Object.entries(failures).map(([status, name]) => [status, { $ref: `#/components/responses/${name}` }]),
       ),
-      ...Object.fromEntries(answers.map(([status, answer]) => [status, answerOf(answer, components)])),
+      ...Object.fromEntries(
+        answers.map(([status, answer]) => [status, answerOf(answer, components, Number(status) >= 400)]),
+      ),
     },
   }
 }
@@ -176,16 +178,15 @@ function bodyOf({ body, rawBody }: Route, components: Components): Struct {
   return { required: true, content: { 'application/json': { schema: components.schema(body, 'input') } } }
 }
 
-function answerOf({ what, content, headers = [] }: DescribedAnswer, components: Components): Struct {
+function answerOf({ what, content, headers = [] }: DescribedAnswer, components: Components, failed: boolean): Struct {
+  const names = new Set([...headers, ...(failed ? ON_FAILURES : []), ...ON_ALL])
   const shown = Object.entries(content ?? {}).map(([mediaType, schema]): [string, JsonSchema] => [
     mediaType,
     { schema: components.schema(schema, 'output') },
   ])
   return {
     description: what,
-    ...(headers.length > 0 && {
-      headers: Object.fromEntries(headers.map((name) => [name, { $ref: `#/components/headers/${name}` }])),
-    }),
+    headers: Object.fromEntries([...names].map((name) => [name, { $ref: `#/components/headers/${name}` }])),
     ...(shown.length > 0 && { content: Object.fromEntries(shown) }),
   }
 }

@@ -34,7 +34,7 @@ export const HEADERS: Readonly<Record<HeaderName, { readonly description: string
   },
   'X-Atoll-Age-Ms': {
     description: 'How old the answer may be, in milliseconds; `unknown` where nobody can tell',
-    schema: { anyOf: [int64, { const: 'unknown' }] },
+    schema: { type: 'string', pattern: '^([0-9]+|unknown)$' },
   },
   'X-Atoll-Failover': {
     description: 'Where none passes at home: from which datacenter to which the look-up went',
@@ -42,11 +42,23 @@ export const HEADERS: Readonly<Record<HeaderName, { readonly description: string
   },
   'X-Atoll-Error': { description: 'A code for scripts', schema: text },
   'X-Atoll-Field': { description: 'The field or parameter that is wrong', schema: text },
+  'X-Consul-Default-ACL-Policy': { description: 'For clients of Consul', schema: { type: 'string', enum: ['allow'] } },
   'Retry-After': { description: 'Seconds to wait before asking again', schema: whole },
 }
 
 const ORIGIN = ['X-Atoll-Datacenter', 'X-Atoll-Source', 'X-Atoll-Age-Ms', 'X-Atoll-Failover'] as const
-const META = ['X-Consul-Index', 'X-Consul-KnownLeader', 'X-Consul-LastContact', 'X-Consul-Query-Backend'] as const
+/** What a read tells of the state that it was answered from. */
+export const META = [
+  'X-Consul-Index',
+  'X-Consul-KnownLeader',
+  'X-Consul-LastContact',
+  'X-Consul-Query-Backend',
+] as const
+
+/** On every answer of the API. */
+export const ON_ALL = ['X-Consul-Default-ACL-Policy'] as const satisfies readonly HeaderName[]
+/** On answers of what was refused or failed; those about the state only where Consul has them. */
+export const ON_FAILURES = ['X-Atoll-Error', 'X-Atoll-Field', ...META] as const satisfies readonly HeaderName[]
 
 /** The headers that come with each kind of `metaHeaders`. */
 export const META_HEADERS = {

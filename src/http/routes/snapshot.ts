@@ -5,6 +5,7 @@ import { allHeaders, done, encodedNothing, NO_ANSWER_META } from '../answer.ts'
 import { readBody } from '../body/read.ts'
 import { DONE, flag, streams } from '../described.ts'
 import { HttpError } from '../errors.ts'
+import { META } from '../openapi/headers.ts'
 import type { Call, Route } from '../route.ts'
 
 const parameters = { dc: 'the datacenter of the asked server, which must be a server of it' }
@@ -16,7 +17,7 @@ export const snapshotRoutes: readonly Route[] = [
     summary:
       'An archive of nodes, services, checks, keys, sessions and events as of one moment, with a checksum, gzipped',
     parameters: { ...parameters, stale: flag('taken, and answered as without') },
-    answers: { 200: streams('The archive', 'application/x-gzip') },
+    answers: { 200: streams('The archive', 'application/x-gzip', META) },
     async handle(call, { mesh }) {
       const { index, bytes } = await mesh.home.saveSnapshot(options(call))
       const body = streamOf(bytes).pipeThrough(new CompressionStream('gzip'))
