@@ -9,6 +9,8 @@ export type HeaderRecord = Record<string, string>
 
 /** On every answer of the API. Plain objects and bytes: the servers send them as they are. */
 const COMMON = { Vary: 'Accept-Encoding', 'X-Consul-Default-Acl-Policy': 'allow' } as const
+/** Of them, on streams, which are never compressed. */
+export const ON_STREAMS = { 'X-Consul-Default-Acl-Policy': COMMON['X-Consul-Default-Acl-Policy'] } as const
 
 /** A body with what depends on it alone; kept as long as the value that it was made of. */
 export interface Encoded {

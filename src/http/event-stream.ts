@@ -1,7 +1,9 @@
 /** What the event streams have in common. */
+import { ON_STREAMS } from './answer.ts'
 import type { Call } from './route.ts'
 
 export const EVENT_STREAM_HEADERS = {
+  ...ON_STREAMS,
   'Content-Type': 'text/event-stream',
   'Cache-Control': 'no-store',
   // Proxies that buffer would hold events back.

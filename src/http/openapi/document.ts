@@ -91,7 +91,10 @@ export function openApiDocument(routes: readonly Route[], { version }: DocumentO
       },
       headers: HEADERS,
       responses: Object.fromEntries(
-        Object.entries(FAILURES).map(([name, failure]) => [name, answerOf(failure, components, name !== 'Moved')]),
+        Object.entries(FAILURES).map(([name, failure]) => [
+          name,
+          answerOf(failure, components, name === 'Moved' ? 'moved' : 'failed'),
+        ]),
       ),
       schemas: components.schemas,
     },
@@ -130,7 +133,10 @@ function operationOf(route: Route, components: Components): Struct {
         Object.entries(failures).map(([status, name]) => [status, { $ref: `#/components/responses/${name}` }]),
       ),
       ...Object.fromEntries(
-        answers.map(([status, answer]) => [status, answerOf(answer, components, Number(status) >= 400)]),
+        answers.map(([status, answer]) => [
+          status,
+          answerOf(answer, components, Number(status) >= 400 ? 'failed' : 'done'),
+        ]),
       ),
     },
   }
@@ -178,8 +184,11 @@ function bodyOf({ body, rawBody }: Route, components: Components): Struct {
   return { required: true, content: { 'application/json': { schema: components.schema(body, 'input') } } }
 }
 
-function answerOf({ what, content, headers = [] }: DescribedAnswer, components: Components, failed: boolean): Struct {
-  const names = new Set([...headers, ...(failed ? ON_FAILURES : []), ...ON_ALL])
+/** Whom a path moves, the router answers: none of the API's own headers is there. */
+type Kind = 'done' | 'failed' | 'moved'
+
+function answerOf({ what, content, headers = [] }: DescribedAnswer, components: Components, kind: Kind): Struct {
+  const names = new Set([...headers, ...(kind === 'failed' ? ON_FAILURES : []), ...(kind === 'moved' ? [] : ON_ALL)])
   const shown = Object.entries(content ?? {}).map(([mediaType, schema]): [string, JsonSchema] => [
     mediaType,
     { schema: components.schema(schema, 'output') },

@@ -1,7 +1,7 @@
 /** `/v1/agent`: the machine under a node, its metrics and its log. */
 import * as z from 'zod'
 import { type HostReport, LOG_LEVELS, type LogLineLevel } from '../../runtime/ports.ts'
-import { json, respond, text } from '../answer.ts'
+import { json, ON_STREAMS, respond, text } from '../answer.ts'
 import { flag, oneOf, shows, streams, words } from '../described.ts'
 import { badRequest, HttpError } from '../errors.ts'
 import { type Json, type JsonStruct, utf8 } from '../json.ts'
@@ -168,6 +168,11 @@ function monitor(call: Call, context: Context): Response {
   )
   return new Response(stream, {
     status: 200,
-    headers: { 'Content-Type': 'application/octet-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' },
+    headers: {
+      ...ON_STREAMS,
+      'Content-Type': 'application/octet-stream',
+      'Cache-Control': 'no-store',
+      'X-Accel-Buffering': 'no',
+    },
   })
 }
