@@ -46,6 +46,7 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
   signalsAreLinked = true
   const open = new OpenRequests()
   const handler = (request: Request, info: DenoInfo): Response | Promise<Response> => {
+    if (!hasUrl(request)) return new Response('Host: no host has such a name\n', { status: 400 })
     open.linkSignal(request, info)
     const about: HttpRequestInfo = {
       remoteAddress: info.remoteAddr.hostname ?? '',
@@ -79,6 +80,15 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
     hostname: server.addr.hostname,
     port: server.addr.port,
     close: (graceMs) => (closed ??= shutDown(server, open, graceMs)),
+  }
+}
+
+/** Deno makes the URL of what `Host` says when somebody asks for it, and throws then. */
+function hasUrl(request: Request): boolean {
+  try {
+    return request.url !== ''
+  } catch {
+    return false
   }
 }
 

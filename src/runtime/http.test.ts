@@ -232,6 +232,7 @@ describe('serveHttp', () => {
   test.each([
     'HEAD /v1/x?y HTTP/1.0\r\n\r\n',
     'TRACE /v1/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
+    'PUT /v1/x HTTP/1.1\r\nHost: a * b\r\nConnection: close\r\n\r\n',
     'get /v1/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
     'PUT /v1/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nx\r\n0\r\n\r\n',
   ])('%j does not come to be an inner error', async (request) => {
