@@ -46,7 +46,6 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
   signalsAreLinked = true
   const open = new OpenRequests()
   const handler = (request: Request, info: DenoInfo): Response | Promise<Response> => {
-    if (!hasUrl(request)) return new Response('Host: no host has such a name\n', { status: 400 })
     open.linkSignal(request, info)
     const about: HttpRequestInfo = {
       remoteAddress: info.remoteAddr.hostname ?? '',
@@ -83,15 +82,6 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
   }
 }
 
-/** Deno makes the URL of what `Host` says when somebody asks for it, and throws then. */
-function hasUrl(request: Request): boolean {
-  try {
-    return request.url !== ''
-  } catch {
-    return false
-  }
-}
-
 /** No Request with a body can be made with these, however they are written: what comes with them stays unread. */
 const BODILESS = /^(?:get|head|trace)$/i
 
@@ -110,8 +100,9 @@ async function fetchChunked(
     return new Response('the body cannot be read\n', { status: 400 })
   }
   if (body === undefined) return tooLarge(maxBytes)
-  const whole = new Request(request.url, { method: request.method, headers: request.headers, body })
-  // The constructor normalizes the URL and has a signal of its own.
+  // Not of its own URL, which holds whatever `Host` said.
+  const whole = new Request('http://localhost/', { method: request.method, headers: request.headers, body })
+  // The constructor would normalize the URL, and has a signal of its own.
   Object.defineProperty(whole, 'url', { value: request.url })
   Object.defineProperty(whole, 'signal', { get: () => request.signal })
   return options.fetch(whole, about)
