@@ -25,6 +25,7 @@ const configOf = (settings: NodeSettings): ConfigInput => ({
   node: settings.name,
   nodeMeta: { runtime: settings.runtime },
   dataDirectory: settings.dataDirectory,
+  ...(settings.managed && { store: { url: 'etcd:managed', managed: settings.managed } }),
   http: { host: settings.host, port: settings.httpPort },
   dns: { host: settings.host, port: settings.dnsPort },
   federation: {

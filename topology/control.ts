@@ -14,6 +14,7 @@ export const controlRequest = z.discriminatedUnion('command', [
   z.strictObject({ command: z.literal('heal'), a: name, b: name.optional() }),
   z.strictObject({ command: z.literal('delay'), a: name, b: name, rttMs: z.number().min(0).max(10_000) }),
   z.strictObject({ command: z.literal('kill'), target: name }),
+  z.strictObject({ command: z.literal('kill-etcd'), target: name }),
   z.strictObject({ command: z.literal('stop'), target: name }),
   z.strictObject({ command: z.literal('cont'), target: name }),
   z.strictObject({ command: z.literal('restart'), target: name }),
@@ -69,6 +70,8 @@ export async function carryOut(request: ControlRequest, { mesh, status, down }: 
       return { text: linkText(await mesh.delay(request.a, request.b, request.rttMs)) }
     case 'kill':
       return { text: `killed (SIGKILL): ${(await mesh.kill(request.target)).join(', ')}` }
+    case 'kill-etcd':
+      return { text: `killed the etcd (SIGKILL) of: ${(await mesh.killMember(request.target)).join(', ')}` }
     case 'stop':
       return { text: `stopped (SIGSTOP): ${mesh.pause(request.target).join(', ')}` }
     case 'cont':

@@ -2,6 +2,8 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LauncherError } from './errors.ts'
+import { killMember, memberPid } from './etcd-member.ts'
+import { freePorts } from './free-ports.ts'
 import { type LinkRow, LinkTable, type LinkView } from './links.ts'
 import type { NodeSettings } from './messages.ts'
 import { type BackendPlan, HOST, type MeshPlan, type NodePlan } from './plan.ts'
@@ -125,14 +127,35 @@ export class LocalMesh {
     return this.#changeLinks(a, b, { rttMs })
   }
 
-  /** kill -9 of a node, or of all nodes of a datacenter. Returns the names. */
+  /** kill -9 of a node, or of all nodes of a datacenter, and of their members of etcd. Returns the names. */
   async kill(target: string): Promise<string[]> {
     const meant = this.#target(target, (node) => node.worker.running, 'runs')
-    await Promise.all(meant.map(({ worker }) => worker.kill()))
+    await Promise.all(
+      meant.map(async ({ plan, worker }) => {
+        const pid = await this.memberPid(plan.name)
+        await worker.kill()
+        if (pid !== undefined) killMember(pid)
+      }),
+    )
     return meant.map((node) => node.plan.name)
   }
 
-  /** SIGSTOP: it keeps its connections and answers nothing. */
+  /** kill -9 of the etcd of a server, or of all servers of a datacenter; the servers go on and start it again. Returns their names. */
+  async killMember(target: string): Promise<string[]> {
+    const running = await Promise.all(this.nodes.map(({ plan }) => this.memberPid(plan.name)))
+    const pids = new Map(this.nodes.map((node, index) => [node, running[index]] as const))
+    const meant = this.#target(target, (node) => pids.get(node) !== undefined, 'runs a member of etcd')
+    for (const node of meant) killMember(pids.get(node)!)
+    return meant.map((node) => node.plan.name)
+  }
+
+  /** Process of a server's etcd; undefined while none runs, and for nodes without one. */
+  async memberPid(name: string): Promise<number | undefined> {
+    const { managedServers, dataDirectory } = this.node(name).plan
+    return managedServers === undefined ? undefined : memberPid(dataDirectory)
+  }
+
+  /** SIGSTOP: it keeps its connections and answers nothing. The member of etcd of a server goes on. */
   pause(target: string): string[] {
     const meant = this.#target(target, (node) => node.worker.state === 'ready', 'is ready')
     for (const { worker } of meant) worker.pause()
@@ -219,6 +242,7 @@ export class LocalMesh {
       libp2pPort: plan.libp2pPort,
       dnsPort: plan.dnsPort,
       dataDirectory: plan.dataDirectory,
+      ...(plan.managedServers !== undefined && { managed: await managedOf(plan.managedServers) }),
       join: plan.join,
       logLevel: this.plan.topology.logLevel,
     }
@@ -285,6 +309,11 @@ export class LocalMesh {
     }
     return meant
   }
+}
+
+async function managedOf(servers: number): Promise<NodeSettings['managed']> {
+  const [clientPort, peerPort] = await freePorts(2)
+  return { servers, clientPort: clientPort!, peerPort: peerPort! }
 }
 
 /** With the peer id when it is known. */

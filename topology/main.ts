@@ -6,7 +6,7 @@ import { LauncherError } from './errors.ts'
 const HELP = `Runs a mesh of Atoll nodes on this machine, with an emulated WAN between its datacenters.
 
   up [FILE]                     start a mesh and keep it until Ctrl-C; FILE is a path or a name in topology/
-                                (three-dc unless given; also one-dc, five-regions)
+                                (three-dc unless given; also one-dc, five-regions, two-dc-etcd)
       --keep                    go on with the data of the last run
       --http-port PORT          HTTP port of the first node; the others follow in the file's steps
       --libp2p-port PORT        the same for libp2p
@@ -20,6 +20,7 @@ From another terminal:
   heal A [B]                    undo it
   delay A B MS                  set their round-trip time
   kill NODE                     kill -9; a datacenter's name means all its nodes, here and below
+  kill-etcd NODE                kill -9 of a server's member of etcd, which it starts again
   stop NODE, cont NODE          SIGSTOP and SIGCONT: it hangs, and goes on
   restart NODE                  end it if it runs, and start it on the same data
   stop-service DC [SERVICE]     close the sample backends, so that their health checks fail
@@ -89,6 +90,7 @@ function requestOf(command: string, args: readonly string[]): ControlRequest {
       expectCount(command, args, 3, 3, 'DC DC MILLISECONDS')
       return { command, a, b: b!, rttMs: numberOf('MILLISECONDS', c!) }
     case 'kill':
+    case 'kill-etcd':
     case 'stop':
     case 'cont':
     case 'restart':

@@ -19,6 +19,8 @@ export interface NodeSettings {
   readonly libp2pPort: number
   readonly dnsPort: number
   readonly dataDirectory: string
+  /** Of a server that runs a member of etcd. The ports are for its first start; from then on it keeps what it got. */
+  readonly managed?: { readonly servers: number; readonly clientPort: number; readonly peerPort: number }
   readonly join: readonly string[]
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
 }

@@ -14,6 +14,8 @@ export interface NodePlan {
   readonly libp2pPort: number
   readonly dnsPort: number
   readonly dataDirectory: string
+  /** Of `etcd:managed`: how many servers its datacenter has, each with a member of etcd. */
+  readonly managedServers?: number
   /** Multiaddrs that it is told to join. */
   readonly join: readonly string[]
 }
@@ -63,6 +65,7 @@ export function planMesh(topology: Topology, options: PlanOptions): MeshPlan {
   const placed = topology.datacenters.flatMap((dc) =>
     rolesOf(dc).map((node, index) => ({
       ...node,
+      ...(node.role === 'server' && dc.store === 'etcd:managed' && { managedServers: dc.servers }),
       datacenter: dc.name,
       runtime: runtimeAt(dc.runtime, index),
       libp2pPort: ports.libp2p(),
@@ -73,8 +76,10 @@ export function planMesh(topology: Topology, options: PlanOptions): MeshPlan {
   )
   const servers = placed.filter((node) => node.role === 'server')
   const nodes = placed.map((node): NodePlan => {
-    // Servers join those of all others: whoever comes up last finds the rest, in whatever order they start.
-    const peers = servers.filter((other) => (other.datacenter === node.datacenter) === (node.role === 'client'))
+    // Servers join those of all others, and those beside them: whoever comes up last finds the rest, in whatever order they start.
+    const peers = servers.filter((other) =>
+      node.role === 'client' ? other.datacenter === node.datacenter : other !== node,
+    )
     return { ...node, join: peers.map((other) => multiaddrOf(other.libp2pPort)) }
   })
   const backends = topology.datacenters.map((dc) => planBackend(topology, dc.name, nodes, ports))

@@ -79,6 +79,11 @@ describe('errors name the field', () => {
     ['a contradiction', { ...two, matrix: { b: { a: 81 } } }, 'matrix.b.a: 81 ms between b and a, but 80 ms elsewhere'],
     ['two servers', { ...two, datacenters: [{ name: 'a', servers: 2 }] }, 'datacenters[0].servers: '],
     [
+      'an even number of servers',
+      { ...two, datacenters: [{ name: 'a', servers: 4, store: 'etcd:managed' }] },
+      'datacenters[0].servers: use 1, 3, 5 or 7',
+    ],
+    [
       'too few runtimes',
       { ...two, datacenters: [{ name: 'a', runtime: ['node'] }, { name: 'b' }] },
       'datacenters[0].runtime: names 1 runtimes for 2 nodes',
@@ -133,6 +138,21 @@ describe('plans', () => {
       'b-client': [port('b-server')],
       'c-server': [port('a-server'), port('b-server')],
     })
+  })
+
+  it('lets servers that run etcd join those beside them, too', () => {
+    const topology = parseTopology({
+      name: 'etcd',
+      datacenters: [{ name: 'a', servers: 3, store: 'etcd:managed', clients: 0 }, { name: 'b', clients: 0 }],
+      matrix: { a: { b: 1 } },
+    })
+    const { nodes } = planMesh(topology, { dataDirectory: '/data' })
+    expect(nodes.map((node) => [node.name, node.managedServers, node.join.length])).toEqual([
+      ['a-server', 3, 3],
+      ['a-server-2', 3, 3],
+      ['a-server-3', 3, 3],
+      ['b-server', undefined, 3],
+    ])
   })
 
   it('refuses ports that meet, and ports above the last', () => {

@@ -26,19 +26,23 @@ const rttMs = z.number().min(0).max(MAX_RTT_MS)
 const port = z.number().int().min(1).max(65_535)
 const runtime = z.enum(RUNTIMES)
 
-const datacenter = z.strictObject({
-  name: datacenterName,
-  /** The embedded store serves one server; a datacenter of several needs a store that they share. */
-  servers: z
-    .number()
-    .int()
-    .min(1)
-    .max(1, 'a datacenter with the embedded store has exactly one server; add clients instead')
-    .default(1),
-  clients: z.number().int().min(0).max(20).default(1),
-  /** One for all nodes, or one for each: servers first, then clients. */
-  runtime: z.union([runtime, z.array(runtime).min(1)]).default('node'),
-})
+const datacenter = z
+  .strictObject({
+    name: datacenterName,
+    /** One on the embedded store; 1, 3, 5 or 7 that each run a member of etcd. */
+    servers: z.number().int().min(1).max(7).default(1),
+    /** `etcd:managed` needs etcd on the PATH; its members take free ports. */
+    store: z.enum(['embedded', 'etcd:managed']).default('embedded'),
+    clients: z.number().int().min(0).max(20).default(1),
+    /** One for all nodes, or one for each: servers first, then clients. */
+    runtime: z.union([runtime, z.array(runtime).min(1)]).default('node'),
+  })
+  .superRefine(({ servers, store }, context) => {
+    const refuse = (message: string): void => context.addIssue({ code: 'custom', path: ['servers'], message })
+    if (store === 'embedded' && servers > 1) {
+      refuse('a datacenter with the embedded store has exactly one server; add clients, or "store": "etcd:managed"')
+    } else if (servers % 2 === 0) refuse('use 1, 3, 5 or 7: an even number survives no more than the odd one below')
+  })
 
 const link = z.strictObject({
   between: z.tuple([datacenterName, datacenterName]),
