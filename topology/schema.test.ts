@@ -143,7 +143,10 @@ describe('plans', () => {
   it('lets servers that run etcd join those beside them, too', () => {
     const topology = parseTopology({
       name: 'etcd',
-      datacenters: [{ name: 'a', servers: 3, store: 'etcd:managed', clients: 0 }, { name: 'b', clients: 0 }],
+      datacenters: [
+        { name: 'a', servers: 3, store: 'etcd:managed', clients: 0 },
+        { name: 'b', clients: 0 },
+      ],
       matrix: { a: { b: 1 } },
     })
     const { nodes } = planMesh(topology, { dataDirectory: '/data' })
