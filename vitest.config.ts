@@ -21,6 +21,8 @@ const LONG = [
   'topology/launcher',
   'test/store/etcd',
   'test/store/etcd-faults',
+  'test/cluster/managed',
+  'test/cluster/managed-mesh',
   'test/cluster/etcd-servers',
   'test/cluster/soak',
   'test/compliance/etcd',
