@@ -9,8 +9,8 @@ const root = import.meta.dirname
 // Workers and processes that tests start on Node load what earlier ones compiled: half of the start of each.
 process.env.NODE_COMPILE_CACHE ??= join(root, '.atoll', 'compile-cache')
 
-/** They wait more than they compute: the unit tests run beside them. */
-const WAITING = ['test/replay/replay', 'test/cluster/three-dc', 'topology/wan']
+/** It waits more than it computes: the unit tests run beside it. */
+const WAITING = ['test/replay/replay']
 /** Then those that take longest, so that none is left over at the end; and then all others. */
 const LONG = [
   'test/readme',
@@ -43,6 +43,9 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+/** They hold times to bounds: one by one, when all else is over. */
+const timed = ['test/cluster/three-dc.test.ts', 'topology/wan.test.ts']
+
 /** Their sockets, processes and memory are looked at: not beside what another file has left to be collected. */
 const alone = [
   'src/federation/*.test.ts',
@@ -57,7 +60,11 @@ export default defineConfig({
     projects: [
       // Plain unit tests leave nothing behind: a worker runs many files, and loads what they import once.
       { extends: true, test: { name: 'unit', include: ['src/**/*.test.ts'], exclude: alone, isolate: false } },
-      { extends: true, test: { name: 'whole', include: ['test/**/*.test.ts', 'topology/**/*.test.ts', ...alone] } },
+      {
+        extends: true,
+        test: { name: 'whole', include: ['test/**/*.test.ts', 'topology/**/*.test.ts', ...alone], exclude: timed },
+      },
+      { extends: true, test: { name: 'timed', include: timed, maxWorkers: 1, sequence: { groupOrder: 1 } } },
     ],
     sequence: { sequencer: LongestFirst },
     // For machines with much else to do: what waits, waits for a condition.

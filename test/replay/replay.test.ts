@@ -10,7 +10,7 @@ const used = new Set<Deviation>()
 let replayed = 0
 
 /** Most of a scenario is waiting, so several run side by side, but not so many that they wait for the processor. */
-const AT_ONCE = 5
+const AT_ONCE = 3
 /** Those that wait longest begin first. */
 const LONGEST: readonly Scenario[] = ['sessions-locks', 'blocking', 'multi-dc', 'coordinates']
 const inOrder = [...LONGEST, ...SCENARIOS.filter((scenario) => !LONGEST.includes(scenario))]
