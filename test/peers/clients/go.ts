@@ -12,9 +12,9 @@ const SDK = 'github.com/hashicorp/consul/sdk@v0.16.1'
 const SUITE = 'consul/api (Go)'
 
 const SKIPS: Skips = [
-  [/ACL|AuthMethod|AgentUpdateToken|ServiceRegisterOpts_Token|Snapshot_Options/, 'access control'],
+  [/TestAPI_ACL|Peering_ACL|AuthMethod|AgentUpdateToken|ServiceRegisterOpts_Token|Snapshot_Options/, 'access control'],
   [
-    /Connect|ConfigEntr|DiscoveryChain|Intention|HealthIngress|GatewayServices|AssignServiceVirtualIP|ExportedServices|SidecarService/,
+    /Connect|TestAPI_ConfigEntr|DiscoveryChain|Intention|HealthIngress|GatewayServices|AssignServiceVirtualIP|ExportedServices|SidecarService/,
     'service mesh',
   ],
   [/Peering/, 'peering'],
