@@ -64,6 +64,24 @@ describe('rounds', () => {
     }
   })
 
+  test('one that fails fails those who wait for a place too, and nobody who comes then', async () => {
+    const { rounds, begun } = setUp()
+    const underWay = [rounds.join()]
+    await turn()
+    underWay.push(rounds.join())
+    await turn()
+    const waiting = rounds.join()
+    await turn()
+    begun[0]!.end(new Error('no majority'))
+    await expect(waiting).rejects.toThrow('no majority')
+    await expect(underWay[0]).rejects.toThrow('no majority')
+    const next = rounds.join()
+    await turn()
+    expect(begun).toHaveLength(3)
+    for (const { end } of begun.slice(1)) end()
+    expect(await Promise.all([underWay[1], next])).toEqual([2, 3])
+  })
+
   test('whatever comes when, each is served by a round that began after it came, two at most under way', async () => {
     const step = fc.constantFrom('join', 'turn', 'end', 'end-newest')
     await fc.assert(

@@ -4,13 +4,14 @@ const AT_ONCE = 2
 /**
  * One call on behalf of all who ask for it at about the same time. Who comes joins a round that begins after it came, never one under
  * way: that need not cover what was acknowledged since it began. A round takes along all who come within the same turn of the event
- * loop, and those who come while as many rounds are under way as may be.
+ * loop, and those who come while as many rounds are under way as may be; when one of these fails, so do they: it had asked for as
+ * long as may be asked, and nobody shall wait for that twice.
  */
 export class Rounds<T> {
   readonly #run: () => Promise<T>
   #gathering: Promise<T> | undefined
   #underWay = 0
-  #onFreed: (() => void) | undefined
+  #waiting: PromiseWithResolvers<void> | undefined
 
   constructor(run: () => Promise<T>) {
     this.#run = run
@@ -24,21 +25,32 @@ export class Rounds<T> {
 
   async #gather(): Promise<T> {
     await turn()
-    // A slow one frees its place in the end, as every call has a deadline.
-    if (this.#underWay >= AT_ONCE) {
-      await new Promise<void>((resolve) => {
-        this.#onFreed = resolve
-      })
+    try {
+      // A slow one frees its place in the end, as every call has a deadline.
+      if (this.#underWay >= AT_ONCE) {
+        this.#waiting = Promise.withResolvers()
+        await this.#waiting.promise
+      }
+    } finally {
+      this.#gathering = undefined
     }
-    this.#gathering = undefined
     this.#underWay++
     try {
-      return await this.#run()
-    } finally {
-      this.#underWay--
-      this.#onFreed?.()
-      this.#onFreed = undefined
+      const answer = await this.#run()
+      this.#free()?.resolve()
+      return answer
+    } catch (error) {
+      this.#free()?.reject(error)
+      throw error
     }
+  }
+
+  /** Who waits for the place, if anybody does. */
+  #free(): PromiseWithResolvers<void> | undefined {
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    this.#underWay--
+    return waiting
   }
 }
 
