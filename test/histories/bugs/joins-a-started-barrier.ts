@@ -7,17 +7,20 @@ export const bug: Bug = {
   edits: [
     {
       file: 'store/etcd/rounds.ts',
-      find: `    this.#gathering = undefined
+      find: `    } finally {
+      this.#gathering = undefined
+    }
     this.#underWay++
     try {
-      return await this.#run()
-    } finally {
+      const answer = await this.#run()
 `,
-      replace: `    this.#underWay++
+      replace: `    } finally {
+    }
+    this.#underWay++
     try {
-      return await this.#run()
-    } finally {
-      this.#gathering = undefined
+      const answer = await this.#run().finally(() => {
+        this.#gathering = undefined
+      })
 `,
     },
   ],
