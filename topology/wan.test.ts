@@ -65,16 +65,16 @@ async function once(belowMs: number, what: () => Promise<unknown>): Promise<numb
 }
 
 describe('an emulated WAN', () => {
-  it('delays what is dialled by its round trip, to the millisecond, in both directions', async () => {
+  it('delays what is dialled by its round trip and little more, in both directions', async () => {
     const [a, b] = await pair({ rttMs: 80, cut: false })
     for (const [from, to] of [
       [a, b],
       [b, a],
     ] as const) {
-      expect(await once(82, () => echo(from, to))).toBeGreaterThanOrEqual(79.5)
+      expect(await once(100, () => echo(from, to))).toBeGreaterThanOrEqual(79.5)
       const roundTripMs = await until(() => {
         const ms = from.roundTripMs(idOf(to))
-        return ms !== undefined && ms < 82 ? ms : undefined
+        return ms !== undefined && ms < 100 ? ms : undefined
       })
       expect(roundTripMs).toBeGreaterThanOrEqual(79.5)
     }
