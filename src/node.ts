@@ -10,9 +10,10 @@ import { devAuthority } from './federation/transport/authority.ts'
 import { openHost } from './federation/transport/host.ts'
 import { freshIdentity, loadIdentity } from './federation/transport/identity.ts'
 import { createApp } from './http/app.ts'
+import { hostAndPort } from './model/addresses.ts'
 import { AtollError, messageOf } from './model/errors.ts'
 import { agentDoorOf, MEMBERS } from './node/agent-door.ts'
-import { announcedAddresses, catalogAddress, hostAndPort, taggedAddressesOf } from './node/announce.ts'
+import { announcedAddresses, catalogAddress, taggedAddressesOf } from './node/announce.ts'
 import { aliasedNodeOf, readCheckAuthorities } from './node/checks.ts'
 import { CoordinateWriter } from './node/coordinate-writer.ts'
 import { localDefinitions } from './node/definitions.ts'
@@ -22,7 +23,7 @@ import { keepKnownPeers, loadKnownPeers } from './node/known-peers.ts'
 import { clientHeartbeat, KnownFacts, type LivenessFacts, RENEW, serverHeartbeat } from './node/liveness.ts'
 import { loadNodeId } from './node/node-id.ts'
 import { OnlyProcess } from './node/only-process.ts'
-import { OnlyServer } from './node/only-server.ts'
+import { OnlyServer, STORE, UPTIME } from './node/only-server.ts'
 import { Replicas } from './node/replicas.ts'
 import type { NodeOptions, RunningNode } from './node/running-node.ts'
 import { createLiveness, openServerSide, registerServer, type ServerSide, startDuties } from './node/server-side.ts'
@@ -234,7 +235,7 @@ async function startHost(frame: Frame, { wrapTransport }: NodeOptions): Promise<
   frame.listening.addresses = host.addresses
   // Peers are there before the catalog is: they shall try again, and not take this server for one that knows none of it.
   if (host.self.role === 'server') {
-    for (const method of [...SERVED, RENEW, MEMBERS]) host.handle(method, notYet)
+    for (const method of [...SERVED, RENEW, MEMBERS, UPTIME, STORE]) host.handle(method, notYet)
   }
   return host
 }

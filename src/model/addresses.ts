@@ -1,4 +1,7 @@
-/** IP addresses as bytes. */
+/** Addresses as texts and as bytes. */
+
+/** host:port, with an IPv6 address in brackets. */
+export const hostAndPort = (host: string, port: number): string => `${host.includes(':') ? `[${host}]` : host}:${port}`
 
 /** Four bytes of an IPv4 address, sixteen of an IPv6 one; undefined when the text is neither. */
 export function addressBytes(text: string): Uint8Array | undefined {

@@ -1,3 +1,6 @@
+/** The usual spelling, with hyphens, in letters of either case. */
+export const isUuid = (text: string): boolean => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
+
 /**
  * What is wrong with a text as the id of a session or a prepared query, in the words of the index that Consul looks them up
  * in (hashicorp/go-memdb, UUIDFieldIndex): 36 characters, of which those that are no hyphens are bytes in hexadecimal. So

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { announcedAddresses, catalogAddress, hostAndPort, taggedAddressesOf } from './announce.ts'
+import { hostAndPort } from '../model/addresses.ts'
+import { announcedAddresses, catalogAddress, taggedAddressesOf } from './announce.ts'
 
 describe('what is announced', () => {
   it.each([

@@ -63,9 +63,6 @@ const UNSPECIFIED = new Set(['', '*', '0.0.0.0', '::'])
 /** Loopback and link-local. */
 const ONLY_HERE = /^(?:127\.|169\.254\.|0\.0\.0\.0$|::1?$|fe80:)/i
 
-/** host:port, with an IPv6 address in brackets. */
-export const hostAndPort = (host: string, port: number): string => `${isIPv6(host) ? `[${host}]` : host}:${port}`
-
 /** A node's addresses by network, as Consul names them; `wan` is its own address unless another is configured. */
 export function taggedAddressesOf(
   address: string,

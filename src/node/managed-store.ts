@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { Config } from '../config.ts'
 import type { Host, Peer } from '../federation/host.ts'
+import { hostAndPort } from '../model/addresses.ts'
 import { AtollError, messageOf } from '../model/errors.ts'
 import { companions } from '../runtime/companion.ts'
 import type { Clock, Disk, Logger, Random } from '../runtime/ports.ts'
@@ -267,7 +268,7 @@ class Gathering {
         authority,
         initial: members.map((member) => ({ name: member.name, peerUrl: urlOf(member.host, member.peerPort) })),
         initialState: 'new',
-        addresses: members.map((member) => clientAddress(member)),
+        addresses: members.map((member) => hostAndPort(member.host, member.clientPort)),
       }
       await this.#etcd.save({ membership })
       logger.info({ members: membership.initial.map(({ name }) => name) }, 'the servers form an etcd cluster')
@@ -352,8 +353,6 @@ class Gathering {
     return { cluster, authority, addresses: [...addresses], ...(initial && { initial: [...initial] }) }
   }
 }
-
-const clientAddress = ({ host, clientPort }: Candidate): string => urlOf(host, clientPort).replace(/^https:\/\//, '')
 
 /** Whoever has its datacenter's identity, not only its name, and is a server. */
 const isOfOurs = ({ self }: Host, peer: Peer): boolean =>

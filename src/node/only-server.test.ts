@@ -87,6 +87,8 @@ describe('one server for a datacenter', () => {
     hear()
     await clock.advance(ownMs)
     await meet(other)
+    // Who gives no answer is asked for a minute.
+    await clock.advance(65_000)
     expect(refusals).toHaveLength(ends)
     expect(errors).toHaveLength(1 - ends)
   })
@@ -129,11 +131,34 @@ describe('several servers on one store', () => {
     expect(embedded.refusals).toHaveLength(1)
   })
 
-  it('of which one does not answer are told of, and left alone', async () => {
-    const { meet, hear, stores, refusals, errors } = world(() => 'aa')
+  it('of which one does not answer for a minute are told of, and left alone', async () => {
+    const { meet, hear, stores, clock, refusals, errors } = world(() => 'aa')
     hear()
-    stores.push(new AtollError('timeout', 'silent'))
+    stores.push(...Array.from({ length: 40 }, () => new AtollError('timeout', 'silent')))
     await meet({})
+    await clock.advance(50_000)
+    expect([refusals, errors]).toEqual([[], []])
+    await clock.advance(15_000)
     expect([refusals, errors.length]).toEqual([[], 1])
+  })
+
+  it('of which one is starting wait until it says', async () => {
+    const { meet, hear, stores, clock, refusals, errors } = world(() => 'aa')
+    hear()
+    const starting = new AtollError('unavailable', 'this server is starting')
+    stores.push(starting, starting, 'aa')
+    await meet({})
+    await clock.advance(10_000)
+    expect([refusals, errors, stores]).toEqual([[], [], []])
+  })
+
+  it('of which one is gone before it says are told of nothing', async () => {
+    const { meet, hear, stores, clock, refusals, errors } = world(() => 'aa')
+    hear()
+    stores.push(new AtollError('unavailable', 'gone'), new AtollError('unavailable', 'gone'))
+    await meet({})
+    await meet({ type: 'down' })
+    await clock.advance(65_000)
+    expect([refusals, errors]).toEqual([[], []])
   })
 })

@@ -36,6 +36,11 @@ export class OnlyServer {
   readonly #options: OnlyServerOptions
   readonly #startedMs: number
   readonly #stop: () => void
+  readonly #closing = new AbortController()
+  /** Peer ids of servers of this datacenter that are connected now. */
+  readonly #connected = new Set<string>()
+  /** Peer ids of those being asked, so that one whose connection comes and goes is asked once at a time. */
+  readonly #asked = new Set<string>()
   #refusal: AtollError | undefined
   #onRefused: ((refusal: AtollError) => void) | undefined
 
@@ -47,7 +52,12 @@ export class OnlyServer {
     const { sharedStore } = options
     if (sharedStore) federation.handle(STORE, async () => sharedStore())
     this.#stop = federation.onOwnPeer(({ type, peer }) => {
-      if (type === 'up' && peer.role === 'server' && peer.nodeId !== nodeId) void this.#meet(peer)
+      if (peer.role !== 'server' || peer.nodeId === nodeId) return
+      if (type === 'down') return void this.#connected.delete(peer.peerId)
+      this.#connected.add(peer.peerId)
+      if (this.#asked.has(peer.peerId)) return
+      this.#asked.add(peer.peerId)
+      void this.#meet(peer).finally(() => this.#asked.delete(peer.peerId))
     })
   }
 
@@ -77,22 +87,40 @@ export class OnlyServer {
     }
   }
 
-  /** Never rejects. */
-  async #meet({ peerId, nodeId, node, address }: Peer): Promise<void> {
-    const { federation, datacenter, logger } = this.#options
-    try {
-      if (await this.#sharesStore(peerId)) return
-      const uptimeMs = await federation.call({ peerId }, UPTIME, {}, { deadlineMs: ASK_MS })
-      if (typeof uptimeMs !== 'number') throw new AtollError('invalid', 'its uptime is no number')
-      const aheadMs = this.#uptimeMs() - uptimeMs
-      const isFirst = Math.abs(aheadMs) < TOGETHER_MS ? this.#options.nodeId < nodeId : aheadMs > 0
-      if (!isFirst && this.#uptimeMs() < NEWCOMER_MS) return this.#refuse(node, address)
-      const message = `another server of this datacenter came up: ${node}, at ${address}; it has a store of its own and is one too many: end one of the two`
-      federation.problems.report({ kind: 'second-server', datacenter, node, message })
-    } catch (error) {
-      const fields = { datacenter, node, address, reason: messageOf(error) }
-      logger.error(fields, 'another server of this datacenter came up, and does not say which of the two was first')
+  /** Until it says, is gone, or has had time enough: a server that is starting cannot say yet. Never rejects. */
+  async #meet(peer: Peer): Promise<void> {
+    const { datacenter, clock, logger } = this.#options
+    const untilMs = clock.nowMs() + NEWCOMER_MS
+    for (;;) {
+      try {
+        return await this.#compare(peer)
+      } catch (error) {
+        if (!this.#connected.has(peer.peerId)) return
+        const isBusy = error instanceof AtollError && NO_ANSWER.has(error.code) && clock.nowMs() < untilMs
+        if (!isBusy) {
+          const fields = { datacenter, node: peer.node, address: peer.address, reason: messageOf(error) }
+          logger.error(fields, 'another server of this datacenter came up, and does not say which of the two was first')
+          return
+        }
+      }
+      const isClosing = await clock.sleep(ASK_AGAIN_MS, this.#closing.signal).then(
+        () => false,
+        () => true,
+      )
+      if (isClosing) return
     }
+  }
+
+  async #compare({ peerId, nodeId, node, address }: Peer): Promise<void> {
+    const { federation, datacenter } = this.#options
+    if (await this.#sharesStore(peerId)) return
+    const uptimeMs = await federation.call({ peerId }, UPTIME, {}, { deadlineMs: ASK_MS })
+    if (typeof uptimeMs !== 'number') throw new AtollError('invalid', 'its uptime is no number')
+    const aheadMs = this.#uptimeMs() - uptimeMs
+    const isFirst = Math.abs(aheadMs) < TOGETHER_MS ? this.#options.nodeId < nodeId : aheadMs > 0
+    if (!isFirst && this.#uptimeMs() < NEWCOMER_MS) return this.#refuse(node, address)
+    const message = `another server of this datacenter came up: ${node}, at ${address}; it has a store of its own and is one too many: end one of the two`
+    federation.problems.report({ kind: 'second-server', datacenter, node, message })
   }
 
   #refuse(node: string, address: string): void {
@@ -107,6 +135,7 @@ export class OnlyServer {
   }
 
   close(): void {
+    this.#closing.abort()
     this.#stop()
   }
 }

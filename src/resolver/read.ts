@@ -1,6 +1,7 @@
 /** Questions answered from one DC's view: what is read, and the topics on which the answer depends. */
 import type { CatalogView, Topic } from '../catalog/view.ts'
 import type { CheckRow, Instance, NodeRow } from '../model/entries.ts'
+import { isUuid } from '../model/uuid.ts'
 import type { AnswerValue, Question, QuestionKind } from './mesh.ts'
 import { renderedQuery } from './queries/execute.ts'
 import { byDistance, byLoad } from './rank.ts'
@@ -26,8 +27,6 @@ type Reader<K extends QuestionKind> = (
   question: Question<K>,
   context: ReadContext,
 ) => Reading & { readonly value: AnswerValue<K> }
-
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** `near` as a node's name. */
 const nearOf = (near: string | undefined, context: ReadContext): string | undefined =>
@@ -114,10 +113,10 @@ const readers: { [K in ReadKind]: Reader<K> } = {
   }),
   node: (view, question) => {
     const named = view.node(question.node)
-    const node = named ?? (UUID.test(question.node) ? view.nodeById(question.node) : undefined)
+    const node = named ?? (isUuid(question.node) ? view.nodeById(question.node) : undefined)
     const topic = view.topic({ kind: 'node', node: node?.node ?? question.node })
     const value = node && { node, services: view.servicesOf(node.node), checks: view.checksOf(node.node) }
-    if (named !== undefined || !UUID.test(question.node)) return { value, topics: [topic] }
+    if (named !== undefined || !isUuid(question.node)) return { value, topics: [topic] }
     // An id may come under any name, and as long as nobody has it there is no index of its own.
     const nodes = view.topic({ kind: 'nodes' })
     return node === undefined ? { value, topics: [topic, nodes] } : { value, topics: [topic], also: [nodes] }

@@ -240,6 +240,7 @@ describe('serveHttp', () => {
       return new Response(null, { status: 405 })
     })
     expect(await raw(server.port, request).closed).not.toMatch(/ 50\d /)
+    expect((await fetch(`http://127.0.0.1:${server.port}/`)).status).toBe(405)
   })
 
   // Bun has a timeout of its own, of 12 seconds; Deno has none.

@@ -1,5 +1,7 @@
 /** HTTP/2 as health checks need it: a connection of its own for each look, by prior knowledge or over TLS. */
+
 import { type ClientHttp2Session, connect } from 'node:http2'
+import { hostAndPort } from '../model/addresses.ts'
 import type { Http2Call, Http2CallResult, Http2Ping, Http2Target } from './probes.ts'
 
 /** `ca`: PEM of the authorities that are trusted, instead of the machine's own. */
@@ -44,7 +46,7 @@ function withSession<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason)
-    const at = `${host.includes(':') ? `[${host}]` : host}:${port}`
+    const at = hostAndPort(host, port)
     const session = tls
       ? connect(`https://${at}`, {
           rejectUnauthorized: !tls.skipVerify,

@@ -2,6 +2,7 @@
  * gRPC checks: grpc.health.v1.Health/Check, one unary call over HTTP/2. The messages have one field each, so their
  * encoding stands here (https://github.com/grpc/grpc/blob/master/doc/health-checking.md).
  */
+import { hostAndPort } from '../../model/addresses.ts'
 import { messageOf } from '../../model/errors.ts'
 import type { LocalCheckDefinition } from '../../model/local.ts'
 import type { Http2Call, Http2CallResult } from '../../runtime/probes.ts'
@@ -63,7 +64,7 @@ function judged({ host, port, service }: GrpcTarget, { status, headers, body }: 
     return { status: 'critical', output: "gRPC application didn't report service healthy" }
   }
   const name = service === '' ? '' : `/${service}`
-  return { status: 'passing', output: `gRPC check ${host.includes(':') ? `[${host}]` : host}:${port}${name}: success` }
+  return { status: 'passing', output: `gRPC check ${hostAndPort(host, port)}${name}: success` }
 }
 
 function decoded(message: string): string {

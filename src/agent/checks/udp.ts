@@ -1,4 +1,5 @@
 /** UDP checks: critical when the network says that nothing listens; an answer passes, and so does silence, as in Consul. */
+import { hostAndPort } from '../../model/addresses.ts'
 import { messageOf } from '../../model/errors.ts'
 import type { LocalCheckDefinition } from '../../model/local.ts'
 import type { UdpProbe } from '../../runtime/probes.ts'
@@ -17,7 +18,7 @@ export async function runUdpCheck(
   signal: AbortSignal,
 ): Promise<Outcome> {
   const { host, port } = target
-  const shown = `${host.includes(':') ? `[${host}]` : host}:${port}`
+  const shown = hostAndPort(host, port)
   try {
     const waitMs = Math.min(MAX_WAIT_MS, timeoutMs / 2)
     const met = await probe({ host: host === '' ? 'localhost' : host, port, waitMs, signal })

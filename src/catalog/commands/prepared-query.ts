@@ -1,6 +1,7 @@
 import { AtollError } from '../../model/errors.ts'
 import { keys } from '../../model/keys.ts'
 import { isTemplate, type PreparedQueryEntry } from '../../model/prepared-query.ts'
+import { isUuid } from '../../model/uuid.ts'
 import { type Compare, MAX_VALUE_BYTES, type Operation } from '../../store/store.ts'
 import type { Command } from '../catalog.ts'
 import * as codec from '../codec.ts'
@@ -59,8 +60,6 @@ export function queryGone(query: PreparedQueryEntry): Operation[] {
 const claimOf = (query: PreparedQueryEntry): string | undefined =>
   query.name === '' && !isTemplate(query) ? undefined : keys.queryName(query.name)
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-
 function requireFreeName(tables: Tables, query: PreparedQueryEntry): void {
   const { queryTable } = tables
   const holder = query.name === '' && isTemplate(query) ? queryTable.catchAll() : queryTable.named(query.name)
@@ -72,7 +71,7 @@ function requireFreeName(tables: Tables, query: PreparedQueryEntry): void {
     throw conflict(fault, 'Name')
   }
   // Queries are asked for by either.
-  if (UUID.test(query.name) && queryTable.get(query.name.toLowerCase())) {
+  if (isUuid(query.name) && queryTable.get(query.name.toLowerCase())) {
     throw conflict(`name '${query.name}' aliases an existing query ID`, 'Name')
   }
 }

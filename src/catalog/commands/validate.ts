@@ -10,7 +10,7 @@ import {
   MIN_SESSION_TTL_MS,
   type SessionEntry,
 } from '../../model/session.ts'
-import { uuidFault } from '../../model/uuid.ts'
+import { isUuid, uuidFault } from '../../model/uuid.ts'
 import { MAX_KEY_BYTES } from '../../store/store.ts'
 import { type Command, MAX_COORDINATES, MAX_KV_VALUE_BYTES } from '../catalog.ts'
 import { MAX_FLAGS } from '../codec.ts'
@@ -122,8 +122,6 @@ function validateEvent({ name, payload, ...filters }: EventEntry): void {
   }
 }
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-
 function validateSessionId(id: string, field: string): void {
   required(id, field, 'missing session')
   const fault = uuidFault(id)
@@ -131,7 +129,7 @@ function validateSessionId(id: string, field: string): void {
 }
 
 function validateQueryId(id: string): void {
-  if (UUID.test(id)) return
+  if (isUuid(id)) return
   throw new AtollError('invalid', `ID: ${JSON.stringify(id)} is no UUID, which names a prepared query`, { field: 'ID' })
 }
 

@@ -1,5 +1,6 @@
 /** `/v1/agent`: the node that was asked, and its place in the mesh. */
 import * as z from 'zod'
+import { hostAndPort } from '../../model/addresses.ts'
 import { isAtollError } from '../../model/errors.ts'
 import type { AgentSelf, Member } from '../../resolver/agent-door.ts'
 import { memberOfSelf, memberShape } from '../agent-shapes.ts'
@@ -140,8 +141,7 @@ export function requireEnable({ query }: Call): boolean {
 }
 
 /** host:port under which other nodes join this one. */
-const ownAddress = ({ address, ports }: AgentSelf): string =>
-  `${address.includes(':') ? `[${address}]` : address}:${ports.libp2p}`
+const ownAddress = ({ address, ports }: AgentSelf): string => hostAndPort(address, ports.libp2p)
 
 async function selfShape(call: Call, { mesh, version }: Context): Promise<Json> {
   const self = mesh.agent.self()

@@ -7,6 +7,7 @@ import type { Instance, Status } from '../../model/entries.ts'
 import { AtollError } from '../../model/errors.ts'
 import { worstStatus } from '../../model/health.ts'
 import { isTemplate, type PreparedQueryRow, type QueryService } from '../../model/prepared-query.ts'
+import { isUuid } from '../../model/uuid.ts'
 import type { Evaluation } from '../cells.ts'
 import type { Execution, Question, RoutedInstance } from '../mesh.ts'
 import { byDistance } from '../rank.ts'
@@ -18,12 +19,10 @@ import { needsRegexps, renderTemplate } from './template.ts'
 
 /** How long an answer keeps its order by distance, and the ages that it shows. */
 const SHOWN_FOR_MS = 1_000
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-
 /** The query of that id or name, as it is stored. Throws AtollError 'invalid' for a template that is asked for by its id. */
 export function findQuery(view: CatalogView, idOrName: string): PreparedQueryRow | undefined {
   if (idOrName === '') return undefined
-  const byId = UUID.test(idOrName) ? view.query(idOrName.toLowerCase()) : undefined
+  const byId = isUuid(idOrName) ? view.query(idOrName.toLowerCase()) : undefined
   if (byId === undefined) return view.queryFor(idOrName)
   if (!isTemplate(byId)) return byId
   throw new AtollError('invalid', 'prepared query templates can only be resolved up by name, not by ID', {
@@ -39,7 +38,7 @@ export function renderedQuery(view: CatalogView, idOrName: string): PreparedQuer
 
 /** What has to be waited for before a query can be rendered: undefined for nothing. Never throws. */
 export function queryReady(view: CatalogView, idOrName: string): Promise<unknown> | undefined {
-  if (loadedRegexps() !== undefined || UUID.test(idOrName)) return undefined
+  if (loadedRegexps() !== undefined || isUuid(idOrName)) return undefined
   const query = view.queryFor(idOrName)
   return query && needsRegexps(query) ? loadRegexps() : undefined
 }

@@ -7,7 +7,7 @@ import { CallError } from '../etcd/call-error.ts'
 import type { Cluster } from '../etcd/cluster.ts'
 import { connect, silent } from '../etcd/connect.ts'
 import { Maintenance, StatusRequestSchema } from '../etcd/proto/etcd_pb.js'
-import { createLeaf, MEMBER_NAME } from './certificates.ts'
+import { clientTls } from './certificates.ts'
 import { findMember, listMembers, type Member, removeMember } from './membership.ts'
 import { readSaved, type Saved, writeSaved } from './saved.ts'
 
@@ -84,14 +84,7 @@ async function required(disk: Disk, directory: string): Promise<Saved & Required
 async function withCluster<T>(options: AdministrationOptions, act: (cluster: Cluster) => Promise<T>): Promise<T> {
   const { disk, directory, clock, random } = options
   const { membership } = await required(disk, directory)
-  const encoder = new TextEncoder()
-  const leaf = createLeaf(membership.authority, [], { nowMs: clock.wallMs(), serial: random.bytes(16) })
-  const tls = {
-    ca: encoder.encode(membership.authority.cert),
-    cert: encoder.encode(leaf.cert),
-    key: encoder.encode(leaf.key),
-    serverName: MEMBER_NAME,
-  }
+  const tls = clientTls(membership.authority, [], { nowMs: clock.wallMs(), serial: random.bytes(16) })
   const members = membership.addresses
   const cluster = connect({ members, tls, prefix: '', owner: '', clock, random, logger: silent })
   try {

@@ -3,7 +3,8 @@
  * X.509 v3 (RFC 5280) in DER, with ECDSA over P-256 and SHA-256: the few fields that etcd and gRPC look at.
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto'
-import { isIP, isIPv6 } from 'node:net'
+import { addressBytes } from '../../model/addresses.ts'
+import type { EtcdTls } from '../etcd/connect.ts'
 
 /** A certificate and its key, both in PEM. */
 export interface KeyedCertificate {
@@ -86,6 +87,17 @@ export function createLeaf(
   return { cert, key: pair.key }
 }
 
+/** What a connection to the members takes: a leaf of one's own, and the name that theirs have. */
+export function clientTls(
+  authority: KeyedCertificate & { readonly name: string },
+  hosts: readonly string[],
+  time: CertificateTime,
+): Required<EtcdTls> {
+  const leaf = createLeaf(authority, hosts, time)
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+  return { ca: bytes(authority.cert), cert: bytes(leaf.cert), key: bytes(leaf.key), serverName: MEMBER_NAME }
+}
+
 function newKey(): { readonly key: string; readonly publicKey: Buffer } {
   const { privateKey } = generateKeyPairSync('ec', {
     namedCurve: 'prime256v1',
@@ -160,18 +172,9 @@ function time(ms: number): Buffer {
 const extension = (id: readonly number[], value: Buffer, critical = false): Buffer =>
   sequence(oid(id), critical ? BOOLEAN_TRUE : Buffer.alloc(0), tagged(0x04, value))
 
-const alternativeName = (host: string): Buffer =>
-  isIP(host) === 0 ? tagged(0x82, Buffer.from(host, 'latin1')) : tagged(0x87, addressBytes(host))
-
-function addressBytes(address: string): Buffer {
-  if (!isIPv6(address)) return Buffer.from(address.split('.').map(Number))
-  // The URL parser writes an embedded IPv4 address as two groups.
-  const [head = '', tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::')
-  const groups = (text: string): string[] => (text === '' ? [] : text.split(':'))
-  const [before, after] = [groups(head), groups(tail ?? '')]
-  const zeros = tail === undefined ? [] : Array<string>(8 - before.length - after.length).fill('0')
-  const numbers = [...before, ...zeros, ...after].map((group) => Number.parseInt(group, 16))
-  return Buffer.from(numbers.flatMap((number) => [number >> 8, number & 0xff]))
+function alternativeName(host: string): Buffer {
+  const address = addressBytes(host)
+  return address ? tagged(0x87, address) : tagged(0x82, Buffer.from(host, 'latin1'))
 }
 
 const pem = (der: Buffer): string =>

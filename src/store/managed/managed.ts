@@ -1,11 +1,12 @@
 /** The member of etcd that a server runs for itself: its files, its process, and its place in the cluster. */
 import { create } from '@bufbuild/protobuf'
+import { hostAndPort } from '../../model/addresses.ts'
 import { AtollError, messageOf } from '../../model/errors.ts'
 import type { Clock, Companions, Disk, Logger, Random, ReservedPort, Timer } from '../../runtime/ports.ts'
 import type { Cluster } from '../etcd/cluster.ts'
 import { connect, type EtcdOptions } from '../etcd/connect.ts'
 import { KV, RangeRequestSchema } from '../etcd/proto/etcd_pb.js'
-import { createAuthority, createLeaf, MEMBER_NAME } from './certificates.ts'
+import { clientTls, createAuthority } from './certificates.ts'
 import { memberArguments, urlOf } from './member-arguments.ts'
 import { type Admission, addressesOf, admit, listMembers, type Member, promote } from './membership.ts'
 import { type Membership, readSaved, type Saved, type SavedAuthority, writeSaved } from './saved.ts'
@@ -114,16 +115,9 @@ export class ManagedEtcd {
    */
   async start(membership: Membership, hasMember: boolean, signal: AbortSignal): Promise<ManagedEnd> {
     const { clock, random, disk, logger, hosts, host } = this.#o
-    const leaf = createLeaf(membership.authority, hosts, { nowMs: clock.wallMs(), serial: random.bytes(16) })
-    const own = `${host.includes(':') ? `[${host}]` : host}:${this.#saved.ports.client}`
+    const tls = clientTls(membership.authority, hosts, { nowMs: clock.wallMs(), serial: random.bytes(16) })
+    const own = hostAndPort(host, this.#saved.ports.client)
     const others = membership.addresses.filter((address) => address !== own)
-    const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
-    const tls = {
-      ca: bytes(membership.authority.cert),
-      cert: bytes(leaf.cert),
-      key: bytes(leaf.key),
-      serverName: MEMBER_NAME,
-    }
     await this.#release()
     if (hasMember) {
       const folder = disk.join(this.#o.directory, 'tls')

@@ -1,5 +1,6 @@
 /** The command line of a managed member. */
-import { isIP, isIPv6 } from 'node:net'
+import { isIP } from 'node:net'
+import { hostAndPort } from '../../model/addresses.ts'
 
 export interface MemberArguments {
   readonly bin: string
@@ -22,7 +23,7 @@ export interface MemberArguments {
 /** etcd's own default is 2 GB; 8 GB is the most that it is recommended for. */
 const QUOTA_BYTES = 8 * 2 ** 30
 
-export const urlOf = (host: string, port: number): string => `https://${isIPv6(host) ? `[${host}]` : host}:${port}`
+export const urlOf = (host: string, port: number): string => `https://${hostAndPort(host, port)}`
 
 export function memberArguments(o: MemberArguments): string[] {
   const bind = isIP(o.bind) === 0 ? '0.0.0.0' : o.bind
