@@ -8,7 +8,7 @@
 import { parseArgs } from 'node:util'
 import type { TestMesh } from '../cluster/harness.ts'
 import { type SoakResult, soak } from '../soak/soak.ts'
-import { type CpuShare, type CpuTimes, cpuShare, cpuTimes } from './cpu.ts'
+import { type CpuShare, type CpuTimes, cpuShareWithEnded, cpuTimes } from './cpu.ts'
 import { median, ms, note, type Row, report } from './report.ts'
 
 const CAUGHT_UP_MS = 3000
@@ -40,7 +40,7 @@ export async function meshSoak(options: MeshSoakOptions): Promise<Row[]> {
     async onPart(part, mesh) {
       const now = await cpuTimes(pids(mesh))
       if (part === 'begin') from = now
-      else share = cpuShare(from!, now)
+      else share = cpuShareWithEnded(from!, now)
     },
   })
   for (const finding of result.findings) note(JSON.stringify(finding))
@@ -80,7 +80,7 @@ function rowsOf({ datacenters }: MeshSoakOptions, result: SoakResult, share: Cpu
       met: unequal.length === 0,
     },
     {
-      what: 'CPU of the mesh meanwhile, of the whole machine (processes that ended early count in part)',
+      what: 'CPU of the mesh meanwhile, of the whole machine, killed and restarted processes included',
       measured: `${(share.processes * 100).toFixed(0)} %; with all else ${(share.machine * 100).toFixed(0)} %`,
       bar: `< ${CPU_SHARE * 100} %`,
       met: share.processes < CPU_SHARE,
