@@ -163,6 +163,36 @@ describe('a way through', () => {
     expect(bench.within(5000)).toMatchObject({ effects: [{ relay: 'sa1' }], afterMs: 2000 })
   })
 
+  it('is asked for through two relays, and later through two others: they may not know yet that the gateway died', () => {
+    const bench = four()
+    const relays = ['sa1', 'ap1', 'br1', 'in1', 'jp1', 'za1']
+    const reach = (reached: Record<string, number>) => [known('us1'), ...relays.map((peerId) => known(peerId, reached))]
+    bench.neighbours = [near('us1', 80), ...relays.map((peerId, i) => near(peerId, 100 + 10 * i))]
+    bench.gateways = reach({ us1: 100 })
+    bench.tick()
+    bench.silence('us1')
+    /** Tried until that time, all in vain. */
+    const failing = (untilMs: number): string[] => {
+      const tried: string[] = []
+      for (; bench.nowMs <= untilMs; bench.nowMs += 200)
+        for (let [effect] = bench.tick(); effect?.type === 'dial'; [effect] = bench.tick()) {
+          tried.push(effect.relay)
+          bench.ended('us1', effect.relay, false)
+        }
+      return tried
+    }
+    expect(failing(800)).toEqual(['sa1', 'ap1'])
+    expect(failing(2800)).toEqual(['br1', 'in1'])
+    bench.gateways = reach({ eu1: 100 })
+    expect(failing(10_000)).toEqual([])
+    // It comes back: the next time nothing waits.
+    bench.neighbours[0] = near('us1', 80)
+    bench.gateways = reach({ us1: 100 })
+    bench.tick()
+    bench.silence('us1')
+    expect(failing(bench.nowMs)).toEqual(['sa1', 'ap1'])
+  })
+
   it('is not tried through who says that it does not reach the gateway, is silent, or is relayed itself', () => {
     const bench = four()
     bench.silence('us1')

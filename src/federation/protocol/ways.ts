@@ -47,6 +47,7 @@ interface Route {
   readonly peerId: string
   readonly relay: string
   readonly roundTripMs: number
+  readonly misses: number
 }
 
 interface Destination {
@@ -56,6 +57,9 @@ interface Destination {
   coveredMs: number | undefined
   wasCovered: boolean
   dialling: boolean
+  /** Dials in a row that failed, and no further one before. */
+  misses: number
+  restUntilMs: number
   /** A clearly shorter way was seen first at that time, without interruption. */
   betterMs: number | undefined
   /** Lives of its gateways, as they were when it was last covered directly. */
@@ -75,6 +79,13 @@ const LARGER_MS = 700
 const RELEASE_MS = 10_000
 const RETRY_MIN_MS = 1000
 const RETRY_MAX_MS = 30_000
+/**
+ * After so many dials in a row that failed the others are asked later: a gateway that died is soon missing from what they say
+ * of whom they reach, and need not be asked for through each of them.
+ */
+const TRIES = 2
+const REST_MIN_MS = 1000
+const REST_MAX_MS = 4000
 /** What was said longer ago is not known any more: it is repeated every ten seconds. */
 const REACH_VALID_MS = 30_000
 /** Another way is taken when it is shorter by both for so long. */
@@ -122,8 +133,12 @@ export class Ways {
     const key = `${peerId} ${relay}`
     if (ok) {
       destination.failed.delete(key)
+      rested(destination)
       return
     }
+    if (++destination.misses % TRIES === 0)
+      destination.restUntilMs =
+        nowMs + Math.min(REST_MAX_MS, REST_MIN_MS * 2 ** Math.min(destination.misses / TRIES - 1, 8))
     const times = (destination.failed.get(key)?.times ?? 0) + 1
     const untilMs = nowMs + Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(times - 1, 8))
     destination.failed.set(key, { untilMs, times })
@@ -137,6 +152,8 @@ export class Ways {
         coveredMs: undefined,
         wasCovered: false,
         dialling: false,
+        misses: 0,
+        restUntilMs: Number.NEGATIVE_INFINITY,
         betterMs: undefined,
         boots: new Map(),
         failed: new Map(),
@@ -153,6 +170,7 @@ export class Ways {
     destination.wasCovered = true
     destination.coveredMs ??= nowMs
     if (destination.failed.size > 0) destination.failed.clear()
+    rested(destination)
     if (nowMs - destination.coveredMs < RELEASE_MS) return
     // Who dialled lets go: the other side may need it.
     for (const { peerId, relayed, dialled, ...each } of view.neighbours)
@@ -172,8 +190,9 @@ export class Ways {
       // It dials everybody, and is dialled: what it has no time for now is a second handshake through others.
       destination.uncoveredMs = nowMs
       destination.wasCovered = false
+      rested(destination)
     }
-    if (nowMs - this.#wokeMs < STALL_MS) return
+    if (nowMs - this.#wokeMs < STALL_MS || nowMs < destination.restUntilMs) return
     if (destination.dialling || this.#dials() >= MAX_DIALS) return
     const current = this.#current(view, gateways)
     const route = this.#shortest(destination, view, gateways, current, nowMs)
@@ -235,12 +254,14 @@ export class Ways {
     for (const relay of view.neighbours) {
       if (relay.relayed || !answers(view, relay)) continue
       for (const { peerId } of gateways) {
-        if (peerId === relay.peerId || nowMs < (failed.get(`${peerId} ${relay.peerId}`)?.untilMs ?? 0)) continue
+        const former = failed.get(`${peerId} ${relay.peerId}`)
+        if (peerId === relay.peerId || nowMs < (former?.untilMs ?? 0)) continue
         const roundTripMs = throughMs(relay, reachOfPeer.get(relay.peerId), peerId)
         // Something else than what there is must be known to be shorter.
         if (roundTripMs === undefined || (current && roundTripMs >= UNKNOWN_MS)) continue
-        if (best && (best.roundTripMs < roundTripMs || isBefore(best, peerId, relay.peerId, roundTripMs))) continue
-        best = { peerId, relay: relay.peerId, roundTripMs }
+        // Where there is none yet, those that failed come after the others.
+        const route = { peerId, relay: relay.peerId, roundTripMs, misses: current ? 0 : (former?.times ?? 0) }
+        if (!best || isBefore(route, best)) best = route
       }
     }
     return best
@@ -252,6 +273,12 @@ export interface Dialled {
   readonly relay: string
   readonly datacenter: string
   readonly ok: boolean
+}
+
+/** The next way is tried at once. */
+function rested(destination: Destination): void {
+  destination.misses = 0
+  destination.restUntilMs = Number.NEGATIVE_INFINITY
 }
 
 /** Whether a gateway began a new life since that was asked last. */
@@ -277,5 +304,8 @@ function throughMs(relay: Neighbour, known: KnownGateway | undefined, peerId: st
 }
 
 /** Equal ways are told apart by their names, so that all nodes choose alike. */
-const isBefore = (best: Route, peerId: string, relay: string, roundTripMs: number): boolean =>
-  best.roundTripMs === roundTripMs && (best.peerId < peerId || (best.peerId === peerId && best.relay < relay))
+function isBefore(a: Route, b: Route): boolean {
+  if (a.misses !== b.misses) return a.misses < b.misses
+  if (a.roundTripMs !== b.roundTripMs) return a.roundTripMs < b.roundTripMs
+  return a.peerId < b.peerId || (a.peerId === b.peerId && a.relay < b.relay)
+}

@@ -65,7 +65,10 @@ export class MemoryHost implements Host {
       bootId: other.bootId,
       ...(via && { via }),
     }
+    // As with real connections, whoever hears that one gave way finds its successor already there.
+    const former = this.#peers.get(peer.peerId)
     this.#peers.set(peer.peerId, peer)
+    if (former) for (const listener of this.#listeners) listener({ type: 'down', peer: former })
     for (const listener of this.#listeners) listener({ type: 'up', peer })
   }
   disconnected(other: MemoryHost): void {

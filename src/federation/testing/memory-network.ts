@@ -192,11 +192,8 @@ export class MemoryNetwork {
       abort: new AbortController(),
       lastArrivalMs: new Map(),
     })
-    if (former) {
+    if (former)
       this.clock.after(DRAIN_MS, () => former.abort.abort(new AtollError('unavailable', 'it gave way to another')))
-      from.disconnected(to)
-      to.disconnected(from)
-    }
     to.connected(from, 'inbound', via)
     from.connected(to, 'outbound', via)
   }
