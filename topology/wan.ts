@@ -24,6 +24,8 @@ export type WanLinkOf = (remoteMultiaddr: string) => WanLink
 const POLL_MS = 10
 /** What one direction of a connection holds before its sender is told to wait. */
 const HOLD_BYTES = 4 << 20
+/** What is due is handed over for so long in one turn of the event loop: a real network comes in pieces too. */
+const SLICE_MS = 2
 /** A connection that was given up during a cut keeps its socket so long, since its reset cannot get through. */
 const LINGER_MS = 10_000
 
@@ -112,9 +114,11 @@ class Line {
   }
 
   readonly #fire = (): void => {
+    const untilMs = performance.now() + SLICE_MS
     while (!this.#isCut()) {
       const first = this.#queue[0]
-      if (first === undefined || first.dueMs > performance.now()) break
+      const nowMs = performance.now()
+      if (first === undefined || first.dueMs > nowMs || nowMs > untilMs) break
       this.#queue.shift()
       this.bytes -= first.bytes
       first.run()
