@@ -1,5 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { AtollError } from '../model/errors.ts'
+import { VirtualClock } from '../runtime/virtual.ts'
+import { Calls } from './calls.ts'
+import type { Host, Peer } from './host.ts'
 import { MemoryMesh, type MemoryNode } from './testing/memory-mesh.ts'
 import { MemorySource } from './testing/memory-source.ts'
 
@@ -97,6 +100,39 @@ describe('a call', () => {
     mesh.network.heal('eu-1', 'us-1')
     await mesh.clock.advance(12_000)
     expect(await call()).toMatch(/hi$/)
+  })
+
+  it('goes on when it was this node that stood still: what was said meanwhile is read first', async () => {
+    const clock = new VirtualClock()
+    const answer = Promise.withResolvers<unknown>()
+    let heardMs = 0
+    const peer = { peerId: 'us', datacenter: 'us-1', role: 'server' } as Peer
+    const calls = new Calls({
+      clock,
+      host: {
+        peers: () => [peer],
+        silentMs: () => clock.nowMs() - heardMs,
+        roundTripMs: () => 1,
+        async call(_peer, _method, _payload, { signal }) {
+          signal?.addEventListener('abort', () => answer.reject(signal.reason))
+          return answer.promise
+        },
+      } as Partial<Host> as Host,
+      datacenter: 'eu-1',
+      isKnown: () => true,
+      isOf: () => true,
+      silentMs: 2000,
+      maxInFlight: 8,
+    })
+    calls.tick()
+    const asked = codeOf(calls.call({ peerId: 'us' }, 'echo', 1, { deadlineMs: 60_000 }))
+    await clock.advance(3000)
+    calls.tick()
+    heardMs = clock.nowMs()
+    await clock.advance(200)
+    calls.tick()
+    answer.resolve(1)
+    expect(await asked).toBe('answered 1')
   })
 
   it('is refused by the breaker after timeouts in a row, until a probe is answered', async () => {

@@ -36,6 +36,9 @@ interface Run {
   readonly hedge: boolean
 }
 
+/** A tick that comes so much after the one before tells that this node stood still: what was said meanwhile is yet to be read. */
+const STALL_MS = 800
+
 /** Aborted by us, as the peer fell silent. */
 class Silence extends Error {}
 /** Aborted by us, as another one answered. */
@@ -64,6 +67,7 @@ export class Calls {
   readonly #inFlight = new Map<AbortController, string>()
   readonly #budget = new HedgeBudget()
   #hedges = 0
+  #tickedMs: number | undefined
 
   constructor(options: CallsOptions) {
     this.#options = options
@@ -236,6 +240,10 @@ export class Calls {
 
   /** Call every few hundred milliseconds: fails what is in flight to peers that fell silent. */
   tick(): void {
+    const nowMs = this.#options.clock.nowMs()
+    const isLate = nowMs - (this.#tickedMs ?? nowMs) > STALL_MS
+    this.#tickedMs = nowMs
+    if (isLate) return
     for (const [controller, peerId] of this.#inFlight) {
       if (this.#isSilent(peerId)) controller.abort(new Silence('silent'))
     }
