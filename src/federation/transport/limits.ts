@@ -52,6 +52,8 @@ export interface HostLimits {
   readonly pingEveryMs: number
   /** A server pings a client that is heard so often only; the distance is the least of a window twice as long. */
   readonly pingClientsEveryMs: number
+  /** A client that heard nothing of a server for so long pings it: a thousand of them do. Well below the silence that fails calls. */
+  readonly pingServersEveryMs: number
   /** Round-trip times older than that are forgotten, so that one that rises shows. */
   readonly roundTripWindowMs: number
   /** A peer that says nothing for so long is hung up on. */
@@ -101,6 +103,7 @@ export const DEFAULT_LIMITS: HostLimits = {
   maxCallMs: 660_000,
   pingEveryMs: 500,
   pingClientsEveryMs: 4_000,
+  pingServersEveryMs: 800,
   roundTripWindowMs: 10_000,
   maxSilenceMs: 5000,
   dialGraceFirstMs: 500,

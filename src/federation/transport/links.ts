@@ -274,9 +274,11 @@ export class Links {
    */
   #shouldPing({ peer }: Link, silentMs: number, sincePingMs: number): boolean {
     const { selfRole, limits } = this.#options
-    const { pingEveryMs, pingClientsEveryMs } = limits
+    const { pingEveryMs, pingClientsEveryMs, pingServersEveryMs } = limits
     if (selfRole === 'server' && peer.role === 'client')
       return sincePingMs > pingClientsEveryMs || (silentMs > 3 * pingEveryMs && sincePingMs > 0.75 * pingEveryMs)
+    if (selfRole === 'client' && peer.role === 'server')
+      return silentMs > pingServersEveryMs || sincePingMs > 0.75 * pingClientsEveryMs
     return silentMs > pingEveryMs / 2 || sincePingMs > 1.5 * pingEveryMs
   }
 

@@ -16,7 +16,7 @@ export interface FollowOptions {
 }
 
 /** A wait without a change ends after so long, give or take a quarter: then all that is here is confirmed anew. */
-const WAIT_MS = 6_000
+const WAIT_MS = 10_000
 /** The answer itself. */
 const CALL_MS = 5_000
 const RETRY_MS = 1_000

@@ -38,10 +38,18 @@ const MAX_LARGE_MS = 10_000
 const MAX_WAIT_MS = 30_000
 /** A client that was not heard for so long does not count any more. */
 const FORGET_MS = 60_000
-/** Milliseconds of pace for each client, and its bounds: 1,000 clients ask 500 times a second at most. */
+/** Milliseconds of pace for each client, and its bounds: in the long run 1,000 clients are told 500 changes a second at most. */
 const PACE_PER_CLIENT_MS = 2
 const MIN_PACE_MS = 50
 const MAX_PACE_MS = 5_000
+/** Changes that a client is told without a pause, after a time in which it was told of none. */
+const BURST = 3
+
+interface Client {
+  askedMs: number
+  /** What it was told is paid for by then, at one pace each. */
+  paidMs: number
+}
 
 interface Followed {
   readonly view: CatalogView
@@ -54,8 +62,8 @@ export class SummaryServer {
   readonly #stopListening: () => void
   readonly #sweeper: Timer
   readonly #waiters = new Set<() => void>()
-  /** When each client last asked. */
-  readonly #clients = new Map<string, number>()
+  /** By peer id. */
+  readonly #clients = new Map<string, Client>()
   readonly #followed = new Map<string, Followed>()
   /** What was last told of large services, and when they may be summed up anew. */
   readonly #large = new Map<string, { readonly summary: Summary; readonly againMs: number }>()
@@ -95,29 +103,39 @@ export class SummaryServer {
   async #answer(request: wire.SummariesRequest, peerId: string, signal: AbortSignal): Promise<wire.SummariesAnswer> {
     const { clock } = this.#options
     const askedMs = clock.nowMs()
-    this.#clients.set(peerId, askedMs)
+    const client = this.#clients.get(peerId) ?? { askedMs, paidMs: 0 }
+    client.askedMs = askedMs
+    this.#clients.set(peerId, client)
     const feed = this.#feed ?? this.#start()
     const known = request.feed === this.#id
-    if (known && request.since < 0 && request.from > 0) return this.#tell(feed.page(request.from), false, 0)
-    if (!known || request.since < 0) return this.#all(feed)
+    if (known && request.since < 0 && request.from > 0) return this.#tell(client, feed.page(request.from), false, 0)
+    if (!known || request.since < 0) return this.#all(client, feed)
     if (request.since === feed.version) await this.#changed(Math.min(request.waitMs, MAX_WAIT_MS), signal)
     if (this.#closed) throw new AtollError('unavailable', 'this server is closing')
-    if (feed !== this.#feed) return this.#all(this.#feed ?? this.#start())
+    if (feed !== this.#feed) return this.#all(client, this.#feed ?? this.#start())
     this.#cut()
     const answer = feed.since(request.since)
-    return answer === undefined ? this.#all(feed) : this.#tell(answer, false, clock.nowMs() - askedMs)
+    return answer === undefined ? this.#all(client, feed) : this.#tell(client, answer, false, clock.nowMs() - askedMs)
   }
 
-  #all(feed: SummaryFeed): wire.SummariesAnswer {
+  #all(client: Client, feed: SummaryFeed): wire.SummariesAnswer {
     this.#cut()
-    return this.#tell(feed.page(0), true, 0)
+    return this.#tell(client, feed.page(0), true, 0)
   }
 
-  #tell(answer: FeedAnswer, restart: boolean, heldMs: number): wire.SummariesAnswer {
+  #tell(client: Client, answer: FeedAnswer, restart: boolean, heldMs: number): wire.SummariesAnswer {
     const { version, next, runs } = answer
-    const paceMs = Math.max(MIN_PACE_MS, Math.min(MAX_PACE_MS, PACE_PER_CLIENT_MS * this.#clients.size))
+    const paceMs = this.#paceMs(client, runs.length > 0)
     const settled = version === this.#feed?.version && !this.#isDirty()
     return { feed: this.#id, restart, version, ...(next !== undefined && { next }), runs, settled, heldMs, paceMs }
+  }
+
+  /** Until the client shall ask again: only where changes come one after the other it has to wait for the next. */
+  #paceMs(client: Client, tells: boolean): number {
+    const nowMs = this.#options.clock.nowMs()
+    const eachMs = Math.min(MAX_PACE_MS, PACE_PER_CLIENT_MS * this.#clients.size)
+    if (tells) client.paidMs = Math.max(nowMs, client.paidMs) + eachMs
+    return Math.max(MIN_PACE_MS, Math.min(MAX_PACE_MS, client.paidMs - nowMs - (BURST - 1) * eachMs))
   }
 
   async #changed(waitMs: number, signal: AbortSignal): Promise<void> {
@@ -324,7 +342,7 @@ export class SummaryServer {
 
   #sweep(): void {
     const oldestMs = this.#options.clock.nowMs() - FORGET_MS
-    for (const [peerId, askedMs] of this.#clients) if (askedMs < oldestMs) this.#clients.delete(peerId)
+    for (const [peerId, { askedMs }] of this.#clients) if (askedMs < oldestMs) this.#clients.delete(peerId)
     if (this.#clients.size === 0 && this.#feed !== undefined) this.#stop()
   }
 }
