@@ -179,6 +179,7 @@ describe('tables of a replica', () => {
             expect(topic.index).toBeGreaterThanOrEqual(index)
           }
           for (const { ref } of held) expect([ref, answer(lazy, ref)]).toEqual([ref, answer(whole, ref)])
+          expect(bare(lazy.registrations())).toBe(bare(whole.registrations()))
         }
         for (const ref of TOPICS) {
           expect([ref, answer(lazy, ref)]).toEqual([ref, answer(whole, ref)])
@@ -208,6 +209,8 @@ describe('tables of a replica', () => {
     const tables = new ReplicaTables({ datacenter: 'eu-1' })
     installed(tables, 1, content)
     expect(tables.services().map(({ service }) => service)).toEqual(['db', 'web'])
+    expect(tables.registrations()).toHaveLength(100)
+    expect(tables.registrations()).toBe(tables.registrations())
     expect(tables.warmNodes).toBe(0)
     expect(tables.instances('nobody')).toEqual([])
     expect(tables.instances('web')).toHaveLength(50)

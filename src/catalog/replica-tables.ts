@@ -12,7 +12,7 @@ import type { PreparedQueryRow } from '../model/prepared-query.ts'
 import type { SessionRow } from '../model/session.ts'
 import type { AppliedEntry, PackedContent } from './replica-tables/shown.ts'
 import { ShownContent } from './replica-tables/shown.ts'
-import type { CatalogView, ServiceSummary, Topic, TopicRef } from './view.ts'
+import type { CatalogView, Registration, ServiceSummary, Topic, TopicRef } from './view.ts'
 
 export type { AppliedEntry, PackedContent } from './replica-tables/shown.ts'
 
@@ -100,6 +100,9 @@ export class ReplicaTables implements CatalogView {
   }
   instances(service: string): readonly Instance[] {
     return this.#shown.ofService(keyPart(service)).instances(service)
+  }
+  registrations(): readonly Registration[] {
+    return this.#shown.registrations()
   }
   hasService(service: string): boolean {
     return this.#shown.cards.has(keyPart(service))

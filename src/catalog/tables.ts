@@ -16,7 +16,7 @@ import { SessionTable } from './tables/session-table.ts'
 import { Signals } from './tables/signals.ts'
 import { topicOf } from './tables/topics.ts'
 import { Waiters } from './tables/waiters.ts'
-import type { CatalogView, ServiceSummary, Topic, TopicRef } from './view.ts'
+import type { CatalogView, Registration, ServiceSummary, Topic, TopicRef } from './view.ts'
 
 export type { Change } from './tables/fold.ts'
 
@@ -210,6 +210,13 @@ export class Tables implements CatalogView {
 
   instances(service: string): readonly Instance[] {
     return this.registry.instances(keyPart(service))
+  }
+
+  registrations(): readonly Registration[] {
+    return this.registry.nodes().flatMap((node) => {
+      const services = this.registry.servicesOf(keyPart(node.node))
+      return services.map((service): Registration => ({ node, service }))
+    })
   }
 
   hasService(service: string): boolean {

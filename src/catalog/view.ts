@@ -51,6 +51,9 @@ export interface ServiceSummary {
   readonly tags: readonly string[]
 }
 
+/** An instance without its checks. */
+export type Registration = Pick<Instance, 'node' | 'service'>
+
 export interface CatalogView {
   readonly datacenter: string
   /** Index of the last transaction that the tables hold. */
@@ -65,6 +68,8 @@ export interface CatalogView {
 
   services(): readonly ServiceSummary[]
   instances(service: string): readonly Instance[]
+  /** Of all services, in the order of their nodes. */
+  registrations(): readonly Registration[]
   /** Whether the service has any instance. */
   hasService(service: string): boolean
   /** Checks that belong to instances of the service (not their nodes'). */

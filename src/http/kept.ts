@@ -27,6 +27,24 @@ export function keptShape<T>(encode: (value: T, datacenter: string) => Encoded):
   }
 }
 
+/** Expressions whose shapes are kept, of one kind of list. */
+const MAX_FILTERED_SHAPES = 64
+
+/** Shapes with a filter, by its expression: all who wait with the same one share what is worked out at a change. */
+export class FilteredShapes<T> {
+  readonly #byKey = new Map<string, Shape<T>>()
+
+  /** The least recently used leave first. What `make` throws is not kept. */
+  of(expression: string, pretty: boolean, make: () => Shape<T>): Shape<T> {
+    const key = `${pretty} ${expression}`
+    const shape = this.#byKey.get(key) ?? make()
+    this.#byKey.delete(key)
+    this.#byKey.set(key, shape)
+    if (this.#byKey.size > MAX_FILTERED_SHAPES) this.#byKey.delete(this.#byKey.keys().next().value!)
+    return shape
+  }
+}
+
 /** Up to here Node sends a text together with the head sooner than it sends bytes behind the head. */
 const SHORT_BODY_BYTES = 4_096
 

@@ -4,9 +4,9 @@ import type { Answer, AnswerValue, AskOptions, Prepared, Question, QuestionKind 
 import { encodedJson, failed, type MetaKind, metaHeaders, NO_ANSWER_META, respond, text } from './answer.ts'
 import { type Answers, type HeaderName, type Parameter, shows } from './described.ts'
 import { failureOf, HttpError } from './errors.ts'
-import { type Fields, filterOf } from './filter/filter.ts'
+import { type Fields, type Filter, filterOf } from './filter/filter.ts'
 import type { Json } from './json.ts'
-import { KeptAnswer, keptShape, type Shape } from './kept.ts'
+import { FilteredShapes, KeptAnswer, keptShape, type Shape } from './kept.ts'
 import { META_HEADERS } from './openapi/headers.ts'
 import { readOptions } from './query.ts'
 import type { Call, Context, Route } from './route.ts'
@@ -147,13 +147,25 @@ export function jsonShape<T>(shape: (value: T, datacenter: string) => Json): Jso
 /** A list whose entries `filter` may choose from. */
 export function listShape<T>(fields: Fields, entry: (value: T, datacenter: string) => Json): JsonShape<readonly T[]> {
   const all = jsonShape<readonly T[]>((list, datacenter) => list.map((value) => entry(value, datacenter)))
+  return filteredShape(fields, all, (filter, pretty) =>
+    keptShape((list, datacenter) =>
+      encodedJson(list.map((value) => entry(value, datacenter)).filter(filter()), pretty),
+    ),
+  )
+}
+
+/** `all` without a filter. */
+export function filteredShape<T>(
+  fields: Fields,
+  all: JsonShape<T>,
+  chosen: (filter: Filter, pretty: boolean) => Shape<T>,
+): JsonShape<T> {
+  const shapes = new FilteredShapes<T>()
   return {
     of(call) {
-      const filter = filterOf(call.query.get('filter'), fields)
-      if (!filter) return all.of(call)
-      return keptShape((list, datacenter) =>
-        encodedJson(list.map((value) => entry(value, datacenter)).filter(filter()), call.pretty),
-      )
+      const expression = call.query.get('filter')
+      if (expression === '') return all.of(call)
+      return shapes.of(expression, call.pretty, () => chosen(filterOf(expression, fields)!, call.pretty))
     },
   }
 }

@@ -135,7 +135,10 @@ export function healthShape(instance: RoutedInstance, datacenter: string): JsonS
 }
 
 /** An entry of catalog/service: node and service in one. */
-export function catalogServiceShape(instance: RoutedInstance, datacenter: string): JsonStruct {
+export function catalogServiceShape(
+  instance: Pick<RoutedInstance, 'node' | 'service' | 'remote'>,
+  datacenter: string,
+): JsonStruct {
   const { node, service, remote } = instance
   return {
     ID: node.id,

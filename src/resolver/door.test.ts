@@ -57,6 +57,25 @@ describe('answers from memory', () => {
     mesh.close()
   })
 
+  it('the registrations of all services on some nodes, here and elsewhere, until a service or a node changes', async () => {
+    const { mesh, own, usView } = setUp()
+    own.set('web', [instance('web', 'a'), { ...instance('web', 'b'), node: node('m', { meta: { rack: '1' } }) }])
+    own.set('db', [instance('db', 'd')])
+    usView.set('web', [instance('web', 'u')])
+    const of = (question: { nodeMeta?: Record<string, string> }, datacenter?: string) =>
+      mesh.prepare({ kind: 'registrations', ...question }, { ...plain, ...(datacenter && { datacenter }) })
+    const idsOf = (prepared: ReturnType<typeof of>) => prepared.now()?.value.map(({ service }) => service.id)
+    expect(idsOf(of({}))).toEqual(['a', 'b', 'd'])
+    expect(idsOf(of({ nodeMeta: { rack: '1' } }))).toEqual(['b'])
+    expect(idsOf(of({}, 'us-1'))).toEqual(['u'])
+    const first = of({}).now()
+    const woken = of({}).answer({ index: first!.index, waitMs: 60_000 })
+    expect(await settled(woken)).toBe(false)
+    own.setNode(node('m'))
+    expect((await woken).index).toBeGreaterThan(first!.index)
+    mesh.close()
+  })
+
   it('a remote datacenter from its replica, with its age', () => {
     const { mesh, usView, us } = setUp()
     usView.set('web', [instance('web', 'b')])

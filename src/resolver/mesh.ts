@@ -3,7 +3,7 @@
  * is plain data; the door authorizes, routes (tables, replica, RPC), reads, ranks and filters.
  */
 import type { Command, CommandResult, KvChanges, KvChangesOptions, Snapshot } from '../catalog/catalog.ts'
-import type { ServiceSummary } from '../catalog/view.ts'
+import type { Registration, ServiceSummary } from '../catalog/view.ts'
 import type { CoordinateRow } from '../model/coordinate.ts'
 import type { CheckRow, Instance, KvRow, NodeRow, ServiceRow, Status } from '../model/entries.ts'
 import type { EventRow } from '../model/event.ts'
@@ -37,6 +37,8 @@ export interface Questions {
   datacenters: { ask: object; answer: readonly string[] }
   nodes: { ask: Near & NodeMetaFilter; answer: readonly NodeRow[] }
   services: { ask: NodeMetaFilter; answer: readonly ServiceSummary[] }
+  /** The instances of all services, in the order of their nodes. */
+  registrations: { ask: NodeMetaFilter; answer: readonly Registration[] }
   /** catalog/service and health/service alike. `passing` leaves only instances whose checks all pass. */
   service: {
     ask: { service: string; passing: boolean; tags: readonly string[] } & Near & ByLoad & NodeMetaFilter

@@ -99,6 +99,10 @@ const readers: { [K in ReadKind]: Reader<K> } = {
       ? [view.topic({ kind: 'services' }), view.topic({ kind: 'nodes' })]
       : [view.topic({ kind: 'services' })],
   }),
+  registrations: (view, { nodeMeta }) => ({
+    value: registrationsOn(view, nodeMeta),
+    topics: [view.topic({ kind: 'services' }), view.topic({ kind: 'nodes' })],
+  }),
   service: (view, question, context) => ({
     value: sorted(
       question,
@@ -184,15 +188,18 @@ const readers: { [K in ReadKind]: Reader<K> } = {
   }),
 }
 
+const registrationsOn = (
+  view: CatalogView,
+  wanted: Readonly<Record<string, string>> | undefined,
+): AnswerValue<'registrations'> =>
+  wanted === undefined ? view.registrations() : view.registrations().filter(({ node }) => hasMeta(node, wanted))
+
 function servicesOnNodes(view: CatalogView, wanted: Readonly<Record<string, string>>): AnswerValue<'services'> {
   const tagsOf = new Map<string, Set<string>>()
-  for (const node of view.nodes()) {
-    if (!hasMeta(node, wanted)) continue
-    for (const service of view.servicesOf(node.node)) {
-      const tags = tagsOf.get(service.service) ?? new Set()
-      tagsOf.set(service.service, tags)
-      for (const tag of service.tags) tags.add(tag)
-    }
+  for (const { service } of registrationsOn(view, wanted)) {
+    const tags = tagsOf.get(service.service) ?? new Set()
+    tagsOf.set(service.service, tags)
+    for (const tag of service.tags) tags.add(tag)
   }
   return [...tagsOf].map(([service, tags]) => ({ service, tags: [...tags] }))
 }

@@ -47,6 +47,7 @@ const questions: { readonly [K in QuestionKind]: z.ZodType } = {
   datacenters: z.object({ kind: z.literal('datacenters') }),
   nodes: z.object({ kind: z.literal('nodes'), ...near, ...nodeMeta }),
   services: z.object({ kind: z.literal('services'), ...nodeMeta }),
+  registrations: z.object({ kind: z.literal('registrations'), ...nodeMeta }),
   service: z.object({
     kind: z.literal('service'),
     service: text,

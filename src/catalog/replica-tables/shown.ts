@@ -2,12 +2,12 @@
 import type { CheckRow, NodeRow, Status } from '../../model/entries.ts'
 import type { Epoch } from '../../model/epoch.ts'
 import { keyPart } from '../../model/keys.ts'
-import { decodeCheck, decodeNode } from '../codec.ts'
+import { decodeCheck, decodeNode, decodeService } from '../codec.ts'
 import { peekNodeId } from '../tables/peek.ts'
 import { ServiceCards, servicePartOf } from '../tables/service-cards.ts'
 import { nodeThing, serviceThing } from '../tables/waiters.ts'
 import { Tables } from '../tables.ts'
-import type { TopicRef } from '../view.ts'
+import type { Registration, TopicRef } from '../view.ts'
 
 export interface PackedEntry {
   readonly key: string
@@ -66,6 +66,7 @@ export class ShownContent {
   readonly #onServices: (services: readonly string[]) => void
   readonly #onUnreadable: (key: string, error: unknown) => void
   #nodeRows: { readonly version: number; readonly rows: readonly NodeRow[] } | undefined
+  #registrations: { readonly version: string; readonly rows: readonly Registration[] } | undefined
   readonly #checkRows = new Map<Status | 'any', readonly CheckRow[]>()
   #checksVersion = -1
 
@@ -200,6 +201,18 @@ export class ShownContent {
     const { version } = this.tables.registry.whole('nodes')
     if (this.#nodeRows?.version !== version) this.#nodeRows = { version, rows: this.#decodeAll('e/n/', decodeNode) }
     return this.#nodeRows.rows
+  }
+
+  registrations(): readonly Registration[] {
+    const { registry } = this.tables
+    const version = `${registry.whole('nodes').version} ${registry.whole('services').version}`
+    if (this.#registrations?.version !== version) {
+      const byNode = Map.groupBy(this.#decodeAll('e/s/', decodeService), ({ node }) => keyPart(node))
+      const rowsOn = (node: NodeRow): Registration[] =>
+        (byNode.get(keyPart(node.node)) ?? []).map((service) => ({ node, service }))
+      this.#registrations = { version, rows: this.nodes().flatMap(rowsOn) }
+    }
+    return this.#registrations.rows
   }
 
   checks(status: Status | undefined): readonly CheckRow[] {

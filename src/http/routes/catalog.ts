@@ -11,18 +11,19 @@ import { catalogDeregistrationSchema, catalogRegistrationSchema } from '../body/
 import { repeated, shows, TRUE } from '../described.ts'
 import { HttpError } from '../errors.ts'
 import { catalogServiceFields, nodeFields, serviceFields } from '../filter/fields.ts'
-import { type Filter, filterOf } from '../filter/filter.ts'
+import type { Filter } from '../filter/filter.ts'
 import { type GoMap, goMap, type Json } from '../json.ts'
-import { keptShape, type Shape } from '../kept.ts'
+import { keptShape } from '../kept.ts'
 import { META_HEADERS } from '../openapi/headers.ts'
 import { nearOf, nodeMetaOf, readOptions, sortOf } from '../query.ts'
-import { type Asked, type JsonShape, jsonShape, listShape, reading } from '../reading.ts'
+import { type Asked, filteredShape, type JsonShape, jsonShape, listShape, reading } from '../reading.ts'
 import { type Call, FILTER_PARAMETER, NODE_PARAMETERS, type Route, SORT_PARAMETER } from '../route.ts'
 import * as shown from '../schemas/entries.ts'
 import { catalogServiceShape, nodeShape, serviceShape } from '../shapes.ts'
 import { requireText } from '../words.ts'
 import { catalogCommand } from './catalog-command.ts'
 
+const none = jsonShape<unknown>(() => [])
 const datacenters = jsonShape<readonly string[]>((names) => names)
 const nodes = listShape<NodeRow>(nodeFields, nodeShape)
 const services = jsonShape<readonly ServiceSummary[]>((list) => {
@@ -30,8 +31,25 @@ const services = jsonShape<readonly ServiceSummary[]>((list) => {
   for (const summary of list) tags[summary.service] = summary.tags
   return goMap(tags, (value) => value)
 })
+
+/** The services of those registrations that a filter chooses, with the tags that these have. */
+const chosenServices = filteredShape<AnswerValue<'registrations'>>(catalogServiceFields, none, (filter, pretty) =>
+  keptShape((list, datacenter) => {
+    const isChosen = filter()
+    const tagsOf: Record<string, Set<string>> = Object.create(null)
+    for (const registration of list) {
+      if (!isChosen(catalogServiceShape(registration, datacenter))) continue
+      const { service, tags } = registration.service
+      tagsOf[service] ??= new Set()
+      for (const tag of tags) tagsOf[service].add(tag)
+    }
+    return encodedJson(
+      goMap(tagsOf, (tags) => [...tags]),
+      pretty,
+    )
+  }),
+)
 const instances = listShape<RoutedInstance>(catalogServiceFields, catalogServiceShape)
-const none = jsonShape<unknown>(() => [])
 
 /** A node with its services, in a map by id or in a list; `filter` chooses services. */
 function nodeWithServices(asList: boolean, missing: Json): JsonShape<AnswerValue<'node'>> {
@@ -50,15 +68,10 @@ function nodeWithServices(asList: boolean, missing: Json): JsonShape<AnswerValue
         Services: asList ? chosen.map(([, entry]) => entry) : sorted(chosen),
       }
     }
-  const all = jsonShape(shape(() => () => true))
-  return {
-    of(call: Call): Shape<AnswerValue<'node'>> {
-      const filter = filterOf(call.query.get('filter'), serviceFields)
-      if (!filter) return all.of(call)
-      const chosen = shape(filter)
-      return keptShape((value, datacenter) => encodedJson(chosen(value, datacenter), call.pretty))
-    },
-  }
+  return filteredShape(serviceFields, jsonShape(shape(() => () => true)), (filter, pretty) => {
+    const chosen = shape(filter)
+    return keptShape((value, datacenter) => encodedJson(chosen(value, datacenter), pretty))
+  })
 }
 
 const sorted = (entries: [string, Json][]): GoMap => {
@@ -75,10 +88,11 @@ const askNode = (shape: JsonShape<AnswerValue<'node'>>) => (call: Call) => ({
   shape: shape.of(call),
 })
 
-export const askServices = (call: Call): Asked<'services'> => ({
-  question: { kind: 'services', nodeMeta: nodeMetaOf(call.query) },
-  shape: services.of(call),
-})
+export function askServices(call: Call): Asked<'services' | 'registrations'> {
+  const nodeMeta = nodeMetaOf(call.query)
+  if (call.query.get('filter') === '') return { question: { kind: 'services', nodeMeta }, shape: services.of(call) }
+  return { question: { kind: 'registrations', nodeMeta }, shape: chosenServices.of(call) }
+}
 
 const tagParameter = { tag: repeated('repeated: only instances that carry all, in any case') }
 
@@ -102,11 +116,11 @@ export const catalogRoutes: readonly Route[] = [
       shape: nodes.of(call),
     }),
   }),
-  reading<'services'>({
+  reading<'services' | 'registrations'>({
     path: '/v1/catalog/services',
-    summary: 'The names of all services with their tags',
+    summary: 'The names of all services with their tags; `filter` is over their instances, as in catalog/service',
     shows: z.record(z.string(), z.array(z.string())),
-    parameters: { 'node-meta': NODE_PARAMETERS['node-meta']! },
+    parameters: { 'node-meta': NODE_PARAMETERS['node-meta']!, ...FILTER_PARAMETER },
     meta: 'full',
     metaOnNoPath: true,
     ask: askServices,

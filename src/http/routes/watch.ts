@@ -48,10 +48,10 @@ export const watchRoutes: readonly Route[] = [
     summary: 'The entries of all keys with a prefix as events',
     ask: (call) => ({ question: { kind: 'kv-prefix', prefix: call.rest }, shape: kvEntries.of(call) }),
   }),
-  watching<'services'>({
+  watching<'services' | 'registrations'>({
     path: '/v1/watch/catalog/services',
     summary: 'The names and tags of all services as events',
-    parameters: { 'node-meta': NODE_PARAMETERS['node-meta']! },
+    parameters: { 'node-meta': NODE_PARAMETERS['node-meta']!, ...FILTER_PARAMETER },
     ask: askServices,
   }),
 ]

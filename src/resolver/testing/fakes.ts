@@ -172,6 +172,7 @@ export class FakeView implements CatalogView {
     [...this.#instances]
       .filter(([, instances]) => instances.length > 0)
       .map(([service, instances]) => ({ service, tags: [...new Set(instances.flatMap((each) => each.service.tags))] }))
+  registrations = (): readonly Instance[] => [...this.#instances.values()].flat()
   instances = (service: string): readonly Instance[] => this.#instances.get(service) ?? []
   hasService = (service: string): boolean => this.instances(service).length > 0
   checksOfService = (): readonly never[] => []
