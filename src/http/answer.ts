@@ -3,7 +3,7 @@ import { ageAsContact } from '../model/age.ts'
 import type { Answer } from '../resolver/mesh.ts'
 import { failureOf } from './errors.ts'
 import { gzipped } from './gzip.ts'
-import { encodeJson, type Json, utf8 } from './json.ts'
+import { encodeJson, type Json, type JsonStruct, utf8 } from './json.ts'
 
 export type HeaderRecord = Record<string, string>
 
@@ -47,6 +47,16 @@ export function metaHeaders(answer: Answer<unknown>, kind: MetaKind, backend: st
   if (answer.failover) headers['X-Atoll-Failover'] = `${answer.failover.from} -> ${answer.failover.to}`
   return headers
 }
+
+/** What an answer in the form of Consul's own calls says of itself in its body. */
+export const metaShape = (answer: Answer<unknown>): JsonStruct => ({
+  Index: answer.index,
+  LastContact: ageAsContact(answer.ageMs) * 1e6,
+  KnownLeader: answer.knownLeader,
+  ConsistencyLevel: answer.consistency,
+  NotModified: false,
+  Backend: 0,
+})
 
 /** The headers of a read that failed before it reached a datacenter, where Consul sends them. */
 export const NO_ANSWER_META: Readonly<HeaderRecord> = {

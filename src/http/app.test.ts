@@ -24,7 +24,6 @@ describe('methods and paths', () => {
     ['/v1/kv', '/v1/kv/'],
     ['/v1//catalog/nodes?x=1', '/v1/catalog/nodes?x=1'],
     ['/v1/kv/x//y', '/v1/kv/x/y'],
-    ['/', '/ui/'],
     ['/v1//kv/\u00ff%ff\u{1f4a9}', '/v1/kv/%C3%BF%ff%F0%9F%92%A9'],
   ])('%s moves to %s', async (path, location) => {
     const response = await call(path)
@@ -37,6 +36,11 @@ describe('methods and paths', () => {
     expect(response.status).toBe(404)
     const reason = Buffer.from(response.headers.get('x-consul-reason')!, 'latin1').toString()
     expect(reason).toMatch(/^Service(Id|Name) \u{1f4a9} \u00e9 not found$/iu)
+  })
+
+  test.each(['GET', 'HEAD', 'PUT'])('%s / is answered as by a Consul without its UI', async (method) => {
+    const [status, body] = await textOf('/?a=b', { method })
+    expect([status, /^Consul Agent: UI disabled\. .*\n$/.test(body)]).toEqual([200, method !== 'HEAD'])
   })
 
   test('every route says what it is for, and takes one parameter only where it names it', () => {

@@ -125,8 +125,8 @@ export function createApp(options: AppOptions): App {
         throw new HttpError(414, `the URL has ${target.length} characters, at most ${limits.maxTargetLength} are taken`)
       }
       requireFewHeaders(headerCount ?? countHeaders(request), limits.maxHeaders)
-      const redirect = redirectOf(request.method, target)
-      if (redirect) return redirect
+      const aside = rootOf(request.method, target) ?? redirectOf(request.method, target)
+      if (aside) return aside
       if (request.method !== 'HEAD') return await router.fetch(request, { gzip })
       return withoutBody(await router.fetch(new Request(`http://localhost${target}`, { method: 'OPTIONS' })))
     } catch (error) {
@@ -184,6 +184,9 @@ function routerOf(routes: readonly Route[], context: Context): Hono {
   return app
 }
 
+/** Begins as a Consul without its UI does, by which probes know an agent. */
+const NO_UI = 'Consul Agent: UI disabled. This is Atoll; its API is described, and can be tried, at /v1/openapi\n'
+
 type Handler = (context: HonoContext) => Response | Promise<Response>
 
 /** As in Go's ServeMux the longest pattern wins, whatever the method; a path alone before all that is under it. */
@@ -239,11 +242,16 @@ function requireFewHeaders(count: number, max: number): void {
   if (count > max) throw new HttpError(431, `the request has ${count} headers, at most ${max} are taken`)
 }
 
+/** Whatever the method: probes come with HEAD. */
+function rootOf(method: string, target: string): Response | undefined {
+  if (target !== '/' && !target.startsWith('/?')) return undefined
+  return text(200, method === 'HEAD' ? '' : NO_UI)
+}
+
 /** `//` and dot segments are cleaned by sending the client there, as Go does. */
 function redirectOf(method: string, target: string): Response | undefined {
   const mark = target.indexOf('?')
   const path = mark < 0 ? target : target.slice(0, mark)
-  if (path === '/') return movedPermanently(method, target, '/ui/')
   const clean = cleanPath(path)
   return clean === path ? undefined : movedPermanently(method, target, clean)
 }

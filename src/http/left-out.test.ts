@@ -125,12 +125,20 @@ describe('operator', () => {
   })
 
   test('usage counts instances by what they are', async () => {
-    http.mesh.answers.services = [{ service: 'web', tags: [] }] as never
     const native = { ...instance('a', 'web'), service: serviceRow('a', 'web', { connect: { Native: true } }) }
     const proxy = { ...instance('a', 'web'), service: serviceRow('a', 'web', { kind: 'connect-proxy' }) }
-    http.mesh.answers.service = [native, proxy]
+    http.mesh.answers.registrations = [native, proxy]
     http.mesh.answers.nodes = [nodeRow('a')]
-    expect(await jsonOf('/v1/operator/usage')).toMatchObject({
+    const answer = await call('/v1/operator/usage')
+    expect(answer.headers.get('x-consul-index')).toBe('7')
+    expect(await answer.json()).toMatchObject({
+      Index: 7,
+      LastContact: 0,
+      KnownLeader: true,
+      ConsistencyLevel: 'leader',
+      NotModified: false,
+      Backend: 0,
+      ResultsFilteredByACLs: false,
       Usage: {
         dc1: {
           Nodes: 1,

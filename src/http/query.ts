@@ -157,6 +157,9 @@ export function nearOf(query: Query): string | undefined {
   return near === '' || near === '_ip' ? undefined : near
 }
 
+/** Whether instances of a cluster peer are asked for: what an unknown one has, in Consul too, is nothing. */
+export const asksPeer = (query: Query): boolean => query.get('peer') !== ''
+
 /** `sort`: `load` for the least busy first; other values mean nothing, as unknown parameters do. */
 export const sortOf = (query: Query): { readonly sort?: 'load' } =>
   query.get('sort') === 'load' ? { sort: 'load' } : {}

@@ -42,6 +42,15 @@ describe('reads', () => {
     expect(await response.json()).toMatchObject([{ Atoll: { Datacenter: 'us-1', AgeMs: null } }])
   })
 
+  test.each(['health/service', 'catalog/service', 'health/checks'])('%s of a peer has nothing', async (path) => {
+    http.mesh.answers.service = [instance('a', 'web')]
+    http.mesh.answers['service-checks'] = [checkRow('a', 'alive')]
+    const answer = await call(`/v1/${path}/web?peer=cluster-02&passing`)
+    expect([answer.status, answer.headers.get('x-consul-index'), await answer.text()]).toEqual([200, '7', '[]'])
+    if (path === 'health/service') expect(http.mesh.asked.at(-1)!.options.noFailover).toBe(true)
+    expect(await textOf(`/v1/${path}/web?peer=`)).not.toEqual([200, '[]'])
+  })
+
   test('a remote instance shows where it is and the address to use from here', async () => {
     const remote = { datacenter: 'us-1', distanceMs: 80.25, ageMs: 12.4, address: '198.18.0.1', port: 81 }
     http.mesh.answers.service = [{ ...instance('a', 'web'), remote }]
@@ -151,6 +160,8 @@ describe('reads', () => {
     expect(await textOf('/v1/kv/nope?keys')).toEqual([404, ''])
     expect(await textOf('/v1/coordinate/node/nope')).toEqual([404, ''])
     expect(await textOf('/v1/coordinate/nodes')).toEqual([200, '[]'])
+    const refused = await http.put('/v1/coordinate/update', { Node: 'a' })
+    expect([refused.status, refused.headers.get('x-atoll-field')]).toEqual([400, 'Coord'])
   })
 
   test('states: those that no check can be in are empty', async () => {

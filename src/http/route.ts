@@ -121,6 +121,9 @@ export const NODE_PARAMETERS: Readonly<Record<string, Parameter | string>> = {
   near: 'order by nearness to this node, or to the asked one (`_agent`)',
   'node-meta': repeated('`key:value`, repeated: only nodes that have all'),
 }
+export const PEER_PARAMETER: Readonly<Record<string, string>> = {
+  peer: 'a cluster peer of Consul; Atoll has none, so that nothing is found with it',
+}
 export const SORT_PARAMETER: Readonly<Record<string, Parameter>> = {
   sort: oneOf('the least busy first, by what instances report; those that report nothing count as half busy', 'load'),
 }

@@ -64,6 +64,12 @@ export const deviations: readonly Deviation[] = [
   },
   {
     area: 'Everything',
+    what: '`/` is answered as by a Consul without its UI (200 `Consul Agent: UI disabled.`), then in other words',
+    why: 'There is no page at `/ui/` to lead to',
+    where: [{ step: /^(path \/|browser user agent at \/)$/ }],
+  },
+  {
+    area: 'Everything',
     what: 'A malformed escape in a path is a 400 with the headers of every other answer; there is no `/debug/pprof/`; robots.txt is our own',
     why: 'Nothing depends on it',
     where: [
@@ -242,6 +248,12 @@ export const deviations: readonly Deviation[] = [
       { scenario: 'coordinates', step: /^(node before the batch|update without coord|update empty node)$/ },
       { scenario: 'errors', step: /^PUT \/v1\/coordinate\/update body null$/ },
     ],
+  },
+  {
+    area: 'Filters',
+    what: '`catalog/services` takes one, over the fields of `catalog/service`, as Consul does since 1.16; 1.10 ignores it',
+    why: 'Newer clients count on it',
+    where: [{ step: /^catalog\/services where /, at: /^body/ }],
   },
   {
     area: 'Filters',

@@ -210,16 +210,14 @@ export const catalogDeregistrationSchema = z
 export const coordinateUpdateSchema = z
   .object({
     Datacenter: text,
-    Node: text,
+    Node: z.string(),
     Segment: text,
-    Coord: z
-      .object({
-        Vec: z.array(z.number()).optional(),
-        Error: z.number().optional(),
-        Adjustment: z.number().optional(),
-        Height: z.number().optional(),
-      })
-      .optional(),
+    Coord: z.object({
+      Vec: z.array(z.number()).optional().describe('Seconds in each of eight dimensions'),
+      Error: z.number().optional(),
+      Adjustment: z.number().optional(),
+      Height: z.number().optional(),
+    }),
     Token: text,
   })
   .meta({ goType: 'structs.CoordinateUpdateRequest' })

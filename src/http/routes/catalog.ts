@@ -15,9 +15,9 @@ import type { Filter } from '../filter/filter.ts'
 import { type GoMap, goMap, type Json } from '../json.ts'
 import { keptShape } from '../kept.ts'
 import { META_HEADERS } from '../openapi/headers.ts'
-import { nearOf, nodeMetaOf, readOptions, sortOf } from '../query.ts'
+import { asksPeer, nearOf, nodeMetaOf, readOptions, sortOf } from '../query.ts'
 import { type Asked, filteredShape, type JsonShape, jsonShape, listShape, reading } from '../reading.ts'
-import { type Call, FILTER_PARAMETER, NODE_PARAMETERS, type Route, SORT_PARAMETER } from '../route.ts'
+import { type Call, FILTER_PARAMETER, NODE_PARAMETERS, PEER_PARAMETER, type Route, SORT_PARAMETER } from '../route.ts'
 import * as shown from '../schemas/entries.ts'
 import { catalogServiceShape, nodeShape, serviceShape } from '../shapes.ts'
 import { requireText } from '../words.ts'
@@ -130,7 +130,7 @@ export const catalogRoutes: readonly Route[] = [
     rest: 'service',
     summary: 'The instances of a service, whatever their health',
     shows: z.array(shown.catalogService),
-    parameters: { ...tagParameter, ...SORT_PARAMETER, ...NODE_PARAMETERS, ...FILTER_PARAMETER },
+    parameters: { ...tagParameter, ...PEER_PARAMETER, ...SORT_PARAMETER, ...NODE_PARAMETERS, ...FILTER_PARAMETER },
     meta: 'full',
     cacheable: true,
     ask: (call) => ({
@@ -143,7 +143,7 @@ export const catalogRoutes: readonly Route[] = [
         ...sortOf(call.query),
         nodeMeta: nodeMetaOf(call.query),
       },
-      shape: instances.of(call),
+      shape: asksPeer(call.query) ? none.of(call) : instances.of(call),
       noFailover: true,
     }),
   }),

@@ -2,13 +2,14 @@
 import * as z from 'zod'
 import type { Coordinate, CoordinateRow } from '../../model/coordinate.ts'
 import { COORDINATE_DIMENSIONS } from '../../model/coordinate.ts'
+import { AtollError } from '../../model/errors.ts'
 import type { AnswerValue } from '../../resolver/mesh.ts'
 import { done, encodedJson, encodedNothing, respond } from '../answer.ts'
 import { decodeBody } from '../body/decode.ts'
 import { readBody } from '../body/read.ts'
 import { coordinateUpdateSchema } from '../body/schemas.ts'
 import { DONE, nothing, shows } from '../described.ts'
-import { badRequest, HttpError } from '../errors.ts'
+import { HttpError } from '../errors.ts'
 import { keptShape } from '../kept.ts'
 import { META_HEADERS } from '../openapi/headers.ts'
 import { readOptions } from '../query.ts'
@@ -91,8 +92,13 @@ export const coordinateRoutes: readonly Route[] = [
     parameters: { dc: 'the datacenter of the node, where the body names none' },
     body: coordinateUpdateSchema,
     async handle(call, { mesh, limits }) {
-      const body = decodeBody(coordinateUpdateSchema, await readBody(call.request, limits.maxBodyBytes))
-      if (!body.Coord) throw badRequest('Coord: missing; give Vec, Error, Adjustment and Height')
+      const body: Partial<z.output<typeof coordinateUpdateSchema>> = decodeBody(
+        coordinateUpdateSchema,
+        await readBody(call.request, limits.maxBodyBytes),
+      )
+      if (!body.Coord) {
+        throw new AtollError('invalid', 'Coord: missing; give Vec, Error, Adjustment and Height', { field: 'Coord' })
+      }
       const { Vec = [], Error: error = 0, Adjustment = 0, Height = 0 } = body.Coord
       if (Vec.length !== COORDINATE_DIMENSIONS) throw new HttpError(500, 'incompatible coordinate')
       const coordinate: Coordinate = { vec: Vec, error, adjustment: Adjustment, height: Height }

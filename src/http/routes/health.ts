@@ -7,9 +7,9 @@ import { boolean, repeated, shows } from '../described.ts'
 import { checkFields, healthFields } from '../filter/fields.ts'
 import { keptShape } from '../kept.ts'
 import { META_HEADERS } from '../openapi/headers.ts'
-import { nearOf, nodeMetaOf, parseBool, type Query, readOptions, sortOf } from '../query.ts'
+import { asksPeer, nearOf, nodeMetaOf, parseBool, type Query, readOptions, sortOf } from '../query.ts'
 import { jsonShape, listShape, reading } from '../reading.ts'
-import { type Call, FILTER_PARAMETER, NODE_PARAMETERS, type Route, SORT_PARAMETER } from '../route.ts'
+import { type Call, FILTER_PARAMETER, NODE_PARAMETERS, PEER_PARAMETER, type Route, SORT_PARAMETER } from '../route.ts'
 import * as shown from '../schemas/entries.ts'
 import { checkShape, healthShape } from '../shapes.ts'
 import { requireText } from '../words.ts'
@@ -39,8 +39,8 @@ export function askService(call: Call) {
       ...sortOf(query),
       nodeMeta,
     } as const,
-    shape: entries.of(call),
-    noFailover: query.get('filter') !== '' || nodeMeta !== undefined,
+    shape: asksPeer(query) ? none.of(call) : entries.of(call),
+    noFailover: query.get('filter') !== '' || nodeMeta !== undefined || asksPeer(query),
     ...(passing === undefined && { refuse: 'Invalid value for ?passing' }),
   }
 }
@@ -58,6 +58,7 @@ export const healthRoutes: readonly Route[] = [
         'only instances whose checks all pass; without any here, those of another datacenter may answer',
       ),
       tag: repeated('repeated: only instances that carry all, in any case'),
+      ...PEER_PARAMETER,
       ...SORT_PARAMETER,
       ...NODE_PARAMETERS,
       ...FILTER_PARAMETER,
@@ -95,7 +96,7 @@ export const healthRoutes: readonly Route[] = [
     rest: 'service',
     summary: 'The checks of a service',
     shows: z.array(shown.check),
-    parameters: { ...NODE_PARAMETERS, ...FILTER_PARAMETER },
+    parameters: { ...PEER_PARAMETER, ...NODE_PARAMETERS, ...FILTER_PARAMETER },
     meta: 'full',
     ask: (call) => ({
       question: {
@@ -104,7 +105,7 @@ export const healthRoutes: readonly Route[] = [
         near: nearOf(call.query),
         nodeMeta: nodeMetaOf(call.query),
       },
-      shape: checks.of(call),
+      shape: asksPeer(call.query) ? none.of(call) : checks.of(call),
     }),
   }),
   reading<'node-checks'>({

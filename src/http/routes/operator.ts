@@ -4,14 +4,17 @@ import * as z from 'zod'
 import { parseDuration } from '../../model/duration.ts'
 import { AtollError } from '../../model/errors.ts'
 import type { Member } from '../../resolver/agent-door.ts'
-import { json, text } from '../answer.ts'
+import type { AnswerValue } from '../../resolver/mesh.ts'
+import { json, metaHeaders, metaShape, text } from '../answer.ts'
 import { aliased, decodeBody } from '../body/decode.ts'
 import { readBody } from '../body/read.ts'
 import { flag, REFUSED, shows, TRUE, uint64, words } from '../described.ts'
 import { badRequest, HttpError } from '../errors.ts'
 import { goMap, type Json, type JsonStruct } from '../json.ts'
-import { parseUint64 } from '../query.ts'
-import type { Call, Context, Route } from '../route.ts'
+import { META_HEADERS } from '../openapi/headers.ts'
+import { parseUint64, readOptions } from '../query.ts'
+import { waitForAnswer } from '../reading.ts'
+import { type Call, type Context, READ_PARAMETERS, type Route } from '../route.ts'
 import * as operator from '../schemas/operator.ts'
 import { textMap } from '../shapes.ts'
 
@@ -221,8 +224,8 @@ export const operatorRoutes: readonly Route[] = [
     method: 'GET',
     path: '/v1/operator/usage',
     summary: 'How many nodes, services and instances datacenters have',
-    answers: { 200: shows('Numbers by datacenter', operator.usage) },
-    parameters: { ...parameters, global: flag('all datacenters') },
+    answers: { 200: shows('Numbers by datacenter', operator.usage, META_HEADERS.full) },
+    parameters: { ...READ_PARAMETERS, global: flag('all datacenters') },
     handle: usage,
   },
 ]
@@ -304,43 +307,39 @@ const stateShape = (server: Server, { since, replication }: Health): JsonStruct 
 
 const CONNECT_KINDS = ['api-gateway', 'connect-proxy', 'ingress-gateway', 'mesh-gateway', 'terminating-gateway']
 
+/** Waits, where it is to, for a change of the one datacenter that is named; `global` asks all after that. */
 async function usage(call: Call, context: Context): Promise<Response> {
   const { mesh } = context
-  const own = call.query.get('dc') || mesh.datacenter
-  const ask = { principal: call.principal, consistency: 'stale' } as const
-  const names = call.query.has('global') ? (await mesh.ask({ kind: 'datacenters' }, ask)).value : [own]
+  const { ask, ...read } = readOptions(call.query, call.principal, null)
+  const prepared = mesh.prepare({ kind: 'registrations' }, ask)
+  const answer = read.index > 0 ? await waitForAnswer(prepared, read, call, context) : await prepared.answer()
+  const isGlobal = call.query.has('global')
+  const names = isGlobal ? (await mesh.ask({ kind: 'datacenters' }, ask)).value : [answer.datacenter]
   const byName: Record<string, Json> = Object.create(null)
-  for (const datacenter of names) byName[datacenter] = await usageOf(datacenter, call, context)
-  return json({ Usage: goMap(byName, (one) => one) }, call.pretty)
+  for (const datacenter of names) {
+    const own = datacenter === answer.datacenter
+    const of = { principal: ask.principal, consistency: own ? ask.consistency : 'stale', datacenter } as const
+    const registrations = own ? answer.value : (await mesh.ask({ kind: 'registrations' }, of)).value
+    byName[datacenter] = usageShape((await mesh.ask({ kind: 'nodes' }, of)).value.length, registrations)
+  }
+  const body = { Usage: goMap(byName, (one) => one), ...metaShape(answer), ResultsFilteredByACLs: false }
+  return json(body, call.pretty, 200, metaHeaders(answer, 'full', 'blocking-query'))
 }
 
-async function usageOf(datacenter: string, { principal }: Call, { mesh, clock }: Context): Promise<Json> {
-  const ask = { principal, consistency: 'stale', datacenter } as const
-  const nodes = (await mesh.ask({ kind: 'nodes' }, ask)).value.length
-  const services = (await mesh.ask({ kind: 'services' }, ask)).value
+function usageShape(nodes: number, registrations: AnswerValue<'registrations'>): JsonStruct {
   const connect: Record<string, number> = { 'connect-native': 0 }
   for (const kind of CONNECT_KINDS) connect[kind] = 0
-  let instances = 0
   let billable = 0
-  for (const [i, { service }] of services.entries()) {
-    if (i % SERVICES_AT_ONCE === SERVICES_AT_ONCE - 1) await clock.sleep(0)
-    const question = { kind: 'service', service, passing: false, tags: [] } as const
-    const list = (await mesh.ask(question, { ...ask, noFailover: true })).value
-    instances += list.length
-    for (const { service: one } of list) {
-      if (one.kind in connect) connect[one.kind]!++
-      else if (one.service !== 'consul') billable++
-      if (one.connect?.Native === true) connect['connect-native']!++
-    }
+  for (const { service } of registrations) {
+    if (service.kind in connect) connect[service.kind]!++
+    else if (service.service !== 'consul') billable++
+    if (service.connect?.Native === true) connect['connect-native']!++
   }
   return {
     Nodes: nodes,
-    Services: services.length,
-    ServiceInstances: instances,
+    Services: new Set(registrations.map(({ service }) => service.service)).size,
+    ServiceInstances: registrations.length,
     ConnectServiceInstances: goMap(connect, (count) => count),
     BillableServiceInstances: billable,
   }
 }
-
-/** Between two of these the event loop is given away. */
-const SERVICES_AT_ONCE = 200

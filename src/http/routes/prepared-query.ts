@@ -1,14 +1,13 @@
 /** `/v1/query`: prepared queries, stored and executed. They belong to one datacenter and never leave it. */
 import * as z from 'zod'
 import type { Command, CommandResult } from '../../catalog/catalog.ts'
-import { ageAsContact } from '../../model/age.ts'
 import { isAtollError } from '../../model/errors.ts'
 import type { PreparedQueryEntry, PreparedQueryRow } from '../../model/prepared-query.ts'
 import { uuidFault } from '../../model/uuid.ts'
 import type { Answer, AskOptions, Execution, Question } from '../../resolver/mesh.ts'
 import { needsRegexps, templateFault } from '../../resolver/queries/template.ts'
 import { loadRegexps } from '../../resolver/regexps.ts'
-import { done, encodedJson, failed, json, metaHeaders, NO_ANSWER_META, respond, text } from '../answer.ts'
+import { done, encodedJson, failed, json, metaHeaders, metaShape, NO_ANSWER_META, respond, text } from '../answer.ts'
 import { decodeBody } from '../body/decode.ts'
 import { preparedQueryOf, preparedQuerySchema } from '../body/prepared-query.ts'
 import { readBody } from '../body/read.ts'
@@ -214,16 +213,6 @@ async function answerGet(call: Call, context: Context): Promise<Response> {
   if (answer.value === undefined) return missing(call, context)
   return respond(encodedJson([queryShape(answer.value)], call.pretty), headers)
 }
-
-/** What an answer in the form of Consul's own calls says of itself. */
-const metaShape = (answer: Answer<unknown>): JsonStruct => ({
-  Index: answer.index,
-  LastContact: ageAsContact(answer.ageMs) * 1e6,
-  KnownLeader: answer.knownLeader,
-  ConsistencyLevel: answer.consistency,
-  NotModified: false,
-  Backend: 0,
-})
 
 async function answerExplain(query: string, call: Call, context: Context): Promise<Response> {
   const { answer, headers } = await ask({ kind: 'query-explain', query }, call, context)

@@ -231,7 +231,7 @@ export const preparedQuery = z
   .meta({ id: 'PreparedQuery' })
 
 /** What answers in the form of Consul's own calls say of themselves. */
-const ofAnswer = {
+export const ofAnswer = {
   Index: index,
   LastContact: z.int().describe('How old it may be, in nanoseconds'),
   KnownLeader: z.boolean(),

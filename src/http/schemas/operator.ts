@@ -1,6 +1,6 @@
 /** `/v1/operator` and `/v1/internal/ui`: overviews for tools. */
 import * as z from 'zod'
-import { index, textMap } from './entries.ts'
+import { index, ofAnswer, textMap } from './entries.ts'
 
 const text = z.string()
 const count = z.int().nonnegative()
@@ -87,6 +87,8 @@ export const usage = z.object({
       BillableServiceInstances: count,
     }),
   ),
+  ...ofAnswer,
+  ResultsFilteredByACLs: z.boolean(),
 })
 
 export const serviceSummary = z
