@@ -302,6 +302,7 @@ export const encodePreparedQuery = ({ service, template, ...query }: PreparedQue
       sorted(service.nodeMeta),
       sorted(service.serviceMeta),
       service.connect,
+      ...(service.sort === 'load' ? [1] : []),
     ],
     query.dnsTtl,
   )
@@ -333,6 +334,7 @@ export function decodePreparedQuery(
       nodeMeta: object<string>(s[8]),
       serviceMeta: object<string>(s[9]),
       connect: flag(s[10]),
+      ...(s[11] === 1 ? { sort: 'load' } : {}),
     },
     dnsTtl: text(f[6]),
     createIndex,

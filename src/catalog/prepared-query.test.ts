@@ -36,6 +36,7 @@ describe('prepared queries in the catalog', () => {
         nodeMeta: { b: '2', a: '1' },
         serviceMeta: null,
         connect: false,
+        sort: 'load',
       },
     })
     const { index } = await h.catalog.execute({ kind: 'query-put', query: wanted, create: true })

@@ -48,12 +48,14 @@ const execute = defineCommand({
     ...DC_FLAG,
     ...CONSISTENCY_FLAGS,
     near: { type: 'string', value: 'node', purpose: 'nearest first, as seen from this node; _agent for the asked one' },
+    sort: { type: 'string', choices: ['load'], purpose: 'the least busy first, by what instances report' },
     limit: { type: 'number', value: 'count', purpose: 'at most so many' },
   },
   async run({ name, args, client, flags, json, paint, print, printJson, printTable }) {
     const asked = client().query.execute(args[0]!, {
       ...readOptions(name, flags),
       ...(flags.near === undefined ? {} : { near: flags.near }),
+      ...(flags.sort === undefined ? {} : { sort: 'load' }),
       ...(flags.limit === undefined ? {} : { limit: flags.limit }),
     })
     const { value, meta } = await orMissing(asked, args[0]!)
@@ -138,6 +140,7 @@ function show({ printTable }: Context, query: PreparedQueryJson): void {
     ['node meta', pairs(Service.NodeMeta)],
     ['service meta', pairs(Service.ServiceMeta)],
     ['near', Service.Near ?? ''],
+    ['sort', Service.Sort ?? ''],
     ['failover', failoverOf(query)],
     ['DNS TTL', query.DNS?.TTL ?? ''],
   ]

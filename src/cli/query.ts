@@ -13,6 +13,7 @@ const flags = {
   passing: { type: 'boolean', purpose: 'only instances whose checks all pass' },
   tag: { type: 'list', value: 'tag', purpose: 'only instances with this tag' },
   near: { type: 'string', value: 'node', purpose: 'nearest to this node first; _agent for the asked one' },
+  sort: { type: 'string', choices: ['load'], purpose: 'the least busy first, by what instances report' },
   'node-meta': { type: 'pairs', purpose: 'only on nodes with this metadata' },
   filter: { type: 'string', value: 'expression', purpose: "Consul's filter expression" },
   ...CONSISTENCY_FLAGS,
@@ -53,6 +54,7 @@ function queryOptions({ name, flags: values }: Context<typeof flags>): ServiceQu
     passing: values.passing,
     tags: values.tag,
     ...(values.near === undefined ? {} : { near: values.near }),
+    ...(values.sort === undefined ? {} : { sort: 'load' }),
     ...(values.filter === undefined ? {} : { filter: values.filter }),
     nodeMeta: values['node-meta'],
   }

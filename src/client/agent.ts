@@ -18,8 +18,15 @@ export interface AgentClient {
     options?: CallOptions & { replaceExistingChecks?: boolean },
   ): Promise<void>
   deregister(serviceId: string, options?: CallOptions): Promise<void>
-  /** Reports on a TTL check. */
-  updateCheck(checkId: string, status: Status, output?: string, options?: CallOptions): Promise<void>
+  /** Reports on a TTL check, and with `load` how busy its service is, from 0 (idle) to 1. */
+  updateCheck(
+    checkId: string,
+    status: Status,
+    output?: string,
+    options?: CallOptions & { load?: number },
+  ): Promise<void>
+  /** How busy a service is, from 0 (idle) to 1; forgotten after five minutes without another report. */
+  reportLoad(serviceId: string, load: number, options?: CallOptions): Promise<void>
   /** Of one service, or of the whole node without an id. */
   maintenance(change: { serviceId?: string; enable: boolean; reason?: string }, options?: CallOptions): Promise<void>
   /** A multiaddr or host:port of a node of any datacenter. */
@@ -55,7 +62,14 @@ export function agentClient(transport: Transport): AgentClient {
       ),
     deregister: (serviceId, options = {}) => put(`service/deregister/${segment(serviceId)}`, options),
     updateCheck: (checkId, status, output = '', options = {}) =>
-      put(`check/update/${segment(checkId)}`, options, {}, JSON.stringify({ Status: status, Output: output })),
+      put(
+        `check/update/${segment(checkId)}`,
+        options,
+        {},
+        JSON.stringify({ Status: status, Output: output, Load: options.load }),
+      ),
+    reportLoad: (serviceId, load, options = {}) =>
+      put(`service/load/${segment(serviceId)}`, options, { load: String(load) }),
     maintenance: ({ serviceId, enable, reason }, options = {}) =>
       put(serviceId === undefined ? 'maintenance' : `service/maintenance/${segment(serviceId)}`, options, {
         enable: String(enable),

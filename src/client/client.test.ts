@@ -71,6 +71,7 @@ describe('a question', () => {
       passing: true,
       tags: ['a b', 'c'],
       near: '_agent',
+      sort: 'load',
       nodeMeta: { rack: 'r1', zone: 'z:1' },
       stale: true,
       index: 7,
@@ -88,6 +89,7 @@ describe('a question', () => {
       ['passing', ''],
       ['tag', 'a b'],
       ['tag', 'c'],
+      ['sort', 'load'],
     ])
     expect(headers['x-consul-token']).toBe('secret')
   })
@@ -110,6 +112,7 @@ describe('the agent', () => {
       'maintenance',
       'force-leave/n1',
       'check/update/c1',
+      'service/load/web%2F1',
     ]
     for (const path of paths) node.on(`PUT /v1/agent/${path}`, {})
     const { agent } = createClient({ address: node.address })
@@ -120,15 +123,17 @@ describe('the agent', () => {
     await agent.maintenance({ serviceId: 'web-1', enable: true, reason: 'a disk' })
     await agent.maintenance({ enable: false })
     await agent.forceLeave('n1')
-    await agent.updateCheck('c1', 'warning', 'slow')
+    await agent.updateCheck('c1', 'warning', 'slow', { load: 0.5 })
+    await agent.reportLoad('web/1', 0.25)
     expect(node.asked.map(({ path }) => path.replace('/v1/agent/', ''))).toEqual(paths)
     expect(node.asked[0]!.query.get('replace-existing-checks')).toBe('')
     expect(JSON.parse(node.asked[0]!.text)).toEqual({ Name: 'web', Port: 80 })
+    expect(JSON.parse(node.asked[7]!.text)).toEqual({ Status: 'warning', Output: 'slow', Load: 0.5 })
+    expect([...node.asked[8]!.query]).toEqual([['load', '0.25']])
     expect([...node.asked[4]!.query]).toEqual([
       ['enable', 'true'],
       ['reason', 'a disk'],
     ])
-    expect(JSON.parse(node.asked[7]!.text)).toEqual({ Status: 'warning', Output: 'slow' })
   })
 })
 

@@ -70,13 +70,14 @@ export type { KeepOptions, KeptSession } from './keep-session.ts'
 export type { KvClient, KvPair, KvPutOptions, KvWriteOptions } from './kv.ts'
 export type { HeldLock, LockOptions } from './lock.ts'
 export type { MeshClient } from './mesh.ts'
+export { pick } from './pick.ts'
 export type {
   PreparedQueryClient,
   PreparedQueryDefinition,
   PreparedQueryExecutionJson,
   PreparedQueryJson,
 } from './prepared-query.ts'
-export type { RankOptions, ReadOptions } from './read.ts'
+export type { RankOptions, ReadOptions, SortOptions } from './read.ts'
 export type { SessionClient, SessionDefinition, SessionJson } from './session.ts'
 export { inspectSnapshot, type SnapshotClient, type SnapshotInfo } from './snapshot.ts'
 export type { CallOptions, ClientOptions } from './transport.ts'

@@ -1,10 +1,10 @@
 /** Instances with their checks. */
 import type { Answer } from './answer.ts'
-import { type RankOptions, type ReadOptions, readJson, segment } from './read.ts'
+import { type RankOptions, type ReadOptions, readJson, type SortOptions, segment } from './read.ts'
 import type { Transport } from './transport.ts'
 import type { CheckJson, HealthEntryJson, Status } from './types.ts'
 
-export interface ServiceQuery extends ReadOptions, RankOptions {
+export interface ServiceQuery extends ReadOptions, RankOptions, SortOptions {
   /** Only instances whose checks all pass. */
   readonly passing?: boolean
   /** All must match. */
@@ -25,6 +25,7 @@ export function healthClient(transport: Transport): HealthClient {
       readJson(transport, `/v1/health/service/${segment(service)}`, options, {
         passing: options.passing,
         tag: options.tags,
+        sort: options.sort,
       }),
     checks: (service, options = {}) => readJson(transport, `/v1/health/checks/${segment(service)}`, options),
     node: (node, options = {}) => readJson(transport, `/v1/health/node/${segment(node)}`, options),

@@ -1,6 +1,14 @@
 /** Prepared queries: look-ups with their conditions, stored under a name. */
 import type { Answer } from './answer.ts'
-import { callOptions, parseJson, type RankOptions, type ReadOptions, readJson, segment } from './read.ts'
+import {
+  callOptions,
+  parseJson,
+  type RankOptions,
+  type ReadOptions,
+  readJson,
+  type SortOptions,
+  segment,
+} from './read.ts'
 import type { CallOptions, Transport } from './transport.ts'
 import type { HealthEntryJson } from './types.ts'
 
@@ -29,6 +37,8 @@ export interface PreparedQueryDefinition {
     readonly NodeMeta?: Readonly<Record<string, string>> | null
     readonly ServiceMeta?: Readonly<Record<string, string>> | null
     readonly Connect?: boolean
+    /** The least busy first. */
+    readonly Sort?: 'load' | ''
   }
   readonly DNS?: { readonly TTL?: string }
 }
@@ -51,7 +61,8 @@ export interface PreparedQueryExecutionJson {
 }
 
 export type ExecuteOptions = ReadOptions &
-  Pick<RankOptions, 'near'> & {
+  Pick<RankOptions, 'near'> &
+  SortOptions & {
     /** At most so many instances; all unless given. */
     readonly limit?: number
   }
@@ -98,7 +109,10 @@ export function preparedQueryClient(transport: Transport): PreparedQueryClient {
       await write('DELETE', `/${segment(id)}`, options)
     },
     execute: (query, options = {}) =>
-      readJson(transport, `/v1/query/${segment(query)}/execute`, options, { limit: options.limit }),
+      readJson(transport, `/v1/query/${segment(query)}/execute`, options, {
+        limit: options.limit,
+        sort: options.sort,
+      }),
     async explain(query, options = {}) {
       const path = `/v1/query/${segment(query)}/explain`
       const { value, meta } = await readJson<{ Query: PreparedQueryJson }>(transport, path, options)

@@ -25,6 +25,11 @@ export interface RankOptions {
   readonly filter?: string
 }
 
+export interface SortOptions {
+  /** The least busy first, by what instances report; those that report nothing count as half busy. */
+  readonly sort?: 'load'
+}
+
 /** Consul's own default, when a call blocks and names no wait. */
 const DEFAULT_WAIT_MS = 300_000
 

@@ -30,6 +30,8 @@ export interface ServiceJson {
   readonly EnableTagOverride?: boolean
   readonly Kind?: string
   readonly SocketPath?: string
+  /** How busy it says that it is, from 0 (idle) to 1; absent when it does not say. */
+  readonly Load?: number
 }
 
 export interface CheckJson {
@@ -77,6 +79,7 @@ export interface CatalogServiceJson {
   readonly ServiceAddress: string
   readonly ServicePort: number
   readonly ServiceMeta: Readonly<Record<string, string>> | null
+  readonly ServiceLoad?: number
 }
 
 export interface CatalogNodeJson {

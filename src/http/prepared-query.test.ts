@@ -59,6 +59,15 @@ describe('storing', () => {
     expect(text).toContain(fault)
   })
 
+  test('an order by load is stored and shown; another is refused by its name', async () => {
+    await create({ Name: 'q', Service: { ...service, Sort: 'load' } })
+    expect(stored()).toMatchObject({ query: { service: { sort: 'load' } } })
+    http.mesh.answers.queries = [{ ...row, service: { ...row.service, sort: 'load' } }]
+    expect(JSON.parse((await call('/v1/query'))[1])).toMatchObject([{ Service: { Connect: false, Sort: 'load' } }])
+    const refused = await http.send('POST', '/v1/query', { Name: 'q', Service: { ...service, Sort: 'random' } })
+    expect([refused.status, refused.headers.get('x-atoll-field')]).toEqual([400, 'Service.Sort'])
+  })
+
   test('tells what the catalog refused, and where', async () => {
     http.mesh.execute = async () => {
       throw new AtollError('conflict', 'taken')
@@ -93,7 +102,7 @@ describe('executing', () => {
   test('says what it is about, and where it came from', async () => {
     http.mesh.answers['query-execute'] = { ...execution(true), instances: [] }
     http.mesh.meta = { datacenter: 'us-1', ageMs: 12, source: 'replica', consistency: 'stale' }
-    expect(JSON.parse((await call('/v1/query/a%2Fb/execute?near=_agent&connect'))[1])).toEqual({
+    expect(JSON.parse((await call('/v1/query/a%2Fb/execute?near=_agent&connect&sort=load'))[1])).toEqual({
       Service: 'web',
       Nodes: [],
       DNS: { TTL: '7s' },
@@ -109,6 +118,7 @@ describe('executing', () => {
     expect(http.mesh.asked.at(-1)!.question).toEqual({
       kind: 'query-execute',
       query: 'a/b',
+      sort: 'load',
       near: '_agent',
       connect: true,
     })

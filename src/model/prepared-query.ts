@@ -35,6 +35,8 @@ export interface QueryService {
   readonly serviceMeta: Readonly<Record<string, string>> | null
   /** Look for proxies of the service, of which Atoll has none. */
   readonly connect: boolean
+  /** The least busy first, those near among equals. Servers of earlier versions drop it. */
+  readonly sort?: 'load'
 }
 
 export interface PreparedQueryEntry {

@@ -82,7 +82,7 @@ export interface Questions {
    * one unless given. `connect`: proxies only, of which there are none.
    */
   'query-execute': {
-    ask: { query: string; agent?: string; connect?: boolean } & Near
+    ask: { query: string; agent?: string; connect?: boolean } & Near & ByLoad
     answer: Execution | undefined
   }
 }
@@ -96,7 +96,7 @@ export interface Execution {
   /** As it stands for the name that was asked for. */
   readonly query: PreparedQueryRow
   readonly instances: readonly RoutedInstance[]
-  /** By nearness; otherwise their order means nothing, and who hands them out shuffles them. */
+  /** By nearness or load; otherwise their order means nothing, and who hands them out shuffles them. */
   readonly isOrdered: boolean
   /** Other datacenters that were tried. */
   readonly failovers: number

@@ -33,8 +33,8 @@ export function byDistance<T>(
   return [...items].sort((a, b) => distance(a) - distance(b) || 0)
 }
 
-/** What an instance counts for that does not say how busy it is: neither sought nor shunned. */
-const UNKNOWN_LOAD = 0.5
+/** What an instance counts for that does not say how busy it is, in every order and filter: neither sought nor shunned. */
+export const UNKNOWN_LOAD = 0.5
 
 /** The least busy first; equals keep their order. */
 export const byLoad = <T extends Pick<Instance, 'service'>>(items: readonly T[]): readonly T[] =>

@@ -80,6 +80,7 @@ const questions: { readonly [K in QuestionKind]: z.ZodType } = {
     agent: text.optional(),
     connect: z.boolean().optional(),
     ...near,
+    ...sort,
   }),
 }
 
@@ -211,6 +212,7 @@ const query = z.object({
     nodeMeta: strings.nullable(),
     serviceMeta: strings.nullable(),
     connect: z.boolean(),
+    ...sort,
   }),
   dnsTtl: text,
 })

@@ -211,7 +211,7 @@ export const writeCalls: readonly ApiCall[] = [
   get('/v1/query'),
   get('/v1/query/{{query}}'),
   get('/v1/query/q-1/execute'),
-  get('/v1/query/q-1/execute?near=_agent&limit=1&connect=true'),
+  get('/v1/query/q-1/execute?near=_agent&sort=load&limit=1&connect=true'),
   get('/v1/query/q-1/explain'),
   get('/v1/query/x', 500),
   get('/v1/query/none/execute', 404),

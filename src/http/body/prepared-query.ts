@@ -2,6 +2,7 @@
 /** The body of a prepared query, as it may be sent, and as an entry of the catalog, with Consul's checks of it in its order. */
 import * as z from 'zod'
 import { parseDuration } from '../../model/duration.ts'
+import { AtollError } from '../../model/errors.ts'
 import type { PreparedQueryEntry } from '../../model/prepared-query.ts'
 import { HttpError } from '../errors.ts'
 import { metadataFault } from '../metadata.ts'
@@ -40,6 +41,7 @@ export const preparedQuerySchema = z
           .optional(),
         OnlyPassing: flag.describe('Leave out instances in the state warning too'),
         IgnoreCheckIDs: texts.describe('Checks that do not count'),
+        Sort: z.enum(['', 'load']).optional().describe('load: the least busy first, those near among equals'),
         Near: text.describe('Order by nearness to this node, or to the asked one (`_agent`)'),
         Tags: texts.describe('All must be there; those after a `!` must not'),
         NodeMeta: textMap,
@@ -89,15 +91,29 @@ export function preparedQueryOf(id: string, body: Body): PreparedQueryEntry {
       nodeMeta: service.NodeMeta ?? null,
       serviceMeta: service.ServiceMeta ?? null,
       connect: service.Connect ?? false,
+      ...(service.Sort === 'load' && { sort: 'load' as const }),
     },
     dnsTtl: ttlOf(body.DNS?.TTL ?? ''),
   }
 }
 
-function requireGood({ Service, Failover, NodeMeta, ServiceMeta, Peer, SamenessGroup }: NonNullable<Body['Service']>) {
+function requireGood({
+  Service,
+  Failover,
+  NodeMeta,
+  ServiceMeta,
+  Peer,
+  SamenessGroup,
+  Sort,
+}: NonNullable<Body['Service']>) {
   if (!Service) throw refused('Must provide a Service name to query')
   const nearestN = Failover?.NearestN ?? 0
   if (nearestN < 0) throw refused(`Bad NearestN '${nearestN}', must be >= 0`)
+  if (Sort !== undefined && Sort !== '' && Sort !== 'load') {
+    throw new AtollError('invalid', 'Service.Sort: there is one order, load; give that or leave it out', {
+      field: 'Service.Sort',
+    })
+  }
   if (Peer) throw refused(`Peer '${Peer}': peering is not there; name datacenters in Failover`)
   if (SamenessGroup) throw refused(`SamenessGroup '${SamenessGroup}': there are none; name datacenters in Failover`)
   const targets = Failover?.Targets ?? []

@@ -1,9 +1,11 @@
 /** What filters may select, list by list. */
+import { UNKNOWN_LOAD } from '../../resolver/rank.ts'
 import type { Fields } from './filter.ts'
 
 const taggedAddresses = { map: { struct: { Address: 'string', Port: 'int' } } } as const
 const weights = { struct: { Passing: 'int', Warning: 'int' } } as const
 const strings = { map: 'string' } as const
+const load = { number: UNKNOWN_LOAD } as const
 
 export const nodeFields: Fields = {
   ID: 'string',
@@ -40,6 +42,7 @@ export const serviceFields: Fields = {
   EnableTagOverride: 'bool',
   Proxy: proxy,
   Connect: connect,
+  Load: load,
 }
 
 export const checkFields: Fields = {
@@ -84,4 +87,5 @@ export const catalogServiceFields: Fields = {
   ServiceEnableTagOverride: 'bool',
   ServiceProxy: proxy,
   ServiceConnect: connect,
+  ServiceLoad: load,
 }

@@ -15,6 +15,7 @@ const entry = {
     Port: 80,
     Meta: new GoMap([['with-dash', 'y']]),
     EnableTagOverride: false,
+    Load: 0.25,
   },
   Checks: [{ Status: 'passing' }, { Status: 'warning' }],
 }
@@ -56,8 +57,20 @@ describe('filters', () => {
     ['Checks.Status matches "^w"', true],
     ['Service.Connect.Native == false', true],
     ['Service.Kind == ""', true],
+    ['Service.Load < 0.5', true],
+    ['Service.Load<0.25', false],
+    ['Service.Load <= "0.25" and Service.Load >= 0.25', true],
+    ['Service.Load > 0.25', false],
+    ['not Service.Load > 0.25', true],
+    ['Service.Load == 0.25 and Service.Load != 0.3', true],
   ])('%s', (text, expected) => {
     expect(filterOf(text, healthFields)!()(entry)).toBe(expected)
+  })
+
+  test('who does not say how busy it is counts as half busy', () => {
+    const unknown = { ...entry, Service: { ...entry.Service, Load: undefined } }
+    const of = (text: string) => filterOf(text, healthFields)!()(unknown)
+    expect([of('Service.Load < 0.6'), of('Service.Load < 0.5'), of('Service.Load == 0.5')]).toEqual([true, false, true])
   })
 
   test('none', () => {
@@ -76,6 +89,12 @@ describe('filters', () => {
       'Service.Port > 80',
       '1:14 (13): no match found, expected: "!=", "==", "contains", "in", "is", "matches", "not" or [ \\t\\r\\n]',
     ],
+    [
+      'Service.Load < x',
+      'Failed to coerce value "x" for selector "Service.Load": strconv.ParseFloat: parsing "x": invalid syntax',
+    ],
+    ['Service.Load is empty', 'Invalid match operator "Is Empty" for selector "Service.Load"'],
+    ['Service.Load.x == 1', 'Selector "Service.Load.x" is not valid'],
     ['Service.Port == 80 && x', '1:20 (19): no match found, expected: "and", "or", [ \\t\\r\\n] or EOF'],
     ['(Service.Port == 80', '1:20 (19): rule "grouping": Unmatched parentheses'],
     ['Service.Port is empty', 'Invalid match operator "Is Empty" for selector "Service.Port"'],
@@ -123,7 +142,7 @@ type Tree =
 const VALUES = ['', 'a', 'b', 'ab', '7', '70']
 const leaf = fc
   .record({
-    field: fc.constantFrom('ID', 'Port', 'Tags', 'Meta', 'Meta.k'),
+    field: fc.constantFrom('ID', 'Port', 'Load', 'Tags', 'Meta', 'Meta.k'),
     how: fc.nat(5),
     value: fc.constantFrom(...VALUES),
   })
@@ -132,6 +151,7 @@ const leaf = fc
       ID: ['==', '!=', 'contains', 'not contains', 'matches', 'not matches'],
       'Meta.k': ['==', '!=', 'contains', 'not contains', 'matches', 'not matches'],
       Port: ['==', '!='],
+      Load: ['==', '!=', '<', '<=', '>', '>='],
       Tags: ['contains', 'not contains', 'is empty', 'is not empty', 'in', 'not in'],
       Meta: ['contains', 'not contains', 'is empty', 'is not empty', 'in', 'not in'],
     }
@@ -140,7 +160,7 @@ const leaf = fc
       op: 'match',
       field,
       how: hows[how % hows.length]!,
-      value: field === 'Port' && !/^\d/.test(value) ? '7' : value,
+      value: (field === 'Port' || field === 'Load') && !/^\d/.test(value) ? '7' : value,
     }
   })
 const trees = fc.letrec<{ tree: Tree }>((tie) => ({
@@ -164,6 +184,7 @@ function written(tree: Tree): string {
 interface Entry {
   readonly ID: string
   readonly Port: number
+  readonly Load?: number | undefined
   readonly Tags: readonly string[]
   readonly Meta: Readonly<Record<string, string>>
 }
@@ -177,6 +198,11 @@ function naive(tree: Tree, entry: Entry): boolean {
   if (/\bnot\b|^!/.test(tree.how))
     return !naive({ ...tree, how: tree.how.replace('not ', '').replace('!=', '==') }, entry)
   const { field, how, value } = tree
+  if (field === 'Load') {
+    const [load, than] = [entry.Load ?? 50, Number(value)]
+    const order = load === than ? '=' : load < than ? '<' : '>'
+    return how === '==' ? order === '=' : how.includes(order)
+  }
   const texts =
     field === 'ID' ? [entry.ID] : field === 'Port' ? [String(entry.Port)] : 'k' in entry.Meta ? [entry.Meta.k!] : []
   const members = field === 'Tags' ? entry.Tags : Object.keys(entry.Meta)
@@ -188,10 +214,11 @@ function naive(tree: Tree, entry: Entry): boolean {
 }
 
 describe('whatever is asked', () => {
-  const fields = { ID: 'string', Port: 'int', Tags: 'strings', Meta: { map: 'string' } } as const
+  const fields = { ID: 'string', Port: 'int', Load: { number: 50 }, Tags: 'strings', Meta: { map: 'string' } } as const
   const entries = fc.record({
     ID: fc.constantFrom(...VALUES),
     Port: fc.constantFrom(7, 70, 0),
+    Load: fc.constantFrom(7, 70, 0, undefined),
     Tags: fc.uniqueArray(fc.constantFrom('a', 'b', 'ab')),
     Meta: fc.dictionary(fc.constantFrom('k', 'a'), fc.constantFrom(...VALUES), { noNullPrototype: true }),
   })
@@ -226,6 +253,8 @@ describe('whatever is asked', () => {
       '(a+)+$',
       '\n',
       ' is empty',
+      '.Load',
+      ' <',
     ]
     const bytes = fc.uint8Array({ maxLength: 64 }).map((some) => new TextDecoder().decode(some))
     const texts = fc.oneof(

@@ -12,6 +12,8 @@ export type Field =
   | 'int'
   | 'bool'
   | 'strings'
+  /** A number that comparisons go with, and what it counts for where it is left out. */
+  | { readonly number: number }
   | { readonly map: 'string' | { readonly struct: Fields } }
   | { readonly struct: Fields }
   | { readonly list: Fields }
@@ -48,7 +50,10 @@ export function filterOf(text: string, fields: Fields): Filter | undefined {
   try {
     if (text.length > MAX_LENGTH) throw new FilterSyntaxError(`the expression is longer than ${MAX_LENGTH} characters`)
     const compiling: Compiling = { text, fields, regexps: 0, work: 0 }
-    const test = compile(parseFilter(text), compiling)
+    const test = compile(
+      parseFilter(text, (selector) => isNumber(selector.reduce(fieldIn, { struct: fields }))),
+      compiling,
+    )
     return () => {
       compiling.work = MAX_REGEXP_WORK
       return test
@@ -93,6 +98,10 @@ const NAMES: Readonly<Record<Operator, string>> = {
   'is not empty': 'Is Not Empty',
   matches: 'Matches',
   'not matches': 'Not Matches',
+  '<': 'Less',
+  '<=': 'Less Or Equal',
+  '>': 'Greater',
+  '>=': 'Greater Or Equal',
 }
 
 const NEGATIVE: readonly Operator[] = ['!=', 'not in', 'is not empty', 'not matches']
@@ -137,12 +146,15 @@ function stepsOf(selector: readonly string[], root: Fields): readonly Step[] {
   return steps
 }
 
-function fieldIn(field: Field, name: string): Field | undefined {
-  if (typeof field === 'string') return undefined
+function fieldIn(field: Field | undefined, name: string): Field | undefined {
+  if (typeof field !== 'object' || isNumber(field)) return undefined
   if ('map' in field) return field.map
   const fields: Fields = 'struct' in field ? field.struct : field.list
   return Object.hasOwn(fields, name) ? fields[name] : undefined
 }
+
+const isNumber = (field: Field | undefined): field is { readonly number: number } =>
+  typeof field === 'object' && 'number' in field
 
 /** The test of one value; undefined when the operator does not go with the field. */
 function testOf(
@@ -152,6 +164,7 @@ function testOf(
   name: string,
   compiling: Compiling,
 ): Test<Json | undefined> | undefined {
+  if (isNumber(field)) return numberTest(field.number, operator, value, name)
   if (operator === 'matches') return field === 'string' ? matchTest(value, compiling) : undefined
   const isCollection = field === 'strings' || (typeof field === 'object' && !('struct' in field))
   if (operator === 'is empty') return isCollection ? (found) => sizeOf(found) === 0 : undefined
@@ -195,6 +208,27 @@ function matchTest(pattern: string, compiling: Compiling): Test<Json | undefined
   }
 }
 
+function numberTest(
+  otherwise: number,
+  operator: Operator,
+  value: string,
+  name: string,
+): Test<Json | undefined> | undefined {
+  const compare = COMPARE[operator]
+  if (compare === undefined) return undefined
+  if (!/^[+-]?\d+(?:\.\d+)?$/.test(value)) throw notCoerced(value, name, 'ParseFloat')
+  const number = Number(value)
+  return (found) => compare(typeof found === 'number' ? found : otherwise, number)
+}
+
+const COMPARE: Readonly<{ [O in Operator]?: (a: number, b: number) => boolean }> = {
+  '==': (a, b) => a === b,
+  '<': (a, b) => a < b,
+  '<=': (a, b) => a <= b,
+  '>': (a, b) => a > b,
+  '>=': (a, b) => a >= b,
+}
+
 function sizeOf(value: Json | undefined): number {
   if (Array.isArray(value)) return value.length
   return value instanceof GoMap ? value.entries.length : 0
@@ -202,18 +236,19 @@ function sizeOf(value: Json | undefined): number {
 
 function coerceInt(value: string, name: string): number {
   if (/^[+-]?\d+$/.test(value)) return Number(value)
-  throw new FilterSyntaxError(
-    `Failed to coerce value "${value}" for selector "${name}": strconv.ParseInt: parsing "${value}": invalid syntax`,
-  )
+  throw notCoerced(value, name, 'ParseInt')
 }
 
 function coerceBool(value: string, name: string): boolean {
   const flag = parseBool(value)
   if (flag !== undefined) return flag
-  throw new FilterSyntaxError(
-    `Failed to coerce value "${value}" for selector "${name}": strconv.ParseBool: parsing "${value}": invalid syntax`,
-  )
+  throw notCoerced(value, name, 'ParseBool')
 }
+
+const notCoerced = (value: string, name: string, by: string): FilterSyntaxError =>
+  new FilterSyntaxError(
+    `Failed to coerce value "${value}" for selector "${name}": strconv.${by}: parsing "${value}": invalid syntax`,
+  )
 
 /** Every value that a selector names: of a list, one for each element. Fields left out are undefined. */
 function valuesAt(value: Json | undefined, steps: readonly Step[], at: number): (Json | undefined)[] {

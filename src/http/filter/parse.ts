@@ -1,6 +1,16 @@
 /** The grammar of Consul's filter expressions (go-bexpr), as a syntax tree. Errors name line, column and offset as Consul does. */
 
-export type Operator = '==' | '!=' | 'in' | 'not in' | 'is empty' | 'is not empty' | 'matches' | 'not matches'
+export type Comparison = '<' | '<=' | '>' | '>='
+export type Operator =
+  | '=='
+  | '!='
+  | 'in'
+  | 'not in'
+  | 'is empty'
+  | 'is not empty'
+  | 'matches'
+  | 'not matches'
+  | Comparison
 
 export type Expression =
   | { readonly kind: 'and' | 'or'; readonly left: Expression; readonly right: Expression }
@@ -24,19 +34,23 @@ const MAX_DEPTH = 100
 const IDENTIFIER = /[a-zA-Z][a-zA-Z0-9_]*/y
 const SPACE = /[ \t\r\n]+/y
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?/y
+const COMPARISON = /[<>]=?/y
 const WORD_END = /(?![a-zA-Z0-9_])/y
 
-export function parseFilter(text: string): Expression {
-  const parser = new Parser(text)
+/** `isOrdered`: whether the selector names a number that comparisons go with; Consul has none, so that elsewhere they are wrong. */
+export function parseFilter(text: string, isOrdered: (selector: readonly string[]) => boolean): Expression {
+  const parser = new Parser(text, isOrdered)
   return parser.all()
 }
 
 class Parser {
   readonly #text: string
+  readonly #isOrdered: (selector: readonly string[]) => boolean
   #at = 0
 
-  constructor(text: string) {
+  constructor(text: string, isOrdered: (selector: readonly string[]) => boolean) {
     this.#text = text
+    this.#isOrdered = isOrdered
   }
 
   all(): Expression {
@@ -77,7 +91,7 @@ class Parser {
     const selector = this.#selector()
     if (selector) {
       const spaced = this.#space()
-      const operator = this.#operator()
+      const operator = this.#operator() ?? this.#comparison(selector)
       if (operator === 'is empty' || operator === 'is not empty')
         return { kind: 'match', selector, operator, value: '', at: start }
       if (operator) {
@@ -117,6 +131,10 @@ class Parser {
     }
     this.#at = start
     return undefined
+  }
+
+  #comparison(selector: readonly string[]): Comparison | undefined {
+    return this.#isOrdered(selector) ? (this.#take(COMPARISON) as Comparison | undefined) : undefined
   }
 
   /** `in` and `not in`, which follow a value. */

@@ -15,9 +15,9 @@ import { DONE, flag, shows, whole, words } from '../described.ts'
 import { failureOf, HttpError } from '../errors.ts'
 import type { Json, JsonStruct } from '../json.ts'
 import { META_HEADERS } from '../openapi/headers.ts'
-import { nearOf, parseBool, readOptions } from '../query.ts'
+import { nearOf, parseBool, readOptions, sortOf } from '../query.ts'
 import { jsonShape, reading, waitForAnswer } from '../reading.ts'
-import { type Call, type Context, READ_PARAMETERS, type Route } from '../route.ts'
+import { type Call, type Context, READ_PARAMETERS, type Route, SORT_PARAMETER } from '../route.ts'
 import * as shown from '../schemas/entries.ts'
 import { healthShape, textMap } from '../shapes.ts'
 
@@ -47,6 +47,7 @@ const queryShape = (query: PreparedQueryRow): JsonStruct => {
       NodeMeta: textMap(service.nodeMeta),
       ServiceMeta: textMap(service.serviceMeta),
       Connect: service.connect,
+      Sort: service.sort,
     },
     DNS: { TTL: query.dnsTtl },
     CreateIndex: query.createIndex,
@@ -100,6 +101,7 @@ export const preparedQueryRoutes: readonly Route[] = [
     parameters: {
       ...READ_PARAMETERS,
       near: 'of `/execute`: order by nearness to this node, or to the asked one (`_agent`)',
+      ...SORT_PARAMETER,
       limit: whole('of `/execute`: so many instances at most; 0 for all'),
       connect: flag('of `/execute`: proxies only, of which there are none'),
     },
@@ -226,6 +228,7 @@ async function answerExecute(query: string, call: Call, context: Context): Promi
     kind: 'query-execute',
     query,
     near: nearOf(call.query),
+    ...sortOf(call.query),
     ...(call.query.has('connect') && { connect: parseBool(call.query.get('connect')) ?? true }),
   }
   const { answer, headers, cached, datacenter } = await ask(question, call, context)

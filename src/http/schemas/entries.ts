@@ -224,6 +224,7 @@ export const preparedQuery = z
       NodeMeta: textMap,
       ServiceMeta: textMap,
       Connect: z.boolean(),
+      Sort: z.literal('load').optional().describe('The least busy first'),
     }),
     DNS: z.object({ TTL: text }),
     ...indexes,

@@ -73,6 +73,23 @@ describe('a prepared query', () => {
     expect((await execute()).value).toBeUndefined()
   })
 
+  it('puts the least busy first where it says so, or who executes it does; here and where it fails over to', async () => {
+    const busy = (id: string, load?: number) => instance('web', id, 'passing', load === undefined ? {} : { load })
+    const all = [busy('a', 0.9), busy('b', 0.1), busy('c'), busy('d', 0.1)]
+    own.set('web', all)
+    store({}, failover(1))
+    expect(ids(await execute())).toEqual(['a', 'b', 'c', 'd'])
+    const answer = await execute({ sort: 'load' })
+    expect([ids(answer), answer.value?.isOrdered]).toEqual([['b', 'd', 'c', 'a'], true])
+    store({}, { ...failover(1), sort: 'load' })
+    expect(ids(await execute())).toEqual(['b', 'd', 'c', 'a'])
+    own.set('web', [busy('a'), busy('b')])
+    expect((await execute()).value?.isOrdered).toBe(false)
+    own.set('web', [])
+    views['uk-1']!.set('web', all)
+    expect(ids(await execute())).toEqual(['b', 'd', 'c', 'a'])
+  })
+
   it('selects by health, with checks that do not count', async () => {
     const c = { ...instance('web', 'c', 'critical'), checks: [check('disk', 'critical'), check('up', 'warning')] }
     own.set('web', [instance('web', 'a'), instance('web', 'b', 'warning'), c])

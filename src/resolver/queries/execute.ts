@@ -10,7 +10,7 @@ import { isTemplate, type PreparedQueryRow, type QueryService } from '../../mode
 import { isUuid } from '../../model/uuid.ts'
 import type { Evaluation } from '../cells.ts'
 import type { Execution, Question, RoutedInstance } from '../mesh.ts'
-import { byDistance } from '../rank.ts'
+import { byDistance, byLoad } from '../rank.ts'
 import { hasMeta } from '../read.ts'
 import { loadedRegexps, loadRegexps } from '../regexps.ts'
 import { type RoutedContext, routedInstances } from '../routed.ts'
@@ -130,10 +130,16 @@ export class QueryEvaluator {
     }
     const here = selectFor(own, service)
     if (here.length > 0) {
-      const instances = byDistance(own, this.#near(service), here, (instance) => instance.node.node)
+      const near = byDistance(own, this.#near(service), here, (instance) => instance.node.node)
+      const instances = this.#sorted(service, near)
       return { instances, isOrdered: instances !== here, remote: undefined, failovers: 0, topics, routed: false }
     }
     return this.#failover(service, topics)
+  }
+
+  /** As it is where nobody is to be sorted, or says how busy it is. */
+  #sorted({ sort }: QueryService, instances: readonly Instance[]): readonly Instance[] {
+    return sort === 'load' || this.#question.sort === 'load' ? byLoad(instances) : instances
   }
 
   #near(service: QueryService): string | undefined {
@@ -160,8 +166,9 @@ export class QueryEvaluator {
       if (chosen && routes.isClearlyNearer(chosen.remote.view.datacenter, datacenter)) continue
       chosen = { remote, instances, failovers: i + 1 }
     }
-    const { instances = [], remote, failovers = candidates.length } = chosen ?? {}
-    return { instances, remote, failovers, isOrdered: false, topics, routed: true }
+    const { instances: found = [], remote, failovers = candidates.length } = chosen ?? {}
+    const instances = this.#sorted(service, found)
+    return { instances, remote, failovers, isOrdered: instances !== found, topics, routed: true }
   }
 }
 
