@@ -111,7 +111,7 @@ export interface CommandResult {
   readonly more?: boolean
   /** Of a `kv-sequence`: the key that was made. */
   readonly key?: string
-  /** Of a `txn`; undefined only when it was applied before under the same request id: then that answer is lost. */
+  /** Of a `txn`; undefined only when its first answer got lost, and was too large to be kept for who sends it again. */
   readonly txn?: TxnAnswer
 }
 

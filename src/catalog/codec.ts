@@ -22,6 +22,7 @@ import type { EventEntry, EventRow } from '../model/event.ts'
 import { STATUSES, statusRank } from '../model/health.ts'
 import type { PreparedQueryEntry, PreparedQueryRow } from '../model/prepared-query.ts'
 import type { SessionEntry, SessionRow } from '../model/session.ts'
+import type { TxnAnswer } from './txn.ts'
 
 const FORMAT = 1
 
@@ -420,12 +421,31 @@ export function decodeLeader(bytes: Uint8Array): LeaderRecord {
   return { serverId: text(f[1]), address: text(f[2]), bootId: text(f[3]) }
 }
 
-/** Outcome of a command that came with a request id. */
-export const encodeOutcome = (applied: boolean, key = ''): Uint8Array => pack(applied, key)
-/** `key`: the one that was made, '' where none was. */
-export function decodeOutcome(bytes: Uint8Array): { readonly applied: boolean; readonly key: string } {
+/** Answers of transactions that are kept with their outcome, each; what is larger is not. */
+export const MAX_KEPT_ANSWER_BYTES = 64 * 1024
+
+/** Outcome of a command that came with a request id. `answer`: of a transaction, as far as it is known before it is written. */
+export function encodeOutcome(applied: boolean, key = '', answer?: TxnAnswer): Uint8Array {
+  const packed = answer && pack(answer.entries, answer.errors)
+  return pack(applied, key, ...(packed && packed.length <= MAX_KEPT_ANSWER_BYTES ? [packed] : []))
+}
+export interface RecordedOutcome {
+  readonly applied: boolean
+  /** The one that was made, '' where none was. */
+  readonly key: string
+  /** For `decodeTxnAnswer`. */
+  readonly answer: Uint8Array | undefined
+}
+
+export function decodeOutcome(bytes: Uint8Array): RecordedOutcome {
   const f = unpack(bytes)
-  return { applied: flag(f[1]), key: text(f[2]) }
+  return { applied: flag(f[1]), key: text(f[2]), answer: f[3] instanceof Uint8Array ? own(f[3]) : undefined }
+}
+
+export function decodeTxnAnswer(bytes: Uint8Array): TxnAnswer {
+  const [, entries, errors] = unpack(bytes)
+  if (!Array.isArray(entries) || !Array.isArray(errors)) throw new Malformed('no answer of a transaction')
+  return { entries, errors }
 }
 
 /** How far the leader's observed time had come at which revisions. */

@@ -6,6 +6,7 @@ import type { Command, CommandResult, ExecuteOptions } from './catalog.ts'
 import * as codec from './codec.ts'
 import { judge, lanesOf } from './commands/judge.ts'
 import type { Plan } from './commands/plan.ts'
+import { answerAt } from './commands/txn.ts'
 import { validate } from './commands/validate.ts'
 import { toAtollError } from './errors.ts'
 import { Lanes } from './lanes.ts'
@@ -118,7 +119,7 @@ export class Executor {
           current = true
           continue
         }
-        if (options.requestId === undefined) return resultOf(plan, tables.index)
+        if (options.requestId === undefined || plan.reads) return resultOf(plan, tables.index)
       }
       if (!tookTurns && plan.lowered && plan.lowered.length > 0) {
         tookTurns = true
@@ -174,8 +175,10 @@ export class Executor {
     const { tables } = this.#o
     const outcome = tables.signals.outcomes.get(keyPart(requestId))
     if (!outcome) return undefined
-    const { applied, key, modRevision } = outcome
-    return { index: tables.indexOf(modRevision), applied, ...(key !== '' && { key }) }
+    const { applied, key, answer, modRevision } = outcome
+    const index = tables.indexOf(modRevision)
+    const txn = answer && answerAt(codec.decodeTxnAnswer(answer), index)
+    return { index, applied, ...(key !== '' && { key }), ...(txn && { txn }) }
   }
 
   #commit(plan: Plan, { requestId, guard = [] }: GuardedOptions): Promise<TxnResult> {
@@ -188,7 +191,7 @@ export class Executor {
     const key = keys.request(requestId)
     return this.#o.store.txn({
       if: [...compares, { key, target: 'create', op: '=', to: 0 }],
-      then: [...plan.then, { put: key, value: codec.encodeOutcome(plan.applied, plan.key) }],
+      then: [...plan.then, { put: key, value: codec.encodeOutcome(plan.applied, plan.key, plan.txn) }],
       else: others,
     })
   }
@@ -211,10 +214,11 @@ export class Executor {
   }
 }
 
-const resultOf = (plan: Plan, index: number): CommandResult => ({
+const resultOf = ({ applied, key, txn }: Plan, index: number): CommandResult => ({
   index,
-  applied: plan.applied,
-  ...plan.answer?.(index),
+  applied,
+  ...(key !== undefined && { key }),
+  ...(txn && { txn: answerAt(txn, index) }),
 })
 
 function holds(compare: Compare, result: OperationResult | undefined): boolean {

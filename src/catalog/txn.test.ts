@@ -158,6 +158,46 @@ describe('two servers', () => {
     await store.close()
   })
 
+  it.each([false, true])(
+    'sent again under its request id answers as before, whatever happened since (remote: %s)',
+    async (remote) => {
+      h = await openHarness({ remote })
+      await h.catalog.execute(kvPut('there', 'old'))
+      await h.catalog.execute(register(nodeEntry('n1'), [serviceEntry('n1', 'web')]))
+      const send = (requestId: string, ...operations: TxnOperation[]) =>
+        h.catalog.execute(txn(...operations), { requestId })
+      const applied = () =>
+        send(
+          'r1',
+          { ...kv('set', 'a', { value: '1' }), flags: 2n ** 64n - 1n },
+          kv('get', 'there'),
+          { type: 'node', verb: 'get', node: nodeEntry('n1'), index: 0 },
+          { type: 'service', verb: 'set', node: 'n1', service: serviceEntry('n1', 'db'), index: 0 },
+        )
+      const refused = () => send('r2', kv('set', 'b'), kv('check-not-exists', 'there'))
+      const firsts = [await applied(), await refused()]
+      expect(firsts.map(({ applied, txn }) => [applied, txn?.entries.length, txn?.errors.length])).toEqual([
+        [true, 4, 0],
+        [false, 0, 1],
+      ])
+      await h.catalog.execute({ kind: 'kv-delete', key: '', recurse: true })
+      expect([await applied(), await refused()]).toEqual(firsts)
+      expect(h.catalog.view.kvUnder('')).toEqual([])
+    },
+  )
+
+  it('that only reads leaves nothing behind, and what is too large is not kept', async () => {
+    h = await openHarness()
+    const { index } = await h.catalog.execute(kvPut('large', 'x'.repeat(100_000)))
+    const send = (requestId: string, ...operations: TxnOperation[]) =>
+      h.catalog.execute(txn(...operations), { requestId })
+    for (let i = 0; i < 2; i++) expect((await send('r1', kv('get', 'large'))).txn?.entries).toHaveLength(1)
+    expect([h.catalog.view.index, h.catalog.view.signals.outcomes.size]).toEqual([index, 0])
+    const first = await send('r2', kv('set', 'a'), kv('get', 'large'))
+    expect(first.txn?.entries).toHaveLength(2)
+    expect(await send('r2', kv('set', 'a'), kv('get', 'large'))).toEqual({ index: first.index, applied: true })
+  })
+
   it('lock in a transaction is released by the end of its session, whoever ends it', async () => {
     h = await openHarness({ remote: true })
     await h.catalog.execute(register(nodeEntry('n1')))

@@ -1,5 +1,6 @@
 /** Forwarded writes over ways that lose, double and delay, to servers that end in between: applied once, or reported as unknown. */
 import { afterEach, describe, expect, it } from 'vitest'
+import type { Command, CommandResult } from '../catalog/catalog.ts'
 import { openCatalog } from '../catalog/open.ts'
 import { kvPut } from '../catalog/testing/entries.ts'
 import { type Harness, openHarness, silent } from '../catalog/testing/harness.ts'
@@ -88,19 +89,22 @@ async function writer(fateOf: () => Fate, gateways: number) {
     }
   }
   const forwarder = new Forwarder({ federation, clock: h.clock, random: h.random, datacenter: 'us-1' })
-  const put = async (key: string): Promise<string> => {
-    const result = forwarder.execute('eu-1', 'eu-1', kvPut(key, 'x', { cas: 0 }), { principal: anonymous }).then(
-      ({ applied }) => (applied ? 'applied' : 'not applied'),
-      (error: unknown) => (isAtollError(error) ? error.code : String(error)),
-    )
+  const send = async (command: Command): Promise<CommandResult> => {
+    const result = forwarder.execute('eu-1', 'eu-1', command, { principal: anonymous })
     let done = false
-    void result.finally(() => {
+    const end = (): void => {
       done = true
-    })
+    }
+    result.then(end, end)
     while (!done) await h.clock.advance(50)
     return result
   }
-  return { put, federation }
+  const put = (key: string): Promise<string> =>
+    send(kvPut(key, 'x', { cas: 0 })).then(
+      ({ applied }) => (applied ? 'applied' : 'not applied'),
+      (error: unknown) => (isAtollError(error) ? error.code : String(error)),
+    )
+  return { put, send, federation }
 }
 
 const inTurn = (...fates: Fate[]) => {
@@ -131,6 +135,19 @@ describe('a forwarded write', () => {
       await h.close()
     }
   })
+
+  it.each(['answer lost', 'server ends', 'doubled'] as const)(
+    'a transaction is answered whole, though: %s',
+    async (fate) => {
+      const { send } = await writer(inTurn(fate, 'arrives'), 2)
+      const { value, flags } = kvPut('a', 'x') as { value: Uint8Array; flags: bigint }
+      const of = (verb: string, key: string) =>
+        ({ type: 'kv', verb, key, value, flags, index: 0, session: '' }) as const
+      const { index, txn } = await send({ kind: 'txn', operations: [of('set', 'a'), of('set', 'b')] })
+      expect(txn?.entries.map(({ row }) => row.modifyIndex)).toEqual([index, index])
+      expect(h.catalog.view.kv('b')?.modifyIndex).toBe(index)
+    },
+  )
 
   it('is applied once or reported as unknown, whatever happens on the way', async () => {
     const random = new SeededRandom(5)

@@ -1,5 +1,5 @@
 import type { Compare, Operation } from '../../store/store.ts'
-import type { CommandResult } from '../catalog.ts'
+import type { TxnAnswer } from '../txn.ts'
 
 /** What a command comes to, judged by the tables as they stand: what must still hold, and what is written then. */
 export interface Plan {
@@ -14,10 +14,12 @@ export interface Plan {
   readonly lowered?: readonly string[]
   /** The number that it takes under a prefix. */
   readonly number?: { readonly prefix: string; readonly number: number }
-  /** The key that it makes: remembered with its outcome. */
+  /** Nothing would be written whatever the catalog held: it may be done again, and no outcome is recorded. */
+  readonly reads?: boolean
+  /** What a transaction answers, with indexes that are not known yet: answered with these, and remembered with its outcome. */
+  readonly txn?: TxnAnswer
+  /** The key that it makes: answered, and remembered with its outcome. */
   readonly key?: string
-  /** What the command answers beside that, once the index of its write (or of the tables) is known. */
-  readonly answer?: (index: number) => Partial<CommandResult>
 }
 
 export const nothing = (applied = true): Plan => ({ applied, if: [], then: [] })

@@ -36,7 +36,6 @@ export function planKvSequence(tables: Tables, command: Extract<Command, { kind:
     ],
     key,
     number: { prefix, number },
-    answer: () => ({ key }),
   }
 }
 

@@ -1,8 +1,8 @@
 import { AtollError, isAtollError } from '../../model/errors.ts'
 import { type Compare, MAX_VALUE_BYTES, type Operation } from '../../store/store.ts'
-import type { Command, CommandResult } from '../catalog.ts'
+import type { Command } from '../catalog.ts'
 import type { Tables } from '../tables.ts'
-import { isWrite, type TxnEntry, type TxnError, type TxnOperation } from '../txn.ts'
+import { isWrite, type TxnAnswer, type TxnEntry, type TxnError, type TxnOperation } from '../txn.ts'
 import { fits, type Plan } from './plan.ts'
 import { PENDING, Refusal } from './refusal.ts'
 import { settle } from './settle.ts'
@@ -30,11 +30,10 @@ export function planTxn(tables: Tables, { operations }: Extract<Command, { kind:
     }
   }
   const applied = errors.length === 0
-  const answer = (index: number): Partial<CommandResult> => ({
-    txn: { entries: applied ? entries.map((entry) => settled(entry, index)) : [], errors },
-  })
-  if (!applied || !operations.some(isWrite)) return { applied, if: [], then: [], answer }
-  return { ...whole(tables, kv, registry), answer }
+  const txn: TxnAnswer = { entries: applied ? entries : [], errors }
+  const reads = !operations.some(isWrite)
+  if (!applied || reads) return { applied, if: [], then: [], reads, txn }
+  return { ...whole(tables, kv, registry), txn }
 }
 
 /** What is wrong with an operation whatever the catalog holds: then none is tried. */
@@ -77,6 +76,11 @@ function whole(tables: Tables, kv: TxnKv, registry: TxnRegistry): Plan {
 }
 
 /** With the index of the transaction where it wrote. */
+export const answerAt = ({ entries, errors }: TxnAnswer, index: number): TxnAnswer => ({
+  entries: entries.map((entry) => settled(entry, index)),
+  errors,
+})
+
 function settled(entry: TxnEntry, index: number): TxnEntry {
   const { createIndex, modifyIndex } = entry.row
   if (createIndex !== PENDING && modifyIndex !== PENDING) return entry

@@ -12,8 +12,14 @@ export interface NodeLeaseState extends NodeLease {
 export interface OutcomeState {
   readonly applied: boolean
   readonly key: string
+  /** Of a transaction, as it was recorded; undefined where none was, or it had to go. */
+  readonly answer: Uint8Array | undefined
   readonly modRevision: number
 }
+
+/** Answers of transactions that are held: whoever asks again does so within seconds. The oldest go first. */
+const MAX_ANSWERS = 1_024
+const MAX_ANSWERS_BYTES = 4 * 1024 * 1024
 
 export interface LeaderState extends LeaderRecord {
   readonly createRevision: number
@@ -35,6 +41,9 @@ export class Signals {
   /** By the part of the node's id. */
   readonly leases = new Map<string, NodeLeaseState>()
   readonly outcomes = new Map<string, OutcomeState>()
+  /** Bytes of the answers that are held, by request, the oldest first. */
+  readonly #answers = new Map<string, number>()
+  #answersBytes = 0
   leader: LeaderState | undefined
   /** A snapshot is being restored, here or by another server. */
   restoring = false
@@ -59,11 +68,28 @@ export class Signals {
   }
 
   putOutcome(id: string, kv: Stored): void {
-    this.outcomes.set(id, { ...decodeOutcome(kv.value), modRevision: kv.modRevision })
+    this.#forgetAnswer(id)
+    const outcome = { ...decodeOutcome(kv.value), modRevision: kv.modRevision }
+    this.outcomes.set(id, outcome)
+    if (outcome.answer === undefined) return
+    this.#answers.set(id, outcome.answer.length)
+    this.#answersBytes += outcome.answer.length
+    while (this.#answers.size > MAX_ANSWERS || this.#answersBytes > MAX_ANSWERS_BYTES) {
+      this.#forgetAnswer(this.#answers.keys().next().value!)
+    }
   }
 
   deleteOutcome(id: string): void {
+    this.#forgetAnswer(id)
     this.outcomes.delete(id)
+  }
+
+  #forgetAnswer(id: string): void {
+    const outcome = this.outcomes.get(id)
+    if (outcome?.answer === undefined) return
+    this.outcomes.set(id, { ...outcome, answer: undefined })
+    this.#answersBytes -= this.#answers.get(id) ?? 0
+    this.#answers.delete(id)
   }
 
   /** Keys under sys/: most are the store's. */

@@ -35,12 +35,17 @@ export const txnRoutes: readonly Route[] = [
       const operations = operationsOf(decodeBody(txnSchema, bytes, 'Failed to parse body: '))
       const datacenter = call.query.get('dc') || undefined
       const { principal, request } = call
-      const { txn } = await mesh.execute(
+      const { txn, applied } = await mesh.execute(
         { kind: 'txn', operations },
         { principal, signal: request.signal, ...(datacenter && { datacenter }) },
       )
       if (txn === undefined) {
-        throw new AtollError('unknown-outcome', 'the transaction was applied; what it answered got lost on the way')
+        throw new AtollError(
+          'unknown-outcome',
+          applied
+            ? 'the transaction was applied; its answer, too large to be kept, got lost on the way: read what it wrote'
+            : 'nothing was changed; which operations were refused got lost on the way: send the transaction again',
+        )
       }
       const reads = !operations.some(isWrite)
       const body = { ...answerShape(txn, datacenter ?? mesh.datacenter), ...(reads && READ_META) }
