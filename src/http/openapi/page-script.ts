@@ -89,8 +89,18 @@ export function showApi(): void {
     return schema.format ? `${type} (${schema.format})` : type
   }
 
-  function inputOf({ name, schema, allowEmptyValue }: Parameter): HTMLInputElement | HTMLSelectElement {
-    if (allowEmptyValue) return make('input', { type: 'checkbox', 'aria-label': name, style: 'justify-self:start' })
+  type Input = HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement
+
+  function inputOf({ name, schema, allowEmptyValue }: Parameter): Input {
+    if (allowEmptyValue) {
+      const box = make('input', { type: 'checkbox', 'aria-label': name, style: 'justify-self:start' })
+      // Not parsed and written anew here: that would round numbers of 64 bits.
+      box.checked = name === 'pretty'
+      return box
+    }
+    if (schema.type === 'array') {
+      return make('textarea', { 'aria-label': name, rows: '1', placeholder: 'one per line', class: 'several' })
+    }
     const choices = schema.enum ?? (schema.type === 'boolean' ? [true, false] : undefined)
     if (choices) {
       const options = ['', ...choices].map((value) => make('option', {}, String(value)))
@@ -99,50 +109,58 @@ export function showApi(): void {
     return make('input', { 'aria-label': name, placeholder: String(schema.examples?.[0] ?? schema.type ?? '') })
   }
 
-  function given(input: HTMLInputElement | HTMLSelectElement): string | undefined {
-    if (input instanceof HTMLInputElement && input.type === 'checkbox') return input.checked ? '' : undefined
-    return input.value === '' ? undefined : input.value
+  /** Nothing where it was left empty; '' for a flag. */
+  function given(input: Input): string[] {
+    if (input instanceof HTMLInputElement && input.type === 'checkbox') return input.checked ? [''] : []
+    const values = input instanceof HTMLTextAreaElement ? input.value.split('\n') : [input.value]
+    return values.filter((value) => value !== '')
   }
 
-  function targetOf(path: string, fields: ReadonlyMap<Parameter, HTMLInputElement | HTMLSelectElement>): string {
+  function targetOf(path: string, fields: ReadonlyMap<Parameter, Input>): string {
     let target = path
     const query: string[] = []
     for (const [{ name, in: place }, input] of fields) {
-      const value = given(input)
+      const values = given(input)
       if (place === 'path') {
-        const parts = (value ?? '').split('/').map(encodeURIComponent)
-        target = target.replace(`{${name}}`, parts.join('/'))
-      } else if (value !== undefined) query.push(value === '' ? name : `${name}=${encodeURIComponent(value)}`)
+        const parts = (values[0] ?? '').split('/').map(encodeURIComponent)
+        target = target.replace(`{${name}}`, () => parts.join('/'))
+      } else query.push(...values.map((value) => (value === '' ? name : `${name}=${encodeURIComponent(value)}`)))
     }
     return query.length === 0 ? target : `${target}?${query.join('&')}`
   }
 
-  async function tryIt(method: string, target: string, body: string | undefined, shown: HTMLElement): Promise<void> {
+  /** The longest that a read waits, and a little; whoever has waited long enough stops it. */
+  const DEADLINE_MS = 660_000
+
+  async function tryIt(
+    method: string,
+    target: string,
+    body: string | undefined,
+    shown: HTMLElement,
+    stop: AbortSignal,
+  ): Promise<void> {
     shown.textContent = `${method} ${target}\n...`
     try {
       const headers: Record<string, string> = token.value === '' ? {} : { 'X-Consul-Token': token.value }
       const hasBody = body !== undefined && (method === 'PUT' || method === 'POST')
-      const answer = await fetch(target, {
-        method,
-        headers,
-        // Streams and waiting reads end too.
-        signal: AbortSignal.timeout(20_000),
-        ...(hasBody && { body }),
-      })
+      const signal = AbortSignal.any([stop, AbortSignal.timeout(DEADLINE_MS)])
+      const answer = await fetch(target, { method, headers, signal, ...(hasBody && { body }) })
       const lines = [...answer.headers].map(([name, value]) => `${name}: ${value}`)
-      const head = `${method} ${target}\n${answer.status}\n${lines.join('\n')}\n\n`
-      shown.textContent = head
+      shown.textContent = `${method} ${target}\n${answer.status} ${answer.statusText}\n${lines.join('\n')}\n\n`
       const reader = answer.body?.getReader()
       const decoder = new TextDecoder()
-      for (let length = 0; reader && length < 200_000; ) {
+      for (let length = 0; reader; ) {
         const { done, value } = await reader.read()
         if (done) break
         length += value.length
-        shown.textContent += decoder.decode(value, { stream: true })
+        shown.append(decoder.decode(value, { stream: true }))
+        if (length < 200_000) continue
+        shown.append('\n... and more')
+        break
       }
       await reader?.cancel()
     } catch (error) {
-      shown.textContent += `\n${error}`
+      shown.append(stop.aborted ? '\nstopped' : `\n${error}`)
     }
   }
 
@@ -161,6 +179,41 @@ export function showApi(): void {
     })
   }
 
+  /** Tries it, and while that lasts stops it. */
+  function tryButton(
+    method: string,
+    path: string,
+    fields: ReadonlyMap<Parameter, Input>,
+    body: HTMLTextAreaElement | undefined,
+    shown: HTMLElement,
+  ): HTMLButtonElement {
+    const button = make('button', { type: 'button' }, `Try ${method}`)
+    let running: AbortController | undefined
+    button.addEventListener('click', () => {
+      if (running) {
+        running.abort()
+        return
+      }
+      shown.hidden = false
+      // A key or a prefix may be empty; of other paths the node says what is missing.
+      const missing = [...fields].find(
+        ([{ required, in: place }, input]) => required && place === 'query' && given(input).length === 0,
+      )
+      if (missing) {
+        shown.textContent = `${missing[0].name}: give a value`
+        missing[1].focus()
+        return
+      }
+      running = new AbortController()
+      button.textContent = 'Stop'
+      void tryIt(method, targetOf(path, fields), body?.value, shown, running.signal).then(() => {
+        running = undefined
+        button.textContent = `Try ${method}`
+      })
+    })
+    return button
+  }
+
   function contentOf(path: string, method: string, operation: Operation): HTMLElement {
     const fields = new Map(operation.parameters.map((parameter) => [parameter, inputOf(parameter)] as const))
     const rows = [...fields].map(([{ name, description = '', required }, input]) =>
@@ -172,14 +225,11 @@ export function showApi(): void {
         make('span', { class: 'soft' }, ...prose(description)),
       ),
     )
-    const body = operation.requestBody && make('textarea', { 'aria-label': 'Body', spellcheck: 'false' })
+    const body =
+      operation.requestBody && make('textarea', { class: 'body-text', 'aria-label': 'Body', spellcheck: 'false' })
     const schemas = Object.values(operation.requestBody?.content ?? {}).map(({ schema }) => written(schema))
-    const shown = make('pre', { hidden: '' })
-    const button = make('button', { type: 'button' }, `Try ${method}`)
-    button.addEventListener('click', () => {
-      shown.hidden = false
-      void tryIt(method, targetOf(path, fields), body?.value, shown)
-    })
+    const shown = make('pre', { hidden: '', class: 'result', 'aria-live': 'polite' })
+    const button = tryButton(method, path, fields, body, shown)
     return make(
       'div',
       { class: 'body' },

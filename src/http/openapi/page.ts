@@ -16,7 +16,8 @@ main { max-width: 62rem; margin: 0 auto; padding: 0 1rem 4rem }
 p { margin: .3rem 0 } .soft { color: var(--soft) }
 input, select, textarea, button { font: inherit; color: inherit; background: var(--tint); border: 1px solid var(--line);
   border-radius: 6px; padding: .35rem .55rem; min-width: 0 }
-button { cursor: pointer; font-weight: 600 } textarea { width: 100%; min-height: 6rem; font-family: ui-monospace, monospace }
+button { cursor: pointer; font-weight: 600 } textarea { width: 100%; font-family: ui-monospace, monospace } .body-text { min-height: 6rem }
+.several { field-sizing: content; resize: vertical } a { color: var(--get) } .result { max-height: 40rem; min-height: 5rem }
 details { border: 1px solid var(--line); border-radius: 8px; margin: .4rem 0 } details[open] { background: var(--tint) }
 summary { cursor: pointer; padding: .5rem .7rem; display: flex; gap: .2rem .7rem; flex-wrap: wrap; align-items: baseline }
 summary code { font-weight: 600; overflow-wrap: anywhere }
