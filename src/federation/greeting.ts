@@ -13,11 +13,12 @@ import { MAX_GOSSIP_BYTES } from './protocol/limits.ts'
 export const HELLO = 'mesh.hello'
 const DEADLINE_MS = 3000
 const RETRY_MS = 500
-/** Of one peer: clients ask every three seconds, servers once a connection. */
+/** Of one peer: clients ask every few seconds, servers once a connection. */
 const GREETINGS: Rate = { perSecond: 2, burst: 20 }
 const MAX_GREETERS = 4096
-/** Clients have no gossip: they ask anew. */
+/** Clients have no gossip: they ask anew, less often where there is no other DC to hear of. */
 const CLIENT_PERIOD_MS = 3000
+const ALONE_PERIOD_MS = 9000
 /** A DC that no server speaks of for so long is gone. */
 const UNTOLD_MS = 15_000
 
@@ -95,10 +96,12 @@ export class Greeting {
       let pauseMs = RETRY_MS
       try {
         const answer = await host.call(peer.peerId, HELLO, this.#payload(peer), { deadlineMs: DEADLINE_MS, signal })
-        await this.#absorb(decodeHello(answer), peer)
+        const hello = decodeHello(answer)
+        await this.#absorb(hello, peer)
         this.#greeted++
         if (!this.#mustAskAgain(peer)) return
-        pauseMs = CLIENT_PERIOD_MS
+        const isAlone = hello.positions.every(({ datacenter }) => datacenter === host.self.datacenter)
+        pauseMs = isAlone ? ALONE_PERIOD_MS : CLIENT_PERIOD_MS
         this.#pending.delete(key)
         this.#tellGreeted()
       } catch (error) {

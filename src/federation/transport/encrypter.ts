@@ -5,7 +5,7 @@ import { AtollError, messageOf } from '../../model/errors.ts'
 import type { Clock, Random } from '../../runtime/ports.ts'
 import type { PeerIdentity } from '../host.ts'
 import type { Certificate, CertificateVerdict } from './authority.ts'
-import { portableNoise } from './noise.ts'
+import { portableNoise, readLengthsQuietly } from './noise.ts'
 import { KEY_FIELD, KeyInUse } from './twins.ts'
 
 /** Versions of the wire protocol that this code speaks; two nodes take the highest that both know. */
@@ -97,6 +97,7 @@ async function secureOutbound(
   try {
     const channel = await noise.secureOutbound(connection, dial)
     assertOpen(connection)
+    readLengthsQuietly(channel.connection)
     const peerId = channel.remotePeer.toString()
     attempt.peerId = peerId
     if (!options.wanted(peerId, attempt)) throw new AtollError('conflict', 'already connected to this peer')
@@ -136,6 +137,7 @@ async function secureInbound(
   const key = connection.timeline
   const channel = await noise.secureInbound(connection, dial)
   assertOpen(connection)
+  readLengthsQuietly(channel.connection)
   const peerId = channel.remotePeer.toString()
   const frames = lpStream(channel.connection, { maxDataLength: MAX_HELLO_BYTES })
   let secured: Secured

@@ -50,7 +50,7 @@ export interface HostLimits {
   readonly maxCallMs: number
   /** A peer that said nothing for so long is pinged; each is, every second time, for the round trip. */
   readonly pingEveryMs: number
-  /** A server pings a client that is heard so often only; the distance is the least of a window twice as long. */
+  /** A server pings a client that is heard so often only; less than the window of the distance. */
   readonly pingClientsEveryMs: number
   /** A client that heard nothing of a server for so long pings it: a thousand of them do. Well below the silence that fails calls. */
   readonly pingServersEveryMs: number
@@ -102,7 +102,7 @@ export const DEFAULT_LIMITS: HostLimits = {
   inboundHandshakeMs: 8000,
   maxCallMs: 660_000,
   pingEveryMs: 500,
-  pingClientsEveryMs: 4_000,
+  pingClientsEveryMs: 8_000,
   pingServersEveryMs: 800,
   roundTripWindowMs: 10_000,
   maxSilenceMs: 5000,
