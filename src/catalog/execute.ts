@@ -9,7 +9,7 @@ import type { Plan } from './commands/plan.ts'
 import { answerAt } from './commands/txn.ts'
 import { validate } from './commands/validate.ts'
 import { toAtollError } from './errors.ts'
-import { Lanes } from './lanes.ts'
+import { Lanes, type Turn } from './lanes.ts'
 import type { Tables } from './tables.ts'
 
 /** How a command is executed on behalf of a duty. */
@@ -69,34 +69,24 @@ export class Executor {
       throw new AtollError('overloaded', `${this.#inFlight} commands are under way; try again later`)
     }
     this.#inFlight++
-    const names = this.#standsInLine(command) ? [...lanesOf(this.#o.tables, command)] : []
-    if (options.requestId !== undefined) names.push(`r/${options.requestId}`)
-    const turn = this.#lanes.acquire(names)
-    const turns = [turn]
+    const names = this.#standsInLine(command) ? lanesOf(this.#o.tables, command) : []
+    const { requestId } = options
+    const turns = [this.#lanes.acquire(requestId === undefined ? names : [...names, `r/${requestId}`])]
     try {
-      if (turn.granted) await turn.granted
-      return await this.#run(command, options, (lanes) => {
-        const next = this.#lanes.acquire(lanes)
-        turns.push(next)
-        return next.granted
-      })
+      if (turns[0]!.granted) await turns[0]!.granted
+      return await this.#run(command, options, turns)
     } catch (error) {
       throw toAtollError(error)
     } finally {
       this.#inFlight--
-      for (const each of turns) each.release()
+      for (const turn of turns) turn.release()
     }
   }
 
-  /** `takeTurns` is asked at most once, for the services that lose a passing instance. */
-  async #run(
-    command: Command,
-    options: GuardedOptions,
-    takeTurns: (lanes: readonly string[]) => Promise<void> | undefined,
-  ): Promise<CommandResult> {
+  /** `turns` gains at most one, at the services that lose a passing instance. */
+  async #run(command: Command, options: GuardedOptions, turns: Turn[]): Promise<CommandResult> {
     const { tables } = this.#o
     let current = false
-    let tookTurns = false
     let conflicts = 0
     for (let part = 0; part < MAX_PARTS; part++) {
       const outcome = this.#outcomeOf(options.requestId)
@@ -121,17 +111,19 @@ export class Executor {
         }
         if (options.requestId === undefined || plan.reads) return resultOf(plan, tables.index)
       }
-      if (!tookTurns && plan.lowered && plan.lowered.length > 0) {
-        tookTurns = true
-        const wait = takeTurns(plan.lowered.map((service) => `s/${service}`))
-        if (wait) {
-          await wait
+      if (turns.length === 1 && plan.lowered && plan.lowered.length > 0) {
+        const turn = this.#lanes.acquire(plan.lowered.map((service) => `s/${service}`))
+        turns.push(turn)
+        if (turn.granted) {
+          await turn.granted
           continue
         }
       }
-      const result = await this.#commitNumbered(plan, options)
+      const { number } = plan
+      const result = await (number ? this.#commitNumbered(plan, number, options) : this.#commit(plan, options))
       if (!result.succeeded) await this.#afterConflict(++conflicts, result, options)
-      await this.#catchUp(result, plan, command)
+      const behind = this.#o.reach(result.revision)
+      if (behind) await this.#catchUp(behind, result, plan, command)
       if (result.succeeded && !plan.partial) return resultOf(plan, tables.indexOf(result.revision))
     }
     throw new AtollError('internal', `${command.kind}: more than ${MAX_PARTS} transactions`)
@@ -145,9 +137,12 @@ export class Executor {
     return command.kind !== 'kv-sequence' || this.#o.current() !== undefined
   }
 
-  async #commitNumbered(plan: Plan, options: GuardedOptions): Promise<TxnResult> {
-    if (plan.number === undefined) return this.#commit(plan, options)
-    const taken = this.#o.tables.numbers.take(plan.number.prefix, plan.number.number)
+  async #commitNumbered(
+    plan: Plan,
+    { prefix, number }: NonNullable<Plan['number']>,
+    options: GuardedOptions,
+  ): Promise<TxnResult> {
+    const taken = this.#o.tables.numbers.take(prefix, number)
     let succeeded = false
     try {
       const result = await this.#commit(plan, options)
@@ -159,10 +154,9 @@ export class Executor {
   }
 
   /** The next one in turn must see what this one wrote, also in what it does not compare (a range that it deletes). */
-  async #catchUp({ succeeded, revision }: TxnResult, plan: Plan, command: Command): Promise<void> {
+  async #catchUp(behind: Promise<void>, { succeeded }: TxnResult, plan: Plan, command: Command): Promise<void> {
     try {
-      const behind = this.#o.reach(revision)
-      if (behind) await behind
+      await behind
     } catch (error) {
       // It is done, whatever became of the tables.
       if (!succeeded || plan.partial) throw error

@@ -8,7 +8,7 @@ export class Lanes {
 
   /** Resolves with the release, to be called once; undefined when the lanes are free now and were granted on the spot. */
   acquire(names: readonly string[]): Turn {
-    const request: Request = { names: [...new Set(names)], missing: 0, grant: undefined }
+    const request: Request = { names: names.length > 1 ? [...new Set(names)] : names, missing: 0, grant: undefined }
     for (const name of request.names) {
       const queue = this.#lanes.get(name)
       if (queue) {

@@ -78,13 +78,21 @@ export function respond(body: Encoded, more: Readonly<HeaderRecord> = {}, gzip =
   return new Response(encoded.bytes, { status: encoded.status, headers: allHeaders(encoded, more) })
 }
 
-export const json = (
+/** Up to here a body goes to the server as text, which Node sends in one piece with the head; none of them is compressed. */
+const SHORT_CHARACTERS = 256
+
+export function json(
   value: Json,
   pretty: boolean,
   status = 200,
   more: Readonly<HeaderRecord> = {},
   gzip = false,
-): Response => respond(encodedJson(value, pretty, status), more, gzip)
+): Response {
+  const text = encodeJson(value, pretty)
+  if (text.length <= SHORT_CHARACTERS)
+    return new Response(text, { status, headers: { ...COMMON, ...JSON_TYPE, ...more } })
+  return respond({ status, bytes: utf8(text), headers: JSON_TYPE }, more, gzip)
+}
 
 /** 200 and nothing else: how Consul acknowledges what the agent was told. */
 export const done = (): Response => respond(encodedNothing(200))

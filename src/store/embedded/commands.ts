@@ -74,6 +74,9 @@ function packOperation(packer: Packer, operation: Operation): void {
   }
 }
 
+/** What a value may keep in memory beside itself. */
+const SPARE_BYTES = 64
+
 const PUT_RESULT: OperationResult = { kind: 'put' }
 const DELETED_NONE: OperationResult = { kind: 'delete', deleted: 0 }
 const DELETED_ONE: OperationResult = { kind: 'delete', deleted: 1 }
@@ -125,7 +128,7 @@ export class ResultReader {
       const createRevision = this.#results.number()
       const version = this.#results.number()
       if (this.#events) {
-        const value = this.#valueOf(record)
+        const value = this.#valueOf(operation.value, record)
         const lease = operation.lease ?? 0
         const kv: KeyValue = { key: operation.put, value, createRevision, modRevision: revision, version, lease }
         events.push({ type: 'put', kv })
@@ -143,8 +146,9 @@ export class ResultReader {
     return { kind: 'range', kvs: Array.from({ length: count }, () => unpackRow(this.#results)), more }
   }
 
-  /** A copy of its own: a small value must not keep the whole batch in memory. */
-  #valueOf(record: number): Uint8Array {
+  /** The writer's own; of a small view the bytes alone, which must not keep a large buffer in memory. */
+  #valueOf(value: Uint8Array, record: number): Uint8Array {
+    if (value.buffer.byteLength <= 2 * value.byteLength + SPARE_BYTES) return value
     const { numbers, bytes } = this.#request
     const start = numbers[record + 3]!
     return bytes.slice(start, start + numbers[record + 4]!)

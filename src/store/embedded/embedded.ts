@@ -132,7 +132,7 @@ class EmbeddedStore implements Store {
   async txn(txn: Txn): Promise<TxnResult> {
     this.#assertOpen()
     assertTxn(txn)
-    return (await this.#committer.submit({ kind: 'txn', txn })) as TxnResult
+    return this.#committer.submit({ kind: 'txn', txn }) as Promise<TxnResult>
   }
 
   async range(from: string, to: string, options: RangeOptions = {}): Promise<RangeResult> {
