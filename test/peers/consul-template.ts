@@ -96,6 +96,15 @@ async function expectLines(step: string, look: () => Promise<string[]>, wanted: 
   seen.push({ step, afterMs: Math.round(performance.now() - startMs) })
 }
 
+/** The keys by which consul-templates share their work: each is a lock, and holds what its holder read. */
+async function sharedKeys(): Promise<string[]> {
+  const path = '/v1/kv/consul-template/dedup/?recurse'
+  const answer = await fetch(here.httpAddress + path, { signal: AbortSignal.timeout(10_000) })
+  if (!answer.ok) return []
+  const found = (await answer.json()) as { readonly Key: string; readonly Session?: string }[]
+  return found.map(({ Key, Session }) => `${Key.split('/').at(-1)} is ${Session ? 'held' : 'free'}`)
+}
+
 const WEB = { ID: 'web-1', Name: 'web', Address: '10.1.0.1', Port: 8080, Tags: ['v1'], Meta: { owner: 'a' } }
 const check = { CheckID: 'web-ttl', TTL: '10m', Status: 'passing' }
 const FAR = {
@@ -152,10 +161,7 @@ try {
     ['a', 'b'].map((name) => templating(program, name, 'deduplicate { enabled = true }\n')),
   )
   for (const look of shared) await expectLines('shared by two', look, after('A title', limits, second, 'v1,v2'))
-  const locks = await fetch(`${here.httpAddress}/v1/kv/consul-template/dedup/?keys`, {
-    signal: AbortSignal.timeout(10_000),
-  })
-  if (!(await locks.text()).includes('/lock')) throw new Error('shared by two: no lock is there')
+  await expectLines('by a lock', sharedKeys, ['data is held'])
   await put(here, '/v1/kv/web/title', 'Another')
   for (const look of shared) await expectLines('changed for both', look, after('Another', limits, second, 'v1,v2'))
 
