@@ -82,6 +82,8 @@ const NO_MESH = 'Atoll has no service mesh'
 const NO_RAFT = 'there is no Raft in Atoll'
 const OWN_LOG = 'Atoll logs to standard error; the system keeps and rotates that'
 const ONE_PORT = 'nodes speak to each other on one port'
+const ANY_WRITER = 'whoever reaches the API may write; let it listen where only those do'
+const ANY_JOINER = 'nodes may join from any address; keep their port on networks that you trust'
 const FIXED_LIMITS = "Atoll's own limits hold"
 
 const port =
@@ -125,7 +127,11 @@ const logLevel: Take = (value, draft, place) => {
 
 const bootstrapExpect: Take = (value, draft, place) => {
   if (integer(value, place) < 2) return
-  draft.warn(place.source, place.field, 'has no effect: a datacenter has one server, unless its store is etcd')
+  draft.warn(
+    place.source,
+    place.field,
+    'has no effect: a datacenter has one server, unless --store says otherwise; etcd:managed has three',
+  )
 }
 
 const definition =
@@ -235,6 +241,7 @@ export const FIELDS: Readonly<Record<string, Take>> = {
   advertise_addr_wan: put('taggedAddresses.wan', text),
   advertise_addr_wan_ipv4: put('taggedAddresses.wan_ipv4', text),
   advertise_addr_wan_ipv6: put('taggedAddresses.wan_ipv6', text),
+  tagged_addresses: (value, draft, place) => draft.merge('taggedAddresses', textMap(value, place)),
   client_addr: address('all'),
   addresses: fieldsOf({
     http: address('http'),
@@ -246,6 +253,8 @@ export const FIELDS: Readonly<Record<string, Take>> = {
   ports: fieldsOf(portFields),
   serf_lan: without(ONE_PORT),
   serf_wan: without(ONE_PORT),
+  serf_lan_allowed_cidrs: without(ANY_JOINER),
+  serf_wan_allowed_cidrs: without(ANY_JOINER),
   start_join: join,
   start_join_wan: join,
   retry_join: join,
@@ -286,6 +295,7 @@ export const FIELDS: Readonly<Record<string, Take>> = {
   // The log.
   log_level: logLevel,
   log_json: (value, draft, place) => draft.put('log.format', truth(value, place) ? 'json' : 'text'),
+  log_sublevels: without('the log has one level for all'),
   log_file: without(OWN_LOG),
   log_rotate_bytes: without(OWN_LOG),
   log_rotate_duration: without(OWN_LOG),
@@ -349,8 +359,13 @@ export const FIELDS: Readonly<Record<string, Take>> = {
   reconnect_timeout: without('a node that is gone is reaped after 72 hours'),
   reconnect_timeout_wan: without('a datacenter that is gone is forgotten after 72 hours'),
   advertise_reconnect_timeout: without('a node that is gone is reaped after 72 hours'),
+  server_rejoin_age_max: without('a server may come back however long it was away'),
+  snapshot_agent: without('take snapshots with "atoll snapshot save"'),
+  discovery_max_stale: without('DNS and look-ups say how old they are; "max_stale" bounds an answer'),
   session_ttl_min: without('a session lives at least 10 seconds'),
-  translate_wan_addrs: moot,
+  translate_wan_addrs: without(
+    'DNS, failover, "nearest" and "*" give addresses to use from here anyway; ?dc= of one datacenter gives its own',
+  ),
   connect: without(NO_MESH),
   config_entries: without(NO_MESH),
   enable_central_service_config: moot,
@@ -360,18 +375,24 @@ export const FIELDS: Readonly<Record<string, Take>> = {
   telemetry: without('metrics are at /v1/agent/metrics'),
   limits: without(FIXED_LIMITS),
   rpc: without(FIXED_LIMITS),
-  http_config: without(FIXED_LIMITS),
+  http_config: fieldsOf({
+    block_endpoints: without('no path of the API can be blocked'),
+    allow_write_http_from: without(ANY_WRITER),
+    response_headers: without('answers have no headers but their own'),
+    max_header_bytes: without(FIXED_LIMITS),
+    use_cache: moot,
+  }),
   cache: without('answers come out of memory'),
   use_streaming_backend: moot,
-  default_query_time: without(FIXED_LIMITS),
-  max_query_time: without(FIXED_LIMITS),
+  default_query_time: without('a blocking query waits for 5 minutes unless it says how long'),
+  max_query_time: without('a blocking query waits for 10 minutes at most'),
   unix_sockets: without('Unix sockets are not supported'),
   ui: without('there is no UI in this version'),
   ui_config: without('there is no UI in this version'),
   ui_content_path: without('there is no UI in this version'),
   ui_dir: without('there is no UI in this version'),
   enable_debug: without('there is no /debug/pprof'),
-  allow_write_http_from: moot,
+  allow_write_http_from: without(ANY_WRITER),
   cloud: without('there is no such service'),
   audit: without('this belongs to Consul Enterprise'),
   license_path: without('Atoll needs no licence'),

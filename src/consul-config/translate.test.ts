@@ -122,6 +122,23 @@ describe("Consul's configuration as Atoll's", () => {
     ])
   })
 
+  it('takes addresses by network, and warns of what would let in more than the file says', () => {
+    const { input, warnings } = of({
+      tagged_addresses: { mgmt: '192.0.2.7' },
+      advertise_addr_wan: '203.0.113.9',
+      serf_lan_allowed_cidrs: ['10.0.0.0/8'],
+      http_config: { allow_write_http_from: ['127.0.0.0/8'], block_endpoints: ['/v1/agent/metrics'], use_cache: true },
+      translate_wan_addrs: true,
+    })
+    expect(input).toEqual({ taggedAddresses: { mgmt: '192.0.2.7', wan: '203.0.113.9' } })
+    expect(warnings.map((line) => line.split(': ')[1])).toEqual([
+      'serf_lan_allowed_cidrs',
+      'http_config.allow_write_http_from',
+      'http_config.block_endpoints',
+      'translate_wan_addrs',
+    ])
+  })
+
   it('lets later files win; lists add up, maps are joined', () => {
     const { input, definitions } = of(
       { server: true, node_meta: { a: '1', b: '1' }, start_join: ['a'], service: { name: 'web' }, log_level: 'info' },
