@@ -130,5 +130,10 @@ describe('kept answers', () => {
     start({ limits: { maxKeptBytes: 1 } })
     for (const path of ['?a', '?b', '?a']) await call(`/v1/catalog/services${path}`)
     expect(http.mesh.prepared).toBe(7)
+    // URLs count too.
+    start({ limits: { maxKeptBytes: 10_000 } })
+    const long = (name: string) => call(`/v1/catalog/services?${name}${'x'.repeat(6_000)}`)
+    for (const name of ['a', 'a', 'b', 'a']) await long(name)
+    expect(http.mesh.prepared).toBe(10)
   })
 })

@@ -27,6 +27,21 @@ export function keptShape<T>(encode: (value: T, datacenter: string) => Encoded):
   }
 }
 
+/** Remembers the bytes of the last value only, and only few: for shapes of which there may be many. */
+export function lastShape<T>(encode: (value: T, datacenter: string) => Encoded): Shape<T> {
+  let last: { readonly value: WeakRef<object>; readonly encoded: Encoded } | undefined
+  return {
+    encode(value, datacenter) {
+      if (typeof value !== 'object' || value === null) return encode(value, datacenter)
+      if (last?.value.deref() === value) return last.encoded
+      const encoded = encode(value, datacenter)
+      last = (encoded.bytes?.length ?? 0) > MAX_LAST_BYTES ? undefined : { value: new WeakRef(value), encoded }
+      return encoded
+    },
+  }
+}
+const MAX_LAST_BYTES = 64 * 1024
+
 /** Expressions whose shapes are kept, of one kind of list. */
 const MAX_FILTERED_SHAPES = 64
 
@@ -221,8 +236,9 @@ export class KeptAnswers {
 
   keep(target: string, answer: KeptAnswer): void {
     this.#forget(target)
-    this.#byTarget.set(target, { answer, bytes: answer.bytes })
-    this.#bytes += answer.bytes
+    const bytes = answer.bytes + target.length
+    this.#byTarget.set(target, { answer, bytes })
+    this.#bytes += bytes
     answer.onResized = () => this.keep(target, answer)
     while (this.#byTarget.size > this.#maxAnswers || (this.#bytes > this.#maxBytes && this.#byTarget.size > 1)) {
       this.#forget(this.#byTarget.keys().next().value!)

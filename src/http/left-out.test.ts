@@ -211,11 +211,13 @@ describe('what newer clients send and read', () => {
 
 test('the overviews count instances and the checks that count for them', async () => {
   http.mesh.answers.nodes = [nodeRow('a')]
-  http.mesh.answers.node = {
-    node: nodeRow('a'),
-    services: [serviceRow('a', 'web', { tags: ['v1'], meta: { 'external-source': 'nomad' } })],
-    checks: [checkRow('a', 'alive', { status: 'warning' }), checkRow('a', 'other', { serviceId: 'else' })],
-  }
+  const service = serviceRow('a', 'web', { tags: ['v1'], meta: { 'external-source': 'nomad' } })
+  http.mesh.answers.registrations = [{ node: nodeRow('a'), service }]
+  http.mesh.answers.state = [
+    checkRow('A', 'alive', { status: 'warning' }),
+    checkRow('a', 'other', { serviceId: 'else' }),
+    checkRow('b', 'alive'),
+  ]
   expect(await jsonOf('/v1/internal/ui/services')).toMatchObject([
     {
       Name: 'web',
@@ -230,6 +232,7 @@ test('the overviews count instances and the checks that count for them', async (
   expect(await jsonOf('/v1/internal/ui/nodes')).toMatchObject([
     { Node: 'a', Services: [{ ID: 'web' }], Checks: [{}, {}] },
   ])
+  expect(http.mesh.asked).toHaveLength(6)
   expect(await jsonOf('/v1/internal/ui/catalog-overview')).toMatchObject({ Nodes: [{ Total: 1, Warning: 1 }] })
 })
 

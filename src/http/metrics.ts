@@ -1,4 +1,5 @@
 /** What a node knows and is busy with, as gauges. Worked out when asked for: nothing is counted on the way of a request. */
+import { hostAndPort } from '../model/addresses.ts'
 import type { Mesh } from '../resolver/mesh.ts'
 import type { Call, Context } from './route.ts'
 
@@ -52,7 +53,7 @@ export async function metricsOf({ principal }: Call, context: Context): Promise<
 
 const leads = (mesh: Mesh): number => {
   const { address, ports } = mesh.agent.self()
-  return mesh.leader() === `${address}:${ports.libp2p}` ? 1 : 0
+  return mesh.leader() === hostAndPort(address, ports.libp2p) ? 1 : 0
 }
 
 async function meshGauges(

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { appOverFakeMesh } from './testing/app-over-fake-mesh.ts'
 import { checkRow, instance, nodeRow } from './testing/fake-mesh.ts'
 
@@ -162,6 +162,20 @@ describe('reads', () => {
     expect(await textOf('/v1/coordinate/nodes')).toEqual([200, '[]'])
     const refused = await http.put('/v1/coordinate/update', { Node: 'a' })
     expect([refused.status, refused.headers.get('x-atoll-field')]).toEqual([400, 'Coord'])
+  })
+
+  test('a node that has no coordinate yet is waited for, as one of the bounded number', async () => {
+    start({ limits: { maxBlockingQueries: 1 } })
+    http.mesh.answers.coordinates = []
+    const waiting = call('/v1/coordinate/node/a?index=7')
+    await vi.waitFor(() => expect(http.mesh.waiting.size).toBe(1))
+    expect((await call('/v1/coordinate/node/a?index=7')).status).toBe(429)
+    const coordinate = { vec: [0], error: 1, adjustment: 0, height: 0 }
+    http.mesh.answers.coordinates = [{ node: 'a', segment: '', coordinate }]
+    http.mesh.change(8)
+    const answer = await waiting
+    expect([answer.status, answer.headers.get('x-consul-index')]).toEqual([200, '8'])
+    expect(await answer.json()).toMatchObject([{ Node: 'a' }])
   })
 
   test('states: those that no check can be in are empty', async () => {

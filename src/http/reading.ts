@@ -1,12 +1,13 @@
 /** Routes that ask the mesh one question: options, waiting, headers and the short way are the same for all of them. */
 import type * as z from 'zod'
+import { isAtollError } from '../model/errors.ts'
 import type { Answer, AnswerValue, AskOptions, Prepared, Question, QuestionKind } from '../resolver/mesh.ts'
 import { encodedJson, failed, type MetaKind, metaHeaders, NO_ANSWER_META, respond, text } from './answer.ts'
 import { type Answers, type HeaderName, type Parameter, shows } from './described.ts'
-import { failureOf, HttpError } from './errors.ts'
+import { HttpError } from './errors.ts'
 import { type Fields, type Filter, filterOf } from './filter/filter.ts'
 import type { Json } from './json.ts'
-import { FilteredShapes, KeptAnswer, keptShape, type Shape } from './kept.ts'
+import { FilteredShapes, KeptAnswer, keptShape, lastShape, type Shape } from './kept.ts'
 import { META_HEADERS } from './openapi/headers.ts'
 import { readOptions } from './query.ts'
 import type { Call, Context, Route } from './route.ts'
@@ -85,7 +86,7 @@ async function answerRead<K extends QuestionKind>(
     if (asked.refuse !== undefined) return text(400, asked.refuse, headers)
     return respond(asked.shape.encode(answer.value, answer.datacenter), headers, call.gzip)
   } catch (error) {
-    if (options.metaOnNoPath && failureOf(error).text === 'No path to datacenter') return failed(error, NO_ANSWER_META)
+    if (options.metaOnNoPath && isAtollError(error) && error.code === 'no-path') return failed(error, NO_ANSWER_META)
     throw error
   }
 }
@@ -148,7 +149,7 @@ export function jsonShape<T>(shape: (value: T, datacenter: string) => Json): Jso
 export function listShape<T>(fields: Fields, entry: (value: T, datacenter: string) => Json): JsonShape<readonly T[]> {
   const all = jsonShape<readonly T[]>((list, datacenter) => list.map((value) => entry(value, datacenter)))
   return filteredShape(fields, all, (filter, pretty) =>
-    keptShape((list, datacenter) =>
+    lastShape((list, datacenter) =>
       encodedJson(list.map((value) => entry(value, datacenter)).filter(filter()), pretty),
     ),
   )

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import * as z from 'zod'
 import { aliased, decodeBody, duration } from './decode.ts'
 import { parseFirstJson } from './go-json.ts'
-import { catalogRegistrationSchema, serviceRegistrationSchema } from './schemas.ts'
+import { catalogRegistrationSchema, serviceRegistrationSchema, txnSchema } from './schemas.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 
@@ -73,10 +73,26 @@ describe('a value into a schema', () => {
     ],
     ['{"Wait":"abc"}', 'Request decode failed: time: invalid duration "abc"'],
     ['{"Port":1.5}', 'Request decode failed: json: cannot unmarshal number 1.5 into Go struct field .Port of type int'],
+    [
+      '{"Port":1e300}',
+      'Request decode failed: json: cannot unmarshal number 1e+300 into Go struct field .Port of type int',
+    ],
+    ['{"Tags":-7}', 'Request decode failed: json: cannot unmarshal number into Go struct field .Tags of type []string'],
     ['{', 'Request decode failed: unexpected EOF'],
   ])('%s', (text, message) => {
     expect(() => decode(text)).toThrow(message)
   })
+
+  test.each(['-1', '18446744073709551616', '1.5', '9'.repeat(1_000_000)])(
+    'a number of 64 bits is one, and soon refused otherwise: %.30s',
+    (number) => {
+      const flags = (text: string) => decodeBody(txnSchema, bytes(`[{"KV":{"Flags":${text}}}]`))[0]!.KV!.Flags
+      expect(() => flags(number)).toThrow(
+        /cannot unmarshal number \S{1,30} into Go struct field .KV.Flags of type uint64/,
+      )
+      expect(flags('18446744073709551615')).toBe(2n ** 64n - 1n)
+    },
+  )
 
   test('the type that the whole should have had', () => {
     expect(() => decodeBody(catalogRegistrationSchema, bytes('[]'))).toThrow(

@@ -79,7 +79,7 @@ function decode(outer: z.ZodType, value: JsonValue, path: readonly string[]): un
       if (typeof value === 'number' && (!isInteger(schema) || Number.isSafeInteger(value))) return value
       break
     case 'bigint':
-      if (typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value))) return BigInt(value)
+      if (isUint64(value)) return BigInt(value)
       break
     case 'array':
       if (Array.isArray(value))
@@ -186,13 +186,20 @@ function plain(value: JsonValue): unknown {
   return object
 }
 
+function isUint64(value: JsonValue): value is number | bigint {
+  if (typeof value === 'bigint') return value >= 0n && value < 2n ** 64n
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+}
+
 const isInteger = (schema: z.ZodType): boolean => (schema as z.ZodNumber).isInt === true
 
-function kindOf(value: JsonValue): string {
+/** Of a number that its field cannot hold, the number too. */
+function kindOf(value: JsonValue, wanted: string): string {
   if (typeof value === 'string') return 'string'
   if (typeof value === 'boolean') return 'bool'
-  if (typeof value === 'bigint') return 'number'
-  if (typeof value === 'number') return Number.isInteger(value) ? 'number' : `number ${value}`
+  if (typeof value === 'bigint' || typeof value === 'number') {
+    return wanted === 'number' || wanted === 'bigint' ? `number ${value}` : 'number'
+  }
   return Array.isArray(value) ? 'array' : 'object'
 }
 
@@ -224,5 +231,5 @@ function mismatch(value: JsonValue, schema: z.ZodType, path: readonly string[]):
     path.length === 0
       ? `value of type ${goTypeOf(schema)}`
       : `struct field .${path.join('.')} of type ${goTypeOf(schema)}`
-  return new DecodeError(`json: cannot unmarshal ${kindOf(value)} into Go ${target}`)
+  return new DecodeError(`json: cannot unmarshal ${kindOf(value, defOf(schema).type)} into Go ${target}`)
 }

@@ -21,6 +21,9 @@ export function parseFirstJson(bytes: Uint8Array): JsonValue {
   return reader.value(0)
 }
 
+/** Of a whole number that is kept exactly; one of 64 bits has twenty. */
+const MAX_DIGITS = 40
+
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const PLAIN = /[^"\\\u0000-\u001f]*/y
 
@@ -156,7 +159,8 @@ class Reader {
       throw this.#unexpected(next === '.' ? 'after decimal point in numeric literal' : 'in exponent of numeric literal')
     }
     const value = Number(match[0])
-    return Number.isSafeInteger(value) || !/^-?\d+$/.test(match[0]) ? value : BigInt(match[0])
+    const isExact = Number.isSafeInteger(value) || match[0].length > MAX_DIGITS || !/^-?\d+$/.test(match[0])
+    return isExact ? value : BigInt(match[0])
   }
 
   #literal<T>(word: string, value: T): T {

@@ -136,9 +136,9 @@ const RECHECK_MS = 1_000
 /** Until the service is another than the one with the hash, or the wait is over. */
 async function untilDifferent(call: Call, context: Context, hash: string): Promise<void> {
   const { mesh, clock, agentChanged, blocking, closing } = context
+  const { waitMs } = blockingOptions(call.query)
   const leave = blocking.enter()
   if (!leave) throw new HttpError(429, 'too many requests wait on this node', { 'Retry-After': '1' })
-  const { waitMs } = blockingOptions(call.query)
   const differs = (): boolean => {
     const service = mesh.agent.service(call.rest)
     return !service || contentHash(service, mesh.datacenter) !== hash

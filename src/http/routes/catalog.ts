@@ -13,7 +13,7 @@ import { HttpError } from '../errors.ts'
 import { catalogServiceFields, nodeFields, serviceFields } from '../filter/fields.ts'
 import type { Filter } from '../filter/filter.ts'
 import { type GoMap, goMap, type Json } from '../json.ts'
-import { keptShape } from '../kept.ts'
+import { lastShape } from '../kept.ts'
 import { META_HEADERS } from '../openapi/headers.ts'
 import { asksPeer, nearOf, nodeMetaOf, readOptions, sortOf } from '../query.ts'
 import { type Asked, filteredShape, type JsonShape, jsonShape, listShape, reading } from '../reading.ts'
@@ -34,7 +34,7 @@ const services = jsonShape<readonly ServiceSummary[]>((list) => {
 
 /** The services of those registrations that a filter chooses, with the tags that these have. */
 const chosenServices = filteredShape<AnswerValue<'registrations'>>(catalogServiceFields, none, (filter, pretty) =>
-  keptShape((list, datacenter) => {
+  lastShape((list, datacenter) => {
     const isChosen = filter()
     const tagsOf: Record<string, Set<string>> = Object.create(null)
     for (const registration of list) {
@@ -70,7 +70,7 @@ function nodeWithServices(asList: boolean, missing: Json): JsonShape<AnswerValue
     }
   return filteredShape(serviceFields, jsonShape(shape(() => () => true)), (filter, pretty) => {
     const chosen = shape(filter)
-    return keptShape((value, datacenter) => encodedJson(chosen(value, datacenter), pretty))
+    return lastShape((value, datacenter) => encodedJson(chosen(value, datacenter), pretty))
   })
 }
 

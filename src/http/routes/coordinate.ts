@@ -4,7 +4,7 @@ import type { Coordinate, CoordinateRow } from '../../model/coordinate.ts'
 import { COORDINATE_DIMENSIONS } from '../../model/coordinate.ts'
 import { AtollError } from '../../model/errors.ts'
 import type { AnswerValue } from '../../resolver/mesh.ts'
-import { done, encodedJson, encodedNothing, respond } from '../answer.ts'
+import { done, encodedJson, encodedNothing, metaHeaders, respond } from '../answer.ts'
 import { decodeBody } from '../body/decode.ts'
 import { readBody } from '../body/read.ts'
 import { coordinateUpdateSchema } from '../body/schemas.ts'
@@ -13,7 +13,7 @@ import { HttpError } from '../errors.ts'
 import { keptShape } from '../kept.ts'
 import { META_HEADERS } from '../openapi/headers.ts'
 import { readOptions } from '../query.ts'
-import { type JsonShape, jsonShape, reading } from '../reading.ts'
+import { type JsonShape, jsonShape, reading, waitForAnswer } from '../reading.ts'
 import { READ_PARAMETERS, type Route } from '../route.ts'
 import * as shown from '../schemas/entries.ts'
 import { coordinateShape } from '../shapes.ts'
@@ -38,15 +38,6 @@ const rows: JsonShape<readonly CoordinateRow[]> = {
   },
 }
 const segmentParameter = { segment: 'only those of this network segment' }
-
-const ofNode = reading<'coordinates'>({
-  path: '/v1/coordinate/node/',
-  rest: 'node',
-  summary: '',
-  shows: z.array(shown.nodeCoordinate),
-  meta: 'index',
-  ask: (call) => ({ question: { kind: 'coordinates', node: call.rest }, shape: rows.of(call) }),
-})
 
 export const coordinateRoutes: readonly Route[] = [
   reading<'coordinate-datacenters'>({
@@ -76,12 +67,12 @@ export const coordinateRoutes: readonly Route[] = [
     },
     parameters: { ...READ_PARAMETERS, ...segmentParameter },
     async handle(call, context) {
-      const { ask, index, waitMs } = readOptions(call.query, call.principal, null)
-      const question = { kind: 'coordinates', node: call.rest } as const
-      const answer = await context.mesh.ask(question, ask)
-      if (answer.value.length > 0) return ofNode.handle(call, context)
-      if (index > 0) await context.mesh.ask(question, { ...ask, index, waitMs, signal: call.request.signal })
-      return respond(encodedNothing(404))
+      const { ask, ...read } = readOptions(call.query, call.principal, null)
+      const prepared = context.mesh.prepare({ kind: 'coordinates', node: call.rest }, ask)
+      const answer = read.index > 0 ? await waitForAnswer(prepared, read, call, context) : await prepared.answer()
+      if (answer.value.length === 0) return respond(encodedNothing(404))
+      const headers = metaHeaders(answer, 'index', 'blocking-query')
+      return respond(rows.of(call).encode(answer.value, answer.datacenter), headers, call.gzip)
     },
   },
   {

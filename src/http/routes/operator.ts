@@ -1,6 +1,7 @@
 /** `/v1/operator`: the servers of a datacenter, in the words that tools for Consul's Raft know. */
 
 import * as z from 'zod'
+import { hostAndPort } from '../../model/addresses.ts'
 import { parseDuration } from '../../model/duration.ts'
 import { AtollError } from '../../model/errors.ts'
 import type { Member } from '../../resolver/agent-door.ts'
@@ -250,7 +251,7 @@ const leaderAmong = (servers: readonly Member[], leader: string | undefined): Me
     ? undefined
     : (servers.find((member) => hostPortOf(member) === leader) ?? servers.find(({ status }) => status === 'alive'))
 
-const hostPortOf = ({ address, port }: Member): string => `${address.includes(':') ? `[${address}]` : address}:${port}`
+const hostPortOf = ({ address, port }: Member): string => hostAndPort(address, port)
 
 const raftShape = (server: Server): JsonStruct => ({
   ID: server.id,

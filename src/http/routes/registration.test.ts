@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { appOverFakeMesh } from '../testing/app-over-fake-mesh.ts'
 
 const http = appOverFakeMesh()
-const { call, put, textOf } = http
+const { call, put, start, textOf } = http
 
 describe('registrations', () => {
   test('with the catalog: one command', async () => {
@@ -56,6 +56,13 @@ describe('registrations', () => {
     const response = await put('/v1/catalog/register', body)
     expect([response.status, await response.text()]).toEqual([status, text])
     expect(http.mesh.commands).toEqual([])
+  })
+
+  test('a wait that is none takes no place of those who wait', async () => {
+    start({ limits: { maxBlockingQueries: 1 } })
+    await put('/v1/agent/service/register', { Name: 'web' })
+    for (let i = 0; i < 2; i++) expect((await call('/v1/agent/service/web?hash=x&wait=soon')).status).toBe(400)
+    expect((await call('/v1/agent/service/web?hash=x&wait=1s')).status).toBe(200)
   })
 
   test('with the agent, and what it shows then', async () => {

@@ -26,9 +26,7 @@ export const uiRoutes: readonly Route[] = [
     answers: { 200: shows('The services', z.array(operator.serviceSummary), META_HEADERS.index) },
     parameters: READ_PARAMETERS,
     handle: (call, context) =>
-      overview(call, context, async (views, datacenter) =>
-        [...summaries(views)].map((one) => summaryShape(one, datacenter)),
-      ),
+      overview(call, context, (views, datacenter) => [...summaries(views)].map((one) => summaryShape(one, datacenter))),
   },
   {
     method: 'GET',
@@ -38,7 +36,7 @@ export const uiRoutes: readonly Route[] = [
     parameters: { ...READ_PARAMETERS, ...FILTER_PARAMETER },
     handle(call, context) {
       const filter = filterOf(call.query.get('filter'), nodeFields)
-      return overview(call, context, async (views, datacenter) =>
+      return overview(call, context, (views, datacenter) =>
         views.map((view) => nodeViewShape(view, datacenter)).filter(filter?.() ?? (() => true)),
       )
     },
@@ -64,7 +62,7 @@ export const uiRoutes: readonly Route[] = [
     summary: 'How many nodes, services and checks are in which state',
     answers: { 200: shows('Numbers', operator.catalogOverview, META_HEADERS.index) },
     parameters: READ_PARAMETERS,
-    handle: (call, context) => overview(call, context, async (views) => overviewShape(views)),
+    handle: (call, context) => overview(call, context, overviewShape),
   },
   {
     method: 'GET',
@@ -79,35 +77,34 @@ export const uiRoutes: readonly Route[] = [
     summary: 'Always empty: there are no mesh gateways to tell of',
     answers: { 200: shows('Nothing', z.array(z.never()), META_HEADERS.index) },
     parameters: READ_PARAMETERS,
-    handle: (call, context) => overview(call, context, async () => []),
+    handle: (call, context) => overview(call, context, () => []),
   },
 ]
-
-/** Nodes that are looked at before the event loop is given away. */
-const NODES_AT_ONCE = 200
 
 /** What can be said of all nodes of a datacenter; it changes when any node or check does. */
 async function overview(
   call: Call,
   context: Context,
-  shape: (views: readonly NodeView[], datacenter: string) => Promise<Json>,
+  shape: (views: readonly NodeView[], datacenter: string) => Json,
 ): Promise<Response> {
   const { ask, ...read } = readOptions(call.query, call.principal, null)
   const prepared = context.mesh.prepare({ kind: 'state', state: 'any' }, ask)
   const answer = read.index > 0 ? await waitForAnswer(prepared, read, call, context) : await prepared.answer()
   const headers: HeaderRecord = metaHeaders(answer, 'index', 'blocking-query')
-  return json(await shape(await viewsOf(ask, context), answer.datacenter), call.pretty, 200, headers)
+  return json(shape(await viewsOf(answer.value, ask, context), answer.datacenter), call.pretty, 200, headers)
 }
 
-async function viewsOf(ask: AskOptions, { mesh, clock }: Context): Promise<NodeView[]> {
-  const views: NodeView[] = []
+/** Three questions, however many nodes there are. */
+async function viewsOf(checks: readonly CheckRow[], ask: AskOptions, { mesh }: Context): Promise<NodeView[]> {
   const nodes = (await mesh.ask({ kind: 'nodes' }, ask)).value
-  for (const [i, { node }] of nodes.entries()) {
-    if (i % NODES_AT_ONCE === NODES_AT_ONCE - 1) await clock.sleep(0)
-    const view = (await mesh.ask({ kind: 'node', node }, ask)).value
-    if (view) views.push(view)
-  }
-  return views
+  const registrations = (await mesh.ask({ kind: 'registrations' }, ask)).value
+  const servicesOf = Map.groupBy(registrations, ({ node }) => node.node)
+  const checksOf = Map.groupBy(checks, ({ node }) => node.toLowerCase())
+  return nodes.map((node) => ({
+    node,
+    services: servicesOf.get(node.node)?.map(({ service }) => service) ?? [],
+    checks: checksOf.get(node.node.toLowerCase()) ?? [],
+  }))
 }
 
 function nodeViewShape({ node, services, checks }: NodeView, datacenter: string): JsonStruct {
