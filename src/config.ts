@@ -190,6 +190,20 @@ const storeSchema = z
         peerPort: port.default(2380),
       })
       .prefault({}),
+    /** Archives of the catalog in the folder `backups` of a server's data directory, as `atoll snapshot save` makes them. */
+    backups: z
+      .strictObject({
+        /** From one to the next; 0: none are made. A catalog that did not change is not written again. */
+        everyMs: z
+          .number()
+          .int()
+          .max(30 * 86_400_000)
+          .refine((value) => value === 0 || value >= 1_000, 'at least 1000, or 0 for none')
+          .default(3_600_000),
+        /** So many stay, the newest. */
+        kept: z.number().int().min(1).max(1_000).default(24),
+      })
+      .prefault({}),
     /** Of the embedded store: revisions kept for watchers and repair by delta; each costs the size of its change on disk. */
     historyRevisions: z.number().int().min(100).max(10_000_000).default(100_000),
   })

@@ -14,6 +14,7 @@ import { hostAndPort } from './model/addresses.ts'
 import { AtollError, messageOf } from './model/errors.ts'
 import { agentDoorOf, MEMBERS } from './node/agent-door.ts'
 import { announcedAddresses, catalogAddress, taggedAddressesOf } from './node/announce.ts'
+import { Backups } from './node/backups.ts'
 import { aliasedNodeOf, readCheckAuthorities } from './node/checks.ts'
 import { CoordinateWriter } from './node/coordinate-writer.ts'
 import { localDefinitions } from './node/definitions.ts'
@@ -205,7 +206,16 @@ async function startServerSide(frame: Frame, managed?: ManagedEnd): Promise<Serv
   const server = await openServerSide({ config, ...runtime, logger, managed })
   parts.push('store', () => server.store.close())
   parts.push('catalog', () => server.catalog.close())
+  keepBackups(frame, server)
   return server
+}
+
+function keepBackups({ config, runtime, logger, parts }: Frame, { catalog }: ServerSide): void {
+  const { everyMs, kept } = config.store.backups
+  if (config.dataDirectory === undefined || config.dev || everyMs === 0) return
+  const directory = runtime.disk.join(config.dataDirectory, 'backups')
+  const backups = new Backups({ ...runtime, save: () => catalog.save(), directory, everyMs, kept, logger })
+  parts.push('backups', () => backups.close())
 }
 
 async function startHost(frame: Frame, { wrapTransport }: NodeOptions): Promise<Host> {

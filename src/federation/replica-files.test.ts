@@ -43,6 +43,7 @@ class MemoryDisk implements Disk {
       .filter((name) => name.startsWith(`${path}/`))
       .map((name) => name.slice(path.length + 1))
   }
+  async removeTemporary(): Promise<void> {}
   async remove(path: string): Promise<void> {
     this.files.delete(path)
   }

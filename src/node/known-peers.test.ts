@@ -18,6 +18,7 @@ function setUp() {
       files.set(path, data as Uint8Array)
     },
     list: async () => [],
+    removeTemporary: async () => {},
     remove: async () => {},
     join: (...parts) => parts.join('/'),
   }

@@ -39,12 +39,11 @@ export const systemDisk: Disk = {
   },
 
   async list(path) {
-    try {
-      return (await readdir(path)).filter((name) => !TEMPORARY.test(name)).sort()
-    } catch (error) {
-      if (isMissing(error)) return []
-      throw error
-    }
+    return (await namesIn(path)).filter((name) => !TEMPORARY.test(name)).sort()
+  },
+
+  async removeTemporary(path) {
+    for (const name of await namesIn(path)) if (TEMPORARY.test(name)) await rm(join(path, name), { force: true })
   },
 
   async remove(path) {
@@ -52,6 +51,15 @@ export const systemDisk: Disk = {
   },
 
   join,
+}
+
+async function namesIn(path: string): Promise<string[]> {
+  try {
+    return await readdir(path)
+  } catch (error) {
+    if (isMissing(error)) return []
+    throw error
+  }
 }
 
 async function writeSynced(path: string, data: Uint8Array | AsyncIterable<Uint8Array>, mode = 0o666): Promise<void> {

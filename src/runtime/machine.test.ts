@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -28,6 +28,15 @@ describe('disk', () => {
     await disk.writeAtomic(path, bytes('two'))
     expect(await disk.read(path)).toEqual(bytes('two'))
     expect(await disk.list(folder)).toEqual(['a'])
+  })
+
+  test('removes what a process left that was killed while it wrote', async () => {
+    const left = disk.join(folder, '.a.3.tmp')
+    await writeFile(left, 'half')
+    await disk.writeAtomic(disk.join(folder, 'a'), bytes('whole'))
+    await disk.removeTemporary(folder)
+    await disk.removeTemporary(disk.join(folder, 'not there'))
+    expect(await readdir(folder)).toEqual(['a'])
   })
 
   test('writes at the same time leave one of them whole', async () => {

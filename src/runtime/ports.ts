@@ -188,6 +188,8 @@ export interface Disk {
   /** Whole or not at all: temporary file, fsync, rename, fsync of the folder. Parts are written as they come. */
   writeAtomic(path: string, data: Uint8Array | AsyncIterable<Uint8Array>, options?: { mode?: number }): Promise<void>
   list(path: string): Promise<string[]>
+  /** What writes left in the folder that were cut off by the end of their process; none may be under way. */
+  removeTemporary(path: string): Promise<void>
   /** No error when it is not there. */
   remove(path: string): Promise<void>
   join(...parts: string[]): string

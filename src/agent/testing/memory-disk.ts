@@ -14,11 +14,13 @@ export class MemoryDisk implements Disk {
     return Promise.resolve(this.files.get(path))
   }
 
-  async writeAtomic(path: string, data: Uint8Array): Promise<void> {
-    await Promise.resolve()
+  async writeAtomic(path: string, data: Uint8Array | AsyncIterable<Uint8Array>): Promise<void> {
+    const parts: Uint8Array[] = []
+    if (data instanceof Uint8Array) await Promise.resolve()
+    else for await (const part of data) parts.push(part)
     if (this.failWith) throw this.failWith
     this.writes++
-    this.files.set(path, data)
+    this.files.set(path, data instanceof Uint8Array ? data : Buffer.concat(parts))
   }
 
   list(path: string): Promise<string[]> {
@@ -29,6 +31,10 @@ export class MemoryDisk implements Disk {
         .map((p) => p.slice(prefix.length))
         .sort(),
     )
+  }
+
+  removeTemporary(): Promise<void> {
+    return Promise.resolve()
   }
 
   remove(path: string): Promise<void> {
