@@ -3,15 +3,14 @@ import { messageOf } from '../../model/errors.ts'
 import type { Clock, Logger, Random, Timer } from '../../runtime/ports.ts'
 import { StoreError } from '../store.ts'
 import type { Cluster } from './cluster.ts'
+import { rewriteFile } from './member-file.ts'
 import {
   AlarmRequest_AlarmAction as Action,
   AlarmRequestSchema,
   AlarmType,
   CompactionRequestSchema,
-  DefragmentRequestSchema,
   KV,
   Maintenance,
-  StatusRequestSchema,
 } from './proto/etcd_pb.js'
 
 export interface SpaceOptions {
@@ -27,9 +26,6 @@ export interface SpaceOptions {
 const FIRST_MS = 500
 const AGAIN_MS = 5_000
 const MAX_AGAIN_MS = 600_000
-/** Rewriting the file of a member takes about a second for each 100 MB. */
-const DEFRAGMENT_MS = 120_000
-const CALL_MS = 5_000
 
 /**
  * etcd refuses writes once its file has reached the quota, and goes on to do so when there is room again. This makes room
@@ -100,7 +96,7 @@ export class Space {
     })
     let gained = 0
     for (let member = 0; member < cluster.members.length && !this.#closed; member++)
-      gained += await this.#rewrite(member)
+      gained += await rewriteFile(cluster, member)
     logger.debug({ gainedBytes: gained }, 'room was made in etcd')
     if (gained === 0) return false
     for (const memberID of await this.#alarmed()) {
@@ -109,21 +105,6 @@ export class Space {
     }
     logger.warn({ gainedBytes: gained }, 'etcd has room again and takes writes')
     return true
-  }
-
-  /** One member at a time: it answers nothing meanwhile. Returns the bytes gained. */
-  async #rewrite(member: number): Promise<number> {
-    // How much is free it does not tell rightly before it writes again, which it refuses.
-    const before = await this.#sizeOf(member)
-    const options = { member, timeoutMs: DEFRAGMENT_MS, proves: false }
-    await this.#o.cluster.call(Maintenance.method.defragment, create(DefragmentRequestSchema), options)
-    return Math.max(0, before - (await this.#sizeOf(member)))
-  }
-
-  async #sizeOf(member: number): Promise<number> {
-    const options = { member, timeoutMs: CALL_MS, proves: false }
-    const { dbSize } = await this.#o.cluster.call(Maintenance.method.status, create(StatusRequestSchema), options)
-    return Number(dbSize)
   }
 
   async close(): Promise<void> {

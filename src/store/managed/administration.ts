@@ -1,12 +1,10 @@
 /** What an operator does with a managed etcd, from a server's data directory: by the certificates that are there. */
-
-import { create } from '@bufbuild/protobuf'
 import { AtollError, messageOf } from '../../model/errors.ts'
 import type { Clock, Disk, Random } from '../../runtime/ports.ts'
 import { CallError } from '../etcd/call-error.ts'
 import type { Cluster } from '../etcd/cluster.ts'
 import { connect, silent } from '../etcd/connect.ts'
-import { Maintenance, StatusRequestSchema } from '../etcd/proto/etcd_pb.js'
+import { statusOf } from '../etcd/member-file.ts'
 import { clientTls } from './certificates.ts'
 import { findMember, listMembers, type Member, removeMember } from './membership.ts'
 import { readSaved, type Saved, writeSaved } from './saved.ts'
@@ -35,7 +33,7 @@ export async function reportMembers(options: AdministrationOptions): Promise<Mem
     return Promise.all(
       members.map(async (member) => ({
         ...member,
-        status: await statusOf(cluster, known.indexOf(member.address ?? '')),
+        status: await answerOf(cluster, known.indexOf(member.address ?? '')),
       })),
     )
   })
@@ -105,11 +103,10 @@ async function withCluster<T>(options: AdministrationOptions, act: (cluster: Clu
   }
 }
 
-async function statusOf(cluster: Cluster, member: number): Promise<MemberReport['status']> {
+async function answerOf(cluster: Cluster, member: number): Promise<MemberReport['status']> {
   if (member < 0) return undefined
   try {
-    const asked = { member, timeoutMs: ASK_MS, proves: false }
-    const status = await cluster.call(Maintenance.method.status, create(StatusRequestSchema), asked)
+    const status = await statusOf(cluster, member, ASK_MS)
     const leads = status.leader !== 0n && status.leader === status.header?.memberId
     return { leads, sizeBytes: Number(status.dbSize), version: status.version }
   } catch (error) {

@@ -7,6 +7,7 @@ import type { Cluster } from '../etcd/cluster.ts'
 import { connect, type EtcdOptions } from '../etcd/connect.ts'
 import { KV, RangeRequestSchema } from '../etcd/proto/etcd_pb.js'
 import { clientTls, createAuthority } from './certificates.ts'
+import { Defragmentation } from './defragmentation.ts'
 import { memberArguments, urlOf } from './member-arguments.ts'
 import { type Admission, addressesOf, admit, listMembers, type Member, promote } from './membership.ts'
 import { type Membership, readSaved, type Saved, type SavedAuthority, writeSaved } from './saved.ts'
@@ -51,6 +52,7 @@ export class ManagedEtcd {
   #supervisor: Supervisor | undefined
   #cluster: Cluster | undefined
   #follow: Timer | undefined
+  #defragmentation: Defragmentation | undefined
   #stores: Pick<Cluster, 'setMembers'>[] = []
   #ready = false
   #stopped = false
@@ -135,11 +137,12 @@ export class ManagedEtcd {
     const cluster = connect(options)
     this.#cluster = cluster
     await this.#untilReady(cluster, signal)
-    if (hasMember) await this.#untilVoting(cluster, signal)
+    const ownId = hasMember ? await this.#untilVoting(cluster, signal) : undefined
     if (this.#saved.recover) await this.save({ recover: undefined })
     this.#ready = true
     await this.#followMembers(own)
     this.#follow = clock.every(FOLLOW_MS, () => void this.#followMembers(own))
+    if (ownId !== undefined) this.#defragmentation = new Defragmentation({ cluster, own: ownId, clock, random, logger })
     return { members: cluster.members, tls, connected: (store) => this.#stores.push(store) }
   }
 
@@ -182,8 +185,8 @@ export class ManagedEtcd {
     }
   }
 
-  /** A learner has caught up, and counts. A member that was removed meanwhile is not run. */
-  async #untilVoting(cluster: Cluster, signal: AbortSignal): Promise<void> {
+  /** A learner has caught up, and counts: its id. A member that was removed meanwhile is not run: undefined. */
+  async #untilVoting(cluster: Cluster, signal: AbortSignal): Promise<string | undefined> {
     const { clock, logger, directory } = this.#o
     for (;;) {
       signal.throwIfAborted()
@@ -196,9 +199,9 @@ export class ManagedEtcd {
         )
         await this.#supervisor?.stop()
         cluster.setMembers(addressesOf(members))
-        return
+        return undefined
       }
-      if (own && (!own.learner || (await promote(cluster, own)))) return
+      if (own && (!own.learner || (await promote(cluster, own)))) return own.id
       await clock.sleep(POLL_MS, signal)
     }
   }
@@ -234,6 +237,7 @@ export class ManagedEtcd {
     this.#stopped = true
     this.#ready = false
     this.#follow?.cancel()
+    this.#defragmentation?.close()
     this.#cluster?.close()
     await this.#release()
     await this.#supervisor?.stop()
