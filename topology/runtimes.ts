@@ -10,7 +10,7 @@ const binary = (name: RuntimeName): string => join(PROJECT_ROOT, 'node_modules',
 const ARGUMENTS: Record<RuntimeName, readonly string[]> = {
   // Type stripping and node:sqlite say that they are experimental, on every start, in every log.
   node: ['--disable-warning=ExperimentalWarning'],
-  deno: ['run', '-A'],
+  deno: ['run', '-A', '--quiet'],
   bun: ['run'],
 }
 

@@ -1,15 +1,10 @@
-/** The command line as a real process, on the runtime that runs the test. */
+/** The command line as a real process, on the runtime that runs the test unless another is asked for. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
+import { commandLine } from '../../topology/runtimes.ts'
+import type { RuntimeName } from '../../topology/schema.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-
-const RUNTIME_ARGUMENTS: readonly string[] = process.versions.deno
-  ? ['run', '-A', '--quiet']
-  : process.versions.bun
-    ? []
-    : ['--disable-warning=ExperimentalWarning']
+const HERE: RuntimeName = process.versions.deno ? 'deno' : process.versions.bun ? 'bun' : 'node'
 
 export interface AtollProcess {
   readonly child: ChildProcess
@@ -21,8 +16,13 @@ export interface AtollProcess {
   readonly stderr: () => string
 }
 
-export function startAtoll(argv: readonly string[], env: Readonly<Record<string, string>> = {}): AtollProcess {
-  const child = spawn(process.execPath, [...RUNTIME_ARGUMENTS, MAIN, ...argv], {
+export function startAtoll(
+  argv: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  runtime = HERE,
+): AtollProcess {
+  const [binary, ...args] = commandLine(runtime, 'src/main.ts', argv)
+  const child = spawn(runtime === HERE ? process.execPath : binary!, args, {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...env },
   })

@@ -14,6 +14,8 @@ import { eventually } from './harness.ts'
 const skipped = !onNode ? 'once, on Node' : findEtcd() ? undefined : WITHOUT_ETCD
 const NAMES = ['s1', 's2', 's3'] as const
 type Name = (typeof NAMES)[number]
+/** What one of them runs on is nothing to the others. */
+const RUNTIMES = { s1: 'node', s2: 'deno', s3: 'bun' } as const
 
 interface ShownMember {
   readonly Name: string
@@ -37,7 +39,7 @@ describe.skipIf(skipped !== undefined)(`three servers with a managed etcd${skipp
     const store = ['--store', 'etcd:managed', '--servers', '3']
     const listen = ['--http-port', String(http), '--port', String(libp2p)]
     const etcd = ['--etcd-client-port', String(client), '--etcd-peer-port', String(peer)]
-    const started = startAtoll(['agent', ...own, ...store, ...listen, ...etcd, ...joins])
+    const started = startAtoll(['agent', ...own, ...store, ...listen, ...etcd, ...joins], {}, RUNTIMES[name])
     running.set(name, started)
     return started
   }
@@ -130,7 +132,29 @@ describe.skipIf(skipped !== undefined)(`three servers with a managed etcd${skipp
     await Promise.all((['s2', 's3'] as const).map((name) => start(name).line()))
     await eventually('it takes writes', async () => (await write('s3', 'again')).status === 200, 20_000)
     expect(await members('s3')).toHaveLength(3)
-    // A member that stands is not taken out without a word, unless a majority remains.
-    await expect(store('remove', '--data-dir', directoryOf('s1'), 'nobody')).rejects.toThrow(/there is no member/)
   }, 120_000)
+
+  it('take out one that is gone for good, and let its server use the members of the others', async () => {
+    await expect(store('remove', '--data-dir', directoryOf('s1'), 'nobody')).rejects.toThrow(/there is no member/)
+    await kill('s3')
+    await store('remove', '--data-dir', directoryOf('s1'), 's3')
+    expect((await members('s2')).map(({ Name }) => Name).sort()).toEqual(['s1', 's2'])
+    await start('s3').line()
+    expect((await write('s3', 'without-a-member')).status).toBe(200)
+    expect((await read('s2', 'without-a-member')).status).toBe(200)
+    expect(etcds('s3')).toBe(0)
+    // Two are no majority of what remains without the other.
+    await kill('s2')
+    await expect(store('remove', '--data-dir', directoryOf('s1'), 's1')).rejects.toThrow(/no majority|unavailable/)
+  }, 90_000)
+
+  it('end soon while they wait for others, and leave no etcd', async () => {
+    await kill('s1')
+    await eventually('its etcd has ended', () => etcds('s1') === 0, 15_000)
+    const waiting = start('s1')
+    await eventually('it waits with its own etcd', () => etcds('s1') === 1, 15_000)
+    waiting.child.kill('SIGTERM')
+    expect(await waiting.ended).toBe(0)
+    expect(etcds('s1')).toBe(0)
+  }, 60_000)
 })

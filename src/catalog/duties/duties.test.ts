@@ -105,6 +105,26 @@ describe('leadership', () => {
     expect(duties.leading).toBe(true)
     expect(h.catalog.view.signals.leader!.createRevision).toBeGreaterThan(createRevision)
   })
+
+  it('is given back at the end, and not waited for where the store takes nothing', async () => {
+    await open()
+    await duties.close()
+    expect(h.catalog.view.signals.leader).toBeUndefined()
+    const hangs = new Proxy(h.store, {
+      get: (target, name) => {
+        if (name === 'revokeLease') return () => new Promise(() => {})
+        const value: unknown = Reflect.get(target, name, target)
+        return typeof value === 'function' ? value.bind(target) : value
+      },
+    })
+    begin({}, hangs)
+    await clock.advance(0)
+    expect(duties.leading).toBe(true)
+    const closed = duties.close()
+    await clock.advance(1_000)
+    await closed
+    expect(duties.leading).toBe(false)
+  })
 })
 
 describe('liveness', () => {

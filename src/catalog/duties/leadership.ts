@@ -15,6 +15,9 @@ export interface LeadershipOptions {
   readonly onTerm: (guard: Compare | undefined) => void
 }
 
+/** The lease lapses by itself soon enough. */
+const GIVE_BACK_MS = 1_000
+
 /**
  * Holds the leader key, bound to a lease, or waits for it. Whoever held it before may still believe to lead: what a leader
  * writes is therefore guarded by the key's create revision, which is another one in each term.
@@ -44,6 +47,7 @@ export class Leadership {
     if (this.#work || this.#closed) return
     this.#work = (this.#leading ? this.#renew() : this.#stand())
       .catch((error: unknown) => {
+        if (this.#closed) return
         this.#o.logger.warn(
           { error },
           this.#leading ? 'renewing the leader lease failed' : 'standing for leader failed',
@@ -119,11 +123,20 @@ export class Leadership {
     this.#o.onTerm(undefined)
   }
 
-  /** Gives the lead back, so that another server can take it at once. */
+  /** Gives the lead back, so that another server can take it at once; a store that cannot take that now is not waited for. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
     this.#ticker.cancel()
+    const late = Promise.withResolvers<void>()
+    const timer = this.#o.clock.after(GIVE_BACK_MS, late.resolve)
+    await Promise.race([this.#giveBack(), late.promise])
+    timer.cancel()
+    this.#stepDown()
+  }
+
+  /** Never rejects. */
+  async #giveBack(): Promise<void> {
     await this.#work
     const lease = this.#lease
     this.#stepDown()

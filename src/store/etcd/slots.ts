@@ -24,6 +24,8 @@ export const SLOTS = 64
 const PRESENCE_MS = 60_000
 const RENEW_MS = 15_000
 const RETRY_MS = 1_000
+/** At the end a lease is given back, and not for longer than this. */
+const REVOKE_MS = 1_000
 
 interface Waiter {
   readonly resolve: (slot: Slot) => void
@@ -155,7 +157,7 @@ export class Slots {
     }
   }
 
-  /** Others may remove the slots of this process from now on. */
+  /** Others may remove the slots of this process from now on; where etcd cannot take that, once its lease has lapsed. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
@@ -164,6 +166,10 @@ export class Slots {
       timer.cancel()
       reject(new StoreError('closed', 'the store is closed'))
     }
-    await this.#o.leases.revoke(this.#lease).catch(() => {})
+    const { clock, leases } = this.#o
+    const late = Promise.withResolvers<void>()
+    const timer = clock.after(REVOKE_MS, late.resolve)
+    await Promise.race([leases.revoke(this.#lease).catch(() => {}), late.promise])
+    timer.cancel()
   }
 }
