@@ -466,6 +466,7 @@ async function startHttp(frame: Frame, mesh: RunningMesh): Promise<{ hostname: s
     port: config.http.port,
     fetch: (request, info) => app.fetch(request, info),
     ready: (target, acceptEncoding) => app.ready(target, acceptEncoding),
+    put: app.put,
     maxBodyBytes: 2 * 1024 * 1024,
     large: { path: '/v1/snapshot', maxBodyBytes: 512 * 1024 * 1024 },
     headersTimeoutMs: 10_000,

@@ -2,7 +2,7 @@
 import { Hono, type Context as HonoContext } from 'hono'
 import { anonymous, type Mesh, type Principal } from '../resolver/mesh.ts'
 import { loadRegexps } from '../resolver/regexps.ts'
-import type { Clock, HttpRequestInfo, Logger, Random, ReadyAnswer } from '../runtime/ports.ts'
+import type { Clock, HttpRequestInfo, HttpServerOptions, Logger, Random, ReadyAnswer } from '../runtime/ports.ts'
 import { encodedFailure, failed, text } from './answer.ts'
 import { failureOf, HttpError } from './errors.ts'
 import { filterNeedsRegexps } from './filter/filter.ts'
@@ -35,6 +35,7 @@ import { statusRoutes } from './routes/status.ts'
 import { txnRoutes } from './routes/txn.ts'
 import { uiRoutes } from './routes/ui.ts'
 import { watchRoutes } from './routes/watch.ts'
+import { shortPut } from './short-put.ts'
 
 export interface AppOptions {
   readonly mesh: Mesh
@@ -53,6 +54,8 @@ export interface App {
   fetch(request: Request, info: HttpRequestInfo): Response | Promise<Response>
   /** What `fetch` would answer a GET of that path and query, when it is there already, or behind a barrier. Never throws or rejects. */
   ready(target: string, acceptEncoding: string): ReadyAnswer | Promise<ReadyAnswer> | undefined
+  /** The same for a PUT with a small body. */
+  put: NonNullable<HttpServerOptions['put']>
   /** Ends blocking queries and event streams. Idempotent. */
   close(): void
 }
@@ -134,8 +137,8 @@ export function createApp(options: AppOptions): App {
     }
   }
 
-  const refused = (error: unknown, url: string): Repeated => {
-    tell(error, { method: 'GET', url }, context)
+  const refused = (error: unknown, url: string, method: Method = 'GET'): Repeated => {
+    tell(error, { method, url }, context)
     return new Repeated(encodedFailure(error), {})
   }
 
@@ -156,6 +159,7 @@ export function createApp(options: AppOptions): App {
       if (answer instanceof Promise) return answer.then(readyOf, (error) => refused(error, target).ready)
       return answer?.ready
     },
+    put: shortPut(options.mesh, limits, (error, target) => refused(error, target, 'PUT').ready),
     close() {
       closing.abort()
       kept.clear()

@@ -218,6 +218,54 @@ describe('serveHttp', () => {
     expect(made).toEqual(runtime.name === 'node' ? longWay : requests.map((line) => line.replace('?x', '')))
   })
 
+  test('a small body goes the short way where there is one, and any other to the app', async () => {
+    const answers: string[] = []
+    const server = await serve(
+      async (request) => {
+        const body = await request.text()
+        answers.push(`long ${body.length}`)
+        return new Response(`${body.length}`)
+      },
+      {
+        maxBodyBytes: 20_000,
+        put: (target) =>
+          target !== '/short'
+            ? undefined
+            : async (body) => {
+                answers.push(`short ${body.length}`)
+                return {
+                  status: 200,
+                  headers: ['Content-Length', String(`${body.length}`.length)],
+                  body: `${body.length}`,
+                }
+              },
+      },
+    )
+    const put = (path: string, length: number): string =>
+      `${head(`PUT ${path} HTTP/1.1`, `Content-Length: ${length}`)}${'x'.repeat(length)}`
+    const chunked = `${head('PUT /short HTTP/1.1', 'Transfer-Encoding: chunked')}3\r\nabc\r\n0\r\n\r\n`
+    const lengths = [2, 0, 16_384, 16_385, 3, 5, 7]
+    const sent = [
+      ...lengths.slice(0, 4).map((length) => put('/short', length)),
+      chunked,
+      put('/other', 5),
+      put('/short', 7),
+    ]
+    const connection = raw(server.port, sent.join(''))
+    await vi.waitFor(() => expect(connection.text().match(/HTTP\/1.1 200/g)).toHaveLength(sent.length))
+    expect([...connection.text().matchAll(/\r\n\r\n(\d+)/g)].map(([, length]) => Number(length))).toEqual(lengths)
+    const long = new Set([16_385, 3, 5])
+    const ways = lengths.map((length) => `${runtime.name === 'node' && !long.has(length) ? 'short' : 'long'} ${length}`)
+    expect(answers.toSorted()).toEqual(ways.toSorted())
+    // Cut off in the middle of a body: nothing is written, and the server goes on.
+    const cut = raw(server.port, put('/short', 100).slice(0, -50))
+    cut.socket.end()
+    await cut.closed
+    const next = raw(server.port, put('/short', 4))
+    await vi.waitFor(() => expect(next.text()).toMatch(/200[\s\S]*\r\n\r\n4$/))
+    expect(answers.filter((answer) => answer.startsWith('short'))).not.toContain('short 50')
+  })
+
   test('the app sees the target as it was sent', async () => {
     const server = await serve((request) => new Response(request.url))
     const target = '/v1/kv//a/../b/./%2e%2e/c%2Fd?x=../y'

@@ -56,11 +56,24 @@ async function serveHttp(options: HttpServerOptions): Promise<RunningHttpServer>
     const ready = readyFor(incoming, options)
     if (ready instanceof Promise) return void ready.then((answer) => send(answer, outgoing))
     if (ready) return send(ready, outgoing)
+    const put = putFor(incoming, options)
+    if (put)
+      return collect(
+        incoming,
+        outgoing,
+        SHORT_BODY_BYTES,
+        (body) => void put(body).then((answer) => send(answer, outgoing)),
+      )
     const { headers } = incoming
     const maxBytes = limitOf(options, incoming.url ?? '')
     if (Number(headers['content-length'] ?? 0) > maxBytes) refuse(incoming, outgoing, maxBytes)
-    else if (headers['transfer-encoding'] !== undefined) collect(incoming, outgoing, maxBytes, listener)
-    else void listener(incoming, outgoing)
+    else if (headers['transfer-encoding'] !== undefined) {
+      collect(incoming, outgoing, maxBytes, (rawBody) => {
+        // The listener takes `rawBody` for the body where it finds one.
+        Object.assign(incoming, { rawBody })
+        void listener(incoming, outgoing)
+      })
+    } else void listener(incoming, outgoing)
   })
   const { address, port } = await listen(server, options)
   let closed: Promise<void> | undefined
@@ -87,6 +100,24 @@ function readyFor(incoming: IncomingMessage, { ready }: HttpServerOptions): Retu
   return ready(incoming.url ?? '/', acceptEncodingOf(incoming))
 }
 
+const SHORT_BODY_BYTES = 16 * 1024
+
+function putFor(
+  incoming: IncomingMessage,
+  { put, maxBodyBytes }: HttpServerOptions,
+): ReturnType<NonNullable<typeof put>> {
+  if (incoming.method !== 'PUT' || put === undefined) return undefined
+  const { headers } = incoming
+  // Also without one, which is for the listener.
+  if (
+    !(Number(headers['content-length']) <= Math.min(SHORT_BODY_BYTES, maxBodyBytes)) ||
+    headers['transfer-encoding'] !== undefined
+  )
+    return undefined
+  if (!PLAIN_HOST.test(headers.host ?? '')) return undefined
+  return put(incoming.url ?? '/', headers, incoming.rawHeaders.length / 2)
+}
+
 /** Ahead of the listener, which would make a Request and a Response for it: half the work of a small answer. */
 function send({ status, headers, body }: ReadyAnswer, outgoing: ServerResponse): void {
   outgoing.writeHead(status, headers as string[])
@@ -110,12 +141,12 @@ function showRawTarget(request: Request, target: string): void {
   Object.defineProperty(request, 'url', { value: origin + target })
 }
 
-/** Reads a chunked body into memory, up to the bound, and hands it on as one piece. */
+/** Reads a body into memory, up to the bound, and hands it on as one piece. */
 function collect(
   incoming: IncomingMessage,
   outgoing: ServerResponse,
   maxBytes: number,
-  next: ReturnType<typeof getRequestListener>,
+  next: (body: Buffer) => void,
 ): void {
   const chunks: Buffer[] = []
   let length = 0
@@ -126,11 +157,7 @@ function collect(
     incoming.off('end', onEnd)
     refuse(incoming, outgoing, maxBytes)
   }
-  const onEnd = (): void => {
-    // The listener takes `rawBody` for the body where it finds one.
-    Object.assign(incoming, { rawBody: Buffer.concat(chunks, length) })
-    void next(incoming, outgoing)
-  }
+  const onEnd = (): void => next(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length))
   incoming.on('data', onData)
   incoming.on('end', onEnd)
   incoming.on('error', () => outgoing.destroy())

@@ -61,6 +61,15 @@ export interface HttpServerOptions {
    * that save work by not making a Request and a Response ask it first. Must not throw or reject.
    */
   readonly ready?: (target: string, acceptEncoding: string) => ReadyAnswer | Promise<ReadyAnswer> | undefined
+  /**
+   * How a PUT of that path and query with a small body is answered as `fetch` would, where there is a short way; undefined otherwise.
+   * Asked by the same servers, with headers by their names in lower case. Must not throw, nor what it returns reject.
+   */
+  readonly put?: (
+    target: string,
+    headers: Readonly<Record<string, string | string[] | undefined>>,
+    headerCount: number,
+  ) => ((body: Uint8Array) => Promise<ReadyAnswer>) | undefined
   /** Requests with a larger body get a 413. */
   readonly maxBodyBytes: number
   /** ... but on this path only beyond so many bytes. */
