@@ -8,7 +8,7 @@ import { failureOf, HttpError } from './errors.ts'
 import { filterNeedsRegexps } from './filter/filter.ts'
 import { acceptsGzip } from './gzip.ts'
 import { KeptAnswers, Repeated } from './kept.ts'
-import { defaultLimits, Gate, type HttpLimits } from './limits.ts'
+import { countHeaders, defaultLimits, Gate, type HttpLimits } from './limits.ts'
 import { cleanPath, decodePath, targetOf } from './path.ts'
 import { Query } from './query.ts'
 import { type Call, type Context, type Machine, type Method, Recent, type Route, Waiters } from './route.ts'
@@ -35,7 +35,7 @@ import { statusRoutes } from './routes/status.ts'
 import { txnRoutes } from './routes/txn.ts'
 import { uiRoutes } from './routes/ui.ts'
 import { watchRoutes } from './routes/watch.ts'
-import { shortPut } from './short-put.ts'
+import { ShortPuts } from './short-put.ts'
 
 export interface AppOptions {
   readonly mesh: Mesh
@@ -142,6 +142,8 @@ export function createApp(options: AppOptions): App {
     return new Repeated(encodedFailure(error), {})
   }
 
+  const puts = new ShortPuts(options.mesh, limits, (error, target) => refused(error, target, 'PUT'))
+
   // Only what an anonymous caller may see is kept. A token that changes answers will have to be part of the key.
   return {
     fetch(request, { acceptEncoding, headerCount }) {
@@ -152,14 +154,23 @@ export function createApp(options: AppOptions): App {
         if (answer instanceof Promise) return answer.then(responseOf, (error) => refused(error, target).response())
         if (answer) return answer.response()
       }
-      return slowly(request, gzip, headerCount)
+      // Where headers are counted for us the server has looked for a short way.
+      if (request.method !== 'PUT' || headerCount !== undefined) return slowly(request, gzip, headerCount)
+      return puts.fetch(request) ?? slowly(request, gzip)
     },
     ready(target, acceptEncoding) {
       const answer = kept.soon(target, options.clock.nowMs(), acceptsGzip(acceptEncoding))
       if (answer instanceof Promise) return answer.then(readyOf, (error) => refused(error, target).ready)
       return answer?.ready
     },
-    put: shortPut(options.mesh, limits, (error, target) => refused(error, target, 'PUT').ready),
+    put(target, headers, headerCount) {
+      const way = puts.wayOf(
+        target,
+        (name) => headers[name] !== undefined,
+        () => headerCount,
+      )
+      return way && ((body) => way(body).then(readyOf))
+    },
     close() {
       closing.abort()
       kept.clear()
@@ -234,12 +245,6 @@ function principalOf({ headers }: Request, query: Query): Principal {
   const bearer = /^Bearer (.+)$/i.exec(headers.get('authorization') ?? '')?.[1]
   const token = headers.get('x-consul-token') ?? bearer ?? query.get('token')
   return token === '' ? anonymous : { token }
-}
-
-function countHeaders({ headers }: Request): number {
-  let count = 0
-  for (const _ of headers.keys()) count++
-  return count
 }
 
 function requireFewHeaders(count: number, max: number): void {

@@ -34,6 +34,12 @@ export const defaultLimits: HttpLimits = {
   stalledWatcherMs: 60_000,
 }
 
+export function countHeaders({ headers }: Request): number {
+  let count = 0
+  for (const _ of headers.keys()) count++
+  return count
+}
+
 /** Counts what is under way against a bound. */
 export class Gate {
   readonly #max: number

@@ -48,6 +48,18 @@ describe('the short way of a write', () => {
     expect(http.errors).toHaveLength(error instanceof AtollError ? 0 : 2)
   })
 
+  it('is taken, too, where the server makes Requests', async () => {
+    const put = (headers: Record<string, string>) =>
+      http.call('/v1/kv/a', { method: 'PUT', body: 'v', headers: { 'content-length': '1', ...headers } })
+    const [short, long] = [await put({}), await put({ 'x-consul-token': 't' })]
+    expect([
+      short.status,
+      await short.text(),
+      [...short.headers].filter(([name]) => name !== 'content-length'),
+    ]).toEqual([long.status, await long.text(), [...long.headers]])
+    expect(http.mesh.commands.map(({ options }) => 'signal' in options)).toEqual([false, true])
+  })
+
   it.each([
     ['/v1/kv/a?cas=0', {}, 1],
     ['/v1/kv/', {}, 1],

@@ -39,6 +39,6 @@ export async function readBody(
 }
 
 /** What ends a body early is the client's doing, and mostly nobody is left to read this. */
-function cutOff(): never {
+export function cutOff(): never {
   throw badRequest('the connection ended before the body was whole')
 }
