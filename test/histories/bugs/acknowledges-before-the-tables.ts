@@ -9,6 +9,6 @@ export const bug: Bug = {
       find: 'this.#watches.deliver(position.revision, events)',
       replace: 'setTimeout(() => this.#watches.deliver(position.revision, events), 5)',
     },
-    { file: 'catalog/execute.ts', find: 'await this.#catchUp(result, plan, command)', replace: '' },
+    { file: 'catalog/execute.ts', find: 'if (behind) await this.#catchUp(behind, result, plan, command)', replace: '' },
   ],
 }
