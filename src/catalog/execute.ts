@@ -134,7 +134,7 @@ export class Executor {
    * number before. Where other servers write too, they would come in any order and fail.
    */
   #standsInLine(command: Command): boolean {
-    return command.kind !== 'kv-sequence' || this.#o.current() !== undefined
+    return command.kind !== 'kv-sequence' || this.#o.store.status().driver !== 'embedded'
   }
 
   async #commitNumbered(

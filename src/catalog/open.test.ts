@@ -77,6 +77,18 @@ describe('openCatalog', () => {
     await other.close()
   })
 
+  it('fails for those who wait for a store without a majority, and for nobody else', async () => {
+    h = await openHarness({ remote: true })
+    const failing = Promise.reject(new StoreError('unavailable', 'no majority'))
+    h.store.barrier = () => failing
+    // Nobody waits for this one: it must not end the process.
+    void h.catalog.barrier()
+    const numbered = { kind: 'kv-sequence', prefix: 'q/', value: new Uint8Array(1), flags: 0n, session: '' } as const
+    expect(await h.catalog.execute(numbered)).toMatchObject({ applied: true })
+    await new Promise((resolve) => setImmediate(resolve))
+    await expect(h.catalog.barrier()).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
   it('gives up on a store that does not deliver', async () => {
     h = await openHarness({ remote: true })
     h.store.barrier = () => Promise.resolve(1_000_000)

@@ -183,6 +183,8 @@ class StoreCatalog implements OpenCatalog {
         (revision) => this.#reach(revision),
         (error) => Promise.reject(toAtollError(error)),
       )
+      // Whoever asked may have gone by the time that it fails.
+      reached.catch(() => {})
       this.#barrier = { asked, reached }
     }
     return this.#barrier.reached

@@ -258,7 +258,8 @@ export class MemoryStore implements Store {
   }
 
   status(): StoreStatus {
-    return { driver: 'embedded', revision: this.#revision, compactedRevision: this.#compacted, sizeBytes: 0 }
+    const driver = this.#remote ? 'etcd' : 'embedded'
+    return { driver, revision: this.#revision, compactedRevision: this.#compacted, sizeBytes: 0 }
   }
 
   async close(): Promise<void> {
