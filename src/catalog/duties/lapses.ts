@@ -93,10 +93,9 @@ export class Lapses {
     this.#scannedMs = now
     const { signals } = this.#o.catalog.view
     for (const node of this.#o.catalog.view.nodes()) {
+      if (!this.#isUp(node)) continue
       const id = keyPart(node.id)
-      if (this.#isUp(node) && !signals.leases.has(id) && !this.#suspects.has(id)) {
-        this.#suspects.set(id, now + this.#o.leaseMs)
-      }
+      if (!signals.leases.has(id) && !this.#suspects.has(id)) this.#suspects.set(id, now + this.#o.leaseMs)
     }
   }
 
