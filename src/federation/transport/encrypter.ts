@@ -6,6 +6,7 @@ import type { Clock, Random } from '../../runtime/ports.ts'
 import type { PeerIdentity } from '../host.ts'
 import type { Certificate, CertificateVerdict } from './authority.ts'
 import { portableNoise, readLengthsQuietly } from './noise.ts'
+import { inSlices, type Receiving } from './slices.ts'
 import { KEY_FIELD, KeyInUse } from './twins.ts'
 
 /** Versions of the wire protocol that this code speaks; two nodes take the highest that both know. */
@@ -94,6 +95,7 @@ async function secureOutbound(
 ): Promise<SecuredConnection> {
   const attempt = dial.attempt ?? {}
   const key = connection.timeline
+  inSlices(connection as MessageStream & Receiving, options.clock)
   try {
     const channel = await noise.secureOutbound(connection, dial)
     assertOpen(connection)
@@ -135,6 +137,7 @@ async function secureInbound(
   dial: SecureConnectionOptions,
 ): Promise<SecuredConnection> {
   const key = connection.timeline
+  inSlices(connection as MessageStream & Receiving, options.clock)
   const channel = await noise.secureInbound(connection, dial)
   assertOpen(connection)
   readLengthsQuietly(channel.connection)
