@@ -28,6 +28,8 @@ function writeU64(bytes: Buffer, at: number, value: number): void {
 const worstSize = (entry: ExportedEntry): number => RECORD_HEAD_BYTES + entry.key.length * 3 + entry.value.length
 
 let scratch = Buffer.allocUnsafeSlow(16 * 1024)
+/** Of the page that is parsed; one with more records, which are very small then, works them out when they are asked for. */
+const OFFSETS = new Uint32Array(1024)
 
 /** The entry as a record; good until the next call. */
 export function packRecord(entry: ExportedEntry): Buffer {
@@ -161,11 +163,15 @@ export class Page {
       assertRecord(bytes, at)
       if (last >= 0 && compareKeysAt(bytes, last, bytes, at) >= 0)
         throw new ProtocolError('page: keys are out of order')
+      if (count < OFFSETS.length) OFFSETS[count] = at
       last = at
       at += size
     }
     if (last < 0) throw new ProtocolError('page is empty')
-    return new Page(bytes, bytes.length, count, last)
+    const page = new Page(bytes, bytes.length, count, last)
+    // Now they are known: who looks for a hundred records would else walk through as many pages.
+    if (count <= OFFSETS.length) page.#offsets = OFFSETS.slice(0, count)
+    return page
   }
 
   get count(): number {
