@@ -29,3 +29,20 @@ it.skipIf(bun !== undefined || deno !== undefined)(
     expect(await burn()).toBeGreaterThanOrEqual(2 * bounded)
   },
 )
+
+it.skipIf(bun !== undefined || deno !== undefined)(
+  'holds no more buffers that nobody has any more than some megabytes',
+  async () => {
+    const bound = boundYoungGeneration(systemClock)
+    let most = 0
+    const beforeBytes = process.memoryUsage().arrayBuffers
+    for (let i = 0; i < 200; i++) {
+      for (let j = 0; j < 4; j++) Buffer.allocUnsafeSlow(64 << 10)
+      await systemClock.sleep(5)
+      most = Math.max(most, process.memoryUsage().arrayBuffers - beforeBytes)
+    }
+    bound.cancel()
+    expect(most).toBeGreaterThan(2_000_000)
+    expect(most).toBeLessThan(28_000_000)
+  },
+)
