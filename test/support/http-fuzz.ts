@@ -41,9 +41,15 @@ const PATHS = [
   ...['self', 'members', 'metrics', 'services', 'checks', 'host', 'version', 'reload'].map(
     (name) => `/v1/agent/${name}`,
   ),
-  ...['service/register', 'check/register', 'check/update/c', 'service/c', 'check/pass/c', 'service/deregister/c'].map(
-    (name) => `/v1/agent/${name}`,
-  ),
+  ...[
+    'service/register',
+    'service/load/c',
+    'check/register',
+    'check/update/c',
+    'service/c',
+    'check/pass/c',
+    'service/deregister/c',
+  ].map((name) => `/v1/agent/${name}`),
   ...[
     'health/service/id/c',
     'health/service/name/c',
@@ -69,9 +75,15 @@ const PATHS = [
   ...['event/fire/e', 'event/list', 'query', 'query/x', 'query/x/execute', 'config', 'config/service-defaults'].map(
     (name) => `/v1/${name}`,
   ),
-  ...['internal/ui/services', 'internal/ui/nodes', 'mesh', 'explain/a', 'watch/kv/a', 'watch/health/service/a'].map(
-    (name) => `/v1/${name}`,
-  ),
+  ...[
+    'internal/ui/services',
+    'internal/ui/nodes',
+    'mesh',
+    'explain/a',
+    'watch/kv/a',
+    'watch/health/service/a',
+    'watch/catalog/services',
+  ].map((name) => `/v1/${name}`),
   ...['watch/kv-changes/a', 'snapshot', 'acl/tokens', 'openapi.json', 'nothing'].map((name) => `/v1/${name}`),
   ...['/', '/ui/', '/robots.txt', '/v1', '/v1/', '*', '', 'x', '//v1//kv//a', '/v1/kv/../../x', '/v1/./agent/self'],
 ]
@@ -109,6 +121,10 @@ const PARAMETERS = [
   'format',
   'limit',
   'children',
+  'peer',
+  'sort',
+  'load',
+  'global',
 ]
 const VALUES = [
   '',
@@ -135,6 +151,8 @@ const VALUES = [
   'Service.Tags contains "a"',
   '((((',
   'Meta["a"] matches "(a+)+$"',
+  'ServiceLoad <= 0.5 and ServiceName != x',
+  'load',
   'a:b',
   ':',
   '__proto__',
