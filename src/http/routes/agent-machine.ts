@@ -109,6 +109,45 @@ function hostShape({ memory, cpus, host, disk }: HostReport, wallMs: number): Js
 /** Lines that wait for a slow reader; of more, it is told how many are missing. */
 const MAX_LINES = 512
 
+/** Lines between who writes them and who reads them. */
+class LineQueue {
+  readonly #waiting: Uint8Array[] = []
+  #missing = 0
+  #wake: (() => void) | undefined
+
+  put(line: string): void {
+    if (this.#waiting.length >= MAX_LINES) this.#missing++
+    else this.#waiting.push(utf8(line))
+    this.wake()
+  }
+
+  /** Whoever waits for a line is told to look. */
+  wake(): void {
+    this.#wake?.()
+    this.#wake = undefined
+  }
+
+  /** Resolves when there is a line, or at `wake`. */
+  async ready(): Promise<void> {
+    if (this.#waiting.length > 0) return
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve
+    })
+  }
+
+  take(): Uint8Array | undefined {
+    return this.#waiting.shift()
+  }
+
+  /** How many lines found no room, once all others were taken. */
+  takeMissing(): number {
+    if (this.#waiting.length > 0) return 0
+    const missing = this.#missing
+    this.#missing = 0
+    return missing
+  }
+}
+
 function levelOf({ query }: Call): LogLineLevel {
   const given = query.get('loglevel').toLowerCase() || 'info'
   const level = given === 'err' ? 'error' : given === 'trace' ? 'debug' : given
@@ -119,60 +158,50 @@ function levelOf({ query }: Call): LogLineLevel {
 
 function monitor(call: Call, context: Context): Response {
   const level = levelOf(call)
-  const { machine, watchers, closing } = context
+  const { machine, watchers, closing, clock } = context
   if (machine.log === undefined)
     return text(501, 'the log of this node cannot be followed: it goes to a logger of its own')
   const leave = watchers.enter()
   if (!leave) throw new HttpError(429, 'too many requests follow this node', { 'Retry-After': '5' })
   const shape = call.query.has('logjson') ? jsonLine : consulLine
+  const own = (level: LogLineLevel, msg: string, more: object = {}): string =>
+    shape(`${JSON.stringify({ level, time: new Date(clock.wallMs()).toISOString(), msg, ...more })}\n`)
   const { signal, done } = linkSignals(call.request.signal, closing)
-  const waiting: Uint8Array[] = []
-  let missing = 0
-  let wake: (() => void) | undefined
-  const put = (line: string): void => {
-    if (waiting.length >= MAX_LINES) missing++
-    else waiting.push(utf8(line))
-    wake?.()
-  }
-  const unfollow = machine.log.follow({ level, onLine: (line) => put(shape(line)) })
+  const queue = new LineQueue()
+  const unfollow = machine.log.follow({ level, onLine: (line) => queue.put(shape(line)) })
   const end = (): void => {
     unfollow()
     done()
     leave()
-    wake?.()
+    queue.wake()
   }
   signal.addEventListener('abort', end, { once: true })
+  if (signal.aborted) end()
   // A head without a body would be held back by some servers until the first line comes.
-  const at = new Date(context.clock.wallMs()).toISOString()
-  put(shape(`${JSON.stringify({ level: 'info', time: at, msg: 'following the log', loglevel: level })}\n`))
+  queue.put(own('info', 'following the log', { loglevel: level }))
   const stream = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        if (waiting.length === 0 && !signal.aborted) await new Promise<void>((resolve) => (wake = resolve))
-        wake = undefined
-        const line = waiting.shift()
+        if (!signal.aborted) await queue.ready()
+        const line = queue.take()
         if (line) controller.enqueue(line)
         if (signal.aborted) return controller.close()
-        if (waiting.length > 0 || missing === 0) return
-        const told = {
-          level: 'warn',
-          time: new Date(context.clock.wallMs()).toISOString(),
-          msg: `${missing} lines are missing: they came faster than they were read`,
+        const missing = queue.takeMissing()
+        if (missing > 0) {
+          const told = own('warn', `${missing} lines are missing: they came faster than they were read`)
+          controller.enqueue(utf8(told))
         }
-        missing = 0
-        controller.enqueue(utf8(shape(`${JSON.stringify(told)}\n`)))
       },
       cancel: end,
     },
     { highWaterMark: 1 },
   )
-  return new Response(stream, {
-    status: 200,
-    headers: {
-      ...ON_STREAMS,
-      'Content-Type': 'application/octet-stream',
-      'Cache-Control': 'no-store',
-      'X-Accel-Buffering': 'no',
-    },
-  })
+  return new Response(stream, { status: 200, headers: STREAM_HEADERS })
 }
+
+const STREAM_HEADERS = {
+  ...ON_STREAMS,
+  'Content-Type': 'application/octet-stream',
+  'Cache-Control': 'no-store',
+  'X-Accel-Buffering': 'no',
+} as const
