@@ -78,6 +78,31 @@ describe('what waits to be read', () => {
     expect(stream.readStatus).toBe('readable')
   })
 
+  it('is bounded also when many frames come at once, and all of them are read before the end', async () => {
+    const stream = new Incoming()
+    const reasons: string[] = []
+    const frames = new StreamFrames(stream as unknown as Stream, {
+      peer: {} as Peer,
+      maxFrameBytes: 1000,
+      clock: new VirtualClock(),
+      onHeard() {},
+      onViolation: (reason) => reasons.push(reason),
+      onClosed() {},
+    })
+    const count = 5000
+    await stream.bring(Buffer.concat(Array.from({ length: count }, () => tiny)))
+    expect(stream.readStatus).toBe('paused')
+    Object.assign(stream, { remoteWriteStatus: 'closed' }).dispatchEvent(new Event('remoteCloseWrite'))
+    let read = 0
+    for await (const frame of frames.frames()) {
+      expect(frame.byteLength).toBe(10)
+      // Goes on once what is here was read, and not before.
+      if (read++ < count - 1100) expect(stream.readStatus).toBe('paused')
+    }
+    expect(read).toBe(count)
+    expect(reasons).toEqual([])
+  })
+
   it('is bounded so for gossip too', async () => {
     const stream = new Incoming()
     const chunks = boundedReader(stream as unknown as Stream, new VirtualClock())

@@ -81,6 +81,8 @@ export class StreamFrames implements FrameStream {
   readonly #queue: Uint8Array[] = []
   #queuedBytes = 0
   #error: Error | undefined
+  /** What comes is no frame. */
+  #broken = false
   /** The other side said that it was done; without it the end of the connection is an error. */
   #orderlyEnd: boolean
   #closed = false
@@ -149,6 +151,7 @@ export class StreamFrames implements FrameStream {
       const frame = this.#queue.shift()
       if (frame !== undefined) {
         this.#queuedBytes -= FRAME_BYTES + frame.byteLength
+        if (this.#queuedBytes <= LOW_BYTES) this.#cut()
         if (this.#queuedBytes <= LOW_BYTES) this.#resume()
         yield frame
         continue
@@ -170,19 +173,27 @@ export class StreamFrames implements FrameStream {
   #onData(data: Uint8Array | Uint8ArrayList): void {
     this.#options.onHeard()
     this.#decoder.push(data)
+    this.#cut()
+    // Later, since libp2p undoes a pause() inside the event that its resume() fired.
+    if (this.#queuedBytes > HIGH_BYTES) queueMicrotask(() => this.#pause())
+    this.#wake()
+  }
+
+  /** Frames of what is here, as many as may wait: small ones take several times the memory of their bytes. */
+  #cut(): void {
+    if (this.#broken) return
     try {
-      for (let frame = this.#decoder.next(); frame !== undefined; frame = this.#decoder.next()) {
+      while (this.#queuedBytes <= HIGH_BYTES) {
+        const frame = this.#decoder.next()
+        if (frame === undefined) return
         this.#queue.push(frame)
         this.#queuedBytes += FRAME_BYTES + frame.byteLength
       }
     } catch (error) {
+      this.#broken = true
       this.abort(error as Error)
       this.#options.onViolation(`stream "${this.#stream.protocol}": ${(error as Error).message}`)
-      return
     }
-    // Later, since libp2p undoes a pause() inside the event that its resume() fired.
-    if (this.#queuedBytes > HIGH_BYTES) queueMicrotask(() => this.#pause())
-    this.#wake()
   }
 
   #pause(): void {
