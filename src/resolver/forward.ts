@@ -6,6 +6,7 @@ import { AtollError, isAtollError } from '../model/errors.ts'
 import type { Clock, Random } from '../runtime/ports.ts'
 import {
   type Answer,
+  type AnswerValue,
   type AskOptions,
   boundedWaitMs,
   type CommandOptions,
@@ -13,6 +14,7 @@ import {
   type Mesh,
   type Question,
 } from './mesh.ts'
+import { packRegistrations } from './registrations-wire.ts'
 import { SUMMARIES } from './summaries/wire.ts'
 import { type AskMessage, answerOf, askMessageOf, type ExecuteMessage, executeMessageOf, resultOf } from './wire.ts'
 
@@ -150,7 +152,9 @@ export class Forwarder {
         ...(foreign && { datacenter, noFailover: true }),
         signal,
       })
-      return Number.isFinite(answer.ageMs) ? answer : { ...answer, ageMs: ageToWire(answer.ageMs) }
+      const aged = Number.isFinite(answer.ageMs) ? answer : { ...answer, ageMs: ageToWire(answer.ageMs) }
+      if (question.kind !== 'registrations') return aged
+      return { ...aged, value: packRegistrations(answer.value as AnswerValue<'registrations'>) }
     })
     federation.handle('mesh.execute', async (payload, { peer }) => {
       const message = executeMessageOf(payload)

@@ -11,6 +11,7 @@ import type { KvRow } from '../model/entries.ts'
 import { AtollError } from '../model/errors.ts'
 import { MAX_QUERY_ELEMENTS } from '../model/prepared-query.ts'
 import type { Answer, AskOptions, Explanation, Question, QuestionKind } from './mesh.ts'
+import { unpackRegistrations } from './registrations-wire.ts'
 import type { MeshStatus } from './status.ts'
 
 export interface AskMessage {
@@ -342,7 +343,8 @@ const SINGLE: ReadonlySet<QuestionKind> = new Set([
 /** What a server of `to` answered. Throws AtollError 'unavailable' when it makes no sense here. */
 export function answerOf(to: string, kind: QuestionKind, payload: unknown): Answer<unknown> {
   const meta = answerSchema.safeParse(payload)
-  const value = (payload as { value?: unknown } | null)?.value ?? undefined
+  const given = (payload as { value?: unknown } | null)?.value ?? undefined
+  const value = kind === 'registrations' ? unpackRegistrations(given) : given
   const fits = SINGLE.has(kind) ? value === undefined || isObject(value) : Array.isArray(value)
   if (!meta.success || !fits) throw senseless(to)
   return { ...meta.data, failover: meta.data.failover ?? undefined, value }
