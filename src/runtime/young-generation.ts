@@ -9,6 +9,8 @@ import type { Clock, Timer } from './ports.ts'
 const MAX_BYTES = 16_000_000
 /** Buffers that may come on top of those that were there after the last collection. */
 const MAX_EXTERNAL_BYTES = 8_000_000
+/** In a larger heap V8 may take the chance to collect all of it at once, for 200 ms, and 64 MB are little to such a node. */
+const MAX_HEAP_BYTES = 150_000_000
 const LOOK_MS = 100
 
 /**
@@ -25,7 +27,8 @@ export function boundYoungGeneration(
   const collect = youngCollector()
   let leastBytes = Number.POSITIVE_INFINITY
   const collectBuffers = (): void => {
-    const bytes = externalBytes()
+    const { external_memory: bytes, used_heap_size: heapBytes } = getHeapStatistics()
+    if (heapBytes > MAX_HEAP_BYTES) return
     leastBytes = Math.min(leastBytes, bytes)
     if (bytes - leastBytes < maxExternalBytes) return
     collect()
@@ -52,9 +55,6 @@ export function boundYoungGeneration(
 /** What the young generation of this thread has of memory. */
 export const youngBytes = (): number =>
   getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')?.space_size ?? 0
-
-/** Memory of buffers, and other memory that hangs on objects of the heap. */
-const externalBytes = (): number => getHeapStatistics().external_memory
 
 /** Collects the young generation alone: a millisecond or so. */
 function youngCollector(): () => void {
