@@ -20,6 +20,7 @@ import type {
 } from '../model/entries.ts'
 import type { EventEntry, EventRow } from '../model/event.ts'
 import { STATUSES, statusRank } from '../model/health.ts'
+import { packCopy } from '../model/packing.ts'
 import type { PreparedQueryEntry, PreparedQueryRow } from '../model/prepared-query.ts'
 import type { SessionEntry, SessionRow } from '../model/session.ts'
 import type { TxnAnswer } from './txn.ts'
@@ -28,8 +29,7 @@ const FORMAT = 1
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: true, variableMapSize: true })
 
-/** A copy of its own size: msgpackr packs into a large shared buffer. */
-const pack = (...fields: unknown[]): Uint8Array => new Uint8Array(packr.pack([FORMAT, ...fields]))
+const pack = (...fields: unknown[]): Uint8Array => packCopy(packr, [FORMAT, ...fields])
 
 class Malformed extends Error {}
 

@@ -3,12 +3,12 @@ import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { limitOf, tooLargeText } from './body-limit.ts'
 import { systemClock } from './clock.ts'
+import { boundGarbage } from './garbage.ts'
 import { listenError } from './listen-error.ts'
 import { machine } from './machine.ts'
-import { releaseMemory } from './node-memory.ts'
+import { keepPoolsSmall, releaseMemory } from './node-memory.ts'
 import type { HttpServerOptions, ReadyAnswer, RunningHttpServer, Runtime } from './ports.ts'
 import { openUdp } from './udp-dgram.ts'
-import { boundYoungGeneration } from './young-generation.ts'
 
 /**
  * Node, through @hono/node-server, whose Request and Response replace the global ones: they cost nothing until their
@@ -26,7 +26,10 @@ export const nodeRuntime: Runtime = {
   serveHttp,
   openUdp,
   releaseMemory,
-  boundGarbage: () => boundYoungGeneration(systemClock),
+  boundGarbage() {
+    keepPoolsSmall()
+    return boundGarbage(systemClock)
+  },
 }
 
 /** How long a connection without requests stays open: longer than the pools of common clients keep theirs. */

@@ -5,6 +5,7 @@
  */
 import { Packr } from 'msgpackr'
 import { AtollError } from '../../model/errors.ts'
+import { packCopy } from '../../model/packing.ts'
 
 /** A message or frame that is not what the protocol allows. */
 export class ProtocolError extends AtollError {
@@ -25,8 +26,7 @@ const packr = new Packr({
 
 export type Plain = null | boolean | number | string | Uint8Array | readonly Plain[]
 
-/** A copy of its own: msgpackr hands out views of a shared buffer, which what is kept for long would hold in memory. */
-export const encode = (value: Plain): Uint8Array => new Uint8Array(packr.pack(value))
+export const encode = (value: Plain): Uint8Array => packCopy(packr, value)
 
 const MAX_DEPTH = 8
 

@@ -1,5 +1,6 @@
 import { Packr } from 'msgpackr'
 import { AtollError, type ErrorCode } from '../../model/errors.ts'
+import { packCopy } from '../../model/packing.ts'
 
 /**
  * Frames of the call stream: one byte for the version, then a msgpack array that begins with the type.
@@ -46,11 +47,7 @@ const packr = new Packr({ useRecords: false })
 
 export const VERSION_BYTE = Uint8Array.of(CALL_WIRE_VERSION)
 
-/** msgpackr hands out views of a shared buffer: a small frame that waits to be sent would keep all of it, and is a copy. */
-function pack(fields: readonly unknown[]): Uint8Array {
-  const packed = packr.pack(fields)
-  return packed.byteLength > packed.buffer.byteLength / 2 ? packed : new Uint8Array(packed)
-}
+const pack = (fields: readonly unknown[]): Uint8Array => packCopy(packr, fields)
 
 /** Without the version byte. Throws when the payload holds what msgpack cannot say. */
 export function encodeCallFrame(frame: CallFrame): Uint8Array {

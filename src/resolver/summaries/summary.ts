@@ -6,6 +6,7 @@ import { Packr } from 'msgpackr'
 import type { CatalogView } from '../../catalog/view.ts'
 import type { Instance, ServiceAddress, Status } from '../../model/entries.ts'
 import { AtollError } from '../../model/errors.ts'
+import { packCopy } from '../../model/packing.ts'
 
 /** One of the best few instances, as far as it takes to use it. */
 export interface Endpoint {
@@ -126,7 +127,7 @@ export function encodeSummary(summary: Summary): Uint8Array {
     each.afar?.address ?? '',
     each.afar?.port ?? 0,
   ])
-  return new Uint8Array(packr.pack([service, index, instances, passing, Number(held) + 2 * Number(stays), tags, plain]))
+  return packCopy(packr, [service, index, instances, passing, Number(held) + 2 * Number(stays), tags, plain])
 }
 
 /** What a server sent. Throws AtollError 'unavailable' when it makes no sense here; later fields are passed over. */

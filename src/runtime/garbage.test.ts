@@ -1,7 +1,12 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
 import { systemClock } from './clock.ts'
-import { boundYoungGeneration, youngBytes } from './young-generation.ts'
+import { boundGarbage, youngBytes } from './garbage.ts'
 
+const run = promisify(execFile)
+const PROGRAM = join(import.meta.dirname, '../../test/support/garbage-child.ts')
 const { bun, deno } = process.versions as Record<string, string | undefined>
 
 /** Much garbage, of which a part lives for a while: what makes V8 enlarge the young generation. Gives timers their turn. */
@@ -22,7 +27,7 @@ async function burn(): Promise<number> {
 it.skipIf(bun !== undefined || deno !== undefined)(
   'is bounded on Node while much is allocated, and free again afterwards',
   async () => {
-    const bound = boundYoungGeneration(systemClock, 4_000_000)
+    const bound = boundGarbage(systemClock, { maxYoungBytes: 4_000_000 })
     const bounded = await burn()
     expect(bounded).toBeLessThan(34_000_000)
     bound.cancel()
@@ -33,7 +38,7 @@ it.skipIf(bun !== undefined || deno !== undefined)(
 it.skipIf(bun !== undefined || deno !== undefined)(
   'holds no more buffers that nobody has any more than some megabytes',
   async () => {
-    const bound = boundYoungGeneration(systemClock)
+    const bound = boundGarbage(systemClock)
     let most = 0
     const beforeBytes = process.memoryUsage().arrayBuffers
     for (let i = 0; i < 200; i++) {
@@ -44,5 +49,17 @@ it.skipIf(bun !== undefined || deno !== undefined)(
     bound.cancel()
     expect(most).toBeGreaterThan(2_000_000)
     expect(most).toBeLessThan(28_000_000)
+  },
+)
+
+it.skipIf(bun !== undefined || deno !== undefined)(
+  'holds little more than what lives of objects that live for a while',
+  async () => {
+    const most = async (bounded: boolean): Promise<number> => {
+      const { stdout } = await run(process.execPath, [PROGRAM, String(bounded)])
+      return Number(stdout)
+    }
+    const bounded = await most(true)
+    expect(await most(false)).toBeGreaterThan(1.3 * bounded)
   },
 )

@@ -1,0 +1,16 @@
+/** Prints what a process came to at most whose objects live for a while, and that reads much; its garbage is bounded when told so. */
+import { systemClock } from '../../src/runtime/clock.ts'
+import { boundGarbage } from '../../src/runtime/garbage.ts'
+
+const bound = process.argv[2] === 'true' ? boundGarbage(systemClock) : undefined
+let bytes = 0
+let kept: object[][] = []
+for (let i = 0; i < 500; i++) {
+  kept.push(Array.from({ length: 10_000 }, (_, j) => ({ i, j, text: `x${j}` })))
+  if (kept.length > 15) kept = kept.slice(1)
+  for (let j = 0; j < 8; j++) Buffer.allocUnsafeSlow(64 << 10)
+  await systemClock.sleep(1)
+  bytes = Math.max(bytes, process.memoryUsage().heapTotal)
+}
+bound?.cancel()
+console.log(bytes)
