@@ -116,6 +116,7 @@ export interface Host {
     protocol: string,
     options: { signal?: AbortSignal; deadlineMs: number },
   ): Promise<FrameStream>
+  /** Who opened it asks, in frames of at most 64 KB; answers are as large as 8 MB. */
   handleStream(protocol: string, handler: (stream: FrameStream) => void): void
 
   /** Best effort, to all servers of the mesh (servers only; a client's publish does nothing). */

@@ -100,9 +100,11 @@ async function phase(victim: Script, port: number, seconds: number, perSecond: n
   const { liveBytes, most } = await victim.ask<{ liveBytes: number; most: Record<string, number> }>('memory')
   const parts = Object.entries(most).map(([part, bytes]) => `${part} ${(bytes / 1e6).toFixed(0)}`)
   note(`at most, in MB, garbage included: ${parts.join(', ')}`)
+  const lookups = JSON.parse(out) as OpenLoopResult
+  if (lookups.firstFailure !== undefined) note(`a lookup failed ${lookups.firstFailure}`)
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
   const peakRssBytes = Number(/^VmHWM:\s+(\d+) kB/m.exec(status)![1]) * 1024
-  return { liveBytes, peakRssBytes, lookups: JSON.parse(out) as OpenLoopResult }
+  return { liveBytes, peakRssBytes, lookups }
 }
 
 function memoryRows(mode: string, before: Phase, under: Phase): Row[] {

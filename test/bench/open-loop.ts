@@ -19,6 +19,8 @@ export interface OpenLoop {
 export interface OpenLoopResult {
   readonly latenciesMs: readonly number[]
   readonly failed: number
+  /** What the first of them brought instead of an answer, and after how long. */
+  readonly firstFailure: string | undefined
   /** How late requests left, because this process did not get the processor: part of every latency above. */
   readonly lateP99Ms: number
   /** Of the answer, counted from when its request really left. Hides what a stall of the server holds back: for diagnosis. */
@@ -37,6 +39,11 @@ export async function openLoop({ port, path, perSecond, seconds, expect }: OpenL
   const lateMs: number[] = []
   const fromSendMs: number[] = []
   let failed = 0
+  let firstFailure: string | undefined
+  const fail = (dueMs: number, what: string): void => {
+    failed++
+    firstFailure ??= `after ${Math.round(performance.now() - dueMs)} ms: ${what}`
+  }
   const one = async (dueMs: number): Promise<void> => {
     try {
       let wire = idle.pop()
@@ -48,10 +55,11 @@ export async function openLoop({ port, path, perSecond, seconds, expect }: OpenL
       const { status, head, body, atMs } = await wire.send(request)
       latenciesMs.push(atMs - dueMs)
       fromSendMs.push(atMs - sentMs)
-      if (status !== 200 || (expect !== undefined && !head.includes(expect) && !body.includes(expect))) failed++
+      if (status !== 200 || (expect !== undefined && !head.includes(expect) && !body.includes(expect)))
+        fail(dueMs, `${head} ${body.slice(0, 500)}`)
       idle.push(wire)
-    } catch {
-      failed++
+    } catch (error) {
+      fail(dueMs, String(error))
     }
   }
   const beganMs = performance.now() + 50
@@ -64,7 +72,8 @@ export async function openLoop({ port, path, perSecond, seconds, expect }: OpenL
   }
   await Promise.all(all)
   for (const wire of idle) wire.close()
-  return { latenciesMs, failed, lateP99Ms: quantile(lateMs, 0.99), fromSendP99Ms: quantile(fromSendMs, 0.99) }
+  const lateP99Ms = quantile(lateMs, 0.99)
+  return { latenciesMs, failed, firstFailure, lateP99Ms, fromSendP99Ms: quantile(fromSendMs, 0.99) }
 }
 
 /** Timers fire up to a millisecond late, which is the size of what is measured: the rest is spent in turns of the event loop. */

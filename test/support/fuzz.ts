@@ -22,7 +22,7 @@ const NO_EPOCH = { generation: 0, random: '' }
 /** How long a peer may take to be hung up on, or to take what it was sent. */
 const STEP_MS = 60
 
-export const FUZZED = ['tcp', 'calls', 'tails', 'gossip'] as const
+export const FUZZED = ['tcp', 'muxer', 'calls', 'tails', 'gossip'] as const
 export type Fuzzed = (typeof FUZZED)[number]
 
 const integer = (random: Random, below: number): number => Math.floor(random.float() * below)
@@ -132,6 +132,27 @@ const gossipSeeds = (): readonly Uint8Array[] => {
   ].map(publish)
 }
 
+/** A frame of Yamux. */
+function muxed(type: number, flags: number, streamId: number, length: number, data = new Uint8Array()): Uint8Array {
+  const header = Buffer.from([0, type, 0, flags, ...Array.from({ length: 8 }, () => 0)])
+  header.writeUInt32BE(streamId, 4)
+  header.writeUInt32BE(length, 8)
+  return Buffer.concat([header, data])
+}
+
+/** Data, a window, an end, a new stream, a ping, a goodbye; `id` is a stream that is open. */
+const muxerSeeds = (id: number): readonly Uint8Array[] => [
+  muxed(0, 0, id, 5, new Uint8Array(5)),
+  muxed(0, 0, id, 1 << 20, new Uint8Array(64)),
+  muxed(1, 0, id, 1000),
+  muxed(1, 4, id, 0),
+  muxed(1, 1, 1001, 0),
+  muxed(0, 1, 1003, 3, new Uint8Array(3)),
+  muxed(2, 1, 0, 7),
+  muxed(2, 2, 0, 7),
+  muxed(3, 0, 0, 1),
+]
+
 /** Multistream and the beginning of Noise, as a dialler says them. */
 const TCP_SEEDS = [
   '\x13/multistream/1.0.0\n',
@@ -153,7 +174,7 @@ export async function fuzz(what: Fuzzed, options: FuzzOptions): Promise<void> {
   if (what === 'tcp') return fuzzTcp(options)
   const node = await certifiedNode(options.identity, { datacenter: 'xx-1', role: 'server' })
   try {
-    const seeds = { calls: callSeeds, tails: tailSeeds, gossip: gossipSeeds }[what]()
+    const seeds = { muxer: () => [], calls: callSeeds, tails: tailSeeds, gossip: gossipSeeds }[what]()
     let connection: Connection | undefined
     let call: Stream | undefined
     for (let round = 0; round < options.rounds; round++) {
@@ -162,7 +183,8 @@ export async function fuzz(what: Fuzzed, options: FuzzOptions): Promise<void> {
         call = await connection?.newStream(CALL_PROTOCOL).catch(() => undefined)
         if (call === undefined) continue
       }
-      await play(what, connection!, call, pick(options.random, seeds), options.random)
+      if (what === 'muxer') await playMuxer(connection!, call, options.random)
+      else await play(what, connection!, call, pick(options.random, seeds), options.random)
     }
   } finally {
     await node.stop()
@@ -176,8 +198,18 @@ async function dialled(dial: () => Promise<Connection>): Promise<Connection | un
   return connection
 }
 
+/** Past the muxer of this side, to that of the other. */
+async function playMuxer(connection: Connection, call: Stream, random: Random): Promise<void> {
+  const { muxer } = connection as unknown as { muxer: { maConn: Stream } }
+  try {
+    await sent(muxer.maConn, mutate(pick(random, muxerSeeds(Number(call.id))), random))
+  } catch {
+    // Hung up on: that is what it is for.
+  }
+}
+
 async function play(
-  what: Exclude<Fuzzed, 'tcp'>,
+  what: Exclude<Fuzzed, 'tcp' | 'muxer'>,
   connection: Connection,
   call: Stream,
   seed: Uint8Array,

@@ -2,9 +2,10 @@ import type { Stream } from '@libp2p/interface'
 import { Uint8ArrayList } from 'uint8arraylist'
 import type { Clock } from '../../runtime/ports.ts'
 import { pace } from '../pace.ts'
+import { compact } from './packed-list.ts'
 
 /** Above this the other side is told to wait. */
-const HIGH_BYTES = 256 << 10
+const HIGH_BYTES = 64 << 10
 const LOW_BYTES = HIGH_BYTES / 2
 /** What is handed over at once, so that whoever reads gives up the event loop now and then. */
 const SLICE_BYTES = 4 << 10
@@ -68,7 +69,8 @@ class BoundedReader {
 
   #take(data: Uint8ArrayList): void {
     for (let from = 0; from < data.byteLength; from += SLICE_BYTES) {
-      const chunk = data.sublist(from, Math.min(data.byteLength, from + SLICE_BYTES))
+      // Waits here, and gossipsub takes messages out of it: without the buffer that it came in.
+      const chunk = new Uint8ArrayList(compact(data.subarray(from, Math.min(data.byteLength, from + SLICE_BYTES))))
       this.#queue.push(chunk)
       this.#queuedBytes += CHUNK_BYTES + chunk.byteLength
     }

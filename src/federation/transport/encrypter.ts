@@ -5,7 +5,7 @@ import { AtollError, messageOf } from '../../model/errors.ts'
 import type { Clock, Random } from '../../runtime/ports.ts'
 import type { PeerIdentity } from '../host.ts'
 import type { Certificate, CertificateVerdict } from './authority.ts'
-import { portableNoise, readLengthsQuietly } from './noise.ts'
+import { portableNoise, readThriftily } from './noise.ts'
 import { inSlices, type Receiving } from './slices.ts'
 import { KEY_FIELD, KeyInUse } from './twins.ts'
 
@@ -99,7 +99,7 @@ async function secureOutbound(
   try {
     const channel = await noise.secureOutbound(connection, dial)
     assertOpen(connection)
-    readLengthsQuietly(channel.connection)
+    readThriftily(channel.connection)
     const peerId = channel.remotePeer.toString()
     attempt.peerId = peerId
     if (!options.wanted(peerId, attempt)) throw new AtollError('conflict', 'already connected to this peer')
@@ -140,7 +140,7 @@ async function secureInbound(
   inSlices(connection as MessageStream & Receiving, options.clock)
   const channel = await noise.secureInbound(connection, dial)
   assertOpen(connection)
-  readLengthsQuietly(channel.connection)
+  readThriftily(channel.connection)
   const peerId = channel.remotePeer.toString()
   const frames = lpStream(channel.connection, { maxDataLength: MAX_HELLO_BYTES })
   let secured: Secured

@@ -60,7 +60,8 @@ describe('what waits to be read', () => {
     const stream = new Incoming()
     const frames = new StreamFrames(stream as unknown as Stream, {
       peer: {} as Peer,
-      maxFrameBytes: 1000,
+      maxSentBytes: 1000,
+      received: { maxFrameBytes: 1000, maxWaitingBytes: 256 << 10 },
       clock: new VirtualClock(),
       onHeard() {},
       onViolation() {},
@@ -83,7 +84,8 @@ describe('what waits to be read', () => {
     const reasons: string[] = []
     const frames = new StreamFrames(stream as unknown as Stream, {
       peer: {} as Peer,
-      maxFrameBytes: 1000,
+      maxSentBytes: 1000,
+      received: { maxFrameBytes: 1000, maxWaitingBytes: 256 << 10 },
       clock: new VirtualClock(),
       onHeard() {},
       onViolation: (reason) => reasons.push(reason),
@@ -108,8 +110,8 @@ describe('what waits to be read', () => {
     const chunks = boundedReader(stream as unknown as Stream, new VirtualClock())
     let waiting = 0
     for (; stream.readStatus === 'readable' && waiting < 10_000; waiting++) await stream.bring(tiny)
-    expect(waiting).toBeGreaterThan(500)
-    expect(waiting).toBeLessThan(1100)
+    expect(waiting).toBeGreaterThan(120)
+    expect(waiting).toBeLessThan(280)
     expect((await chunks[Symbol.asyncIterator]().next()).value?.byteLength).toBe(tiny.byteLength)
   })
 })

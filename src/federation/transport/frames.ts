@@ -3,8 +3,9 @@ import { Uint8ArrayList } from 'uint8arraylist'
 import { AtollError } from '../../model/errors.ts'
 import type { Clock } from '../../runtime/ports.ts'
 import type { FrameStream, Peer } from '../host.ts'
+import { compact, PackedList } from './packed-list.ts'
 
-/** Above this the sender waits, and the receiver is told to stop. */
+/** Above this the sender waits. */
 const HIGH_BYTES = 256 << 10
 const LOW_BYTES = HIGH_BYTES / 2
 /** What a frame that waits costs beside its bytes: many small ones are no cheaper than few large ones. */
@@ -24,7 +25,7 @@ export function encodeFrame(...parts: Uint8Array[]): Uint8ArrayList {
 /** Cuts frames out of what arrives. Holds at most one frame and one read. */
 export class FrameDecoder {
   readonly #maxBytes: number
-  readonly #buffer = new Uint8ArrayList()
+  readonly #buffer = new PackedList()
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
@@ -61,9 +62,18 @@ export class FrameDecoder {
   }
 }
 
+/** Of what comes. */
+export interface StreamBounds {
+  readonly maxFrameBytes: number
+  /** Above this the other side is told to stop, until half of it was taken. */
+  readonly maxWaitingBytes: number
+}
+
 export interface StreamFramesOptions {
   readonly peer: Peer
-  readonly maxFrameBytes: number
+  /** One frame that is sent. */
+  readonly maxSentBytes: number
+  readonly received: StreamBounds
   readonly clock: Clock
   /** Anything arrived. */
   onHeard(): void
@@ -93,7 +103,7 @@ export class StreamFrames implements FrameStream {
   constructor(stream: Stream, options: StreamFramesOptions) {
     this.#stream = stream
     this.#options = options
-    this.#decoder = new FrameDecoder(options.maxFrameBytes)
+    this.#decoder = new FrameDecoder(options.received.maxFrameBytes)
     this.peer = options.peer
     this.#orderlyEnd = stream.remoteWriteStatus === 'closed'
     stream.addEventListener('message', (event) => this.#onData(event.data))
@@ -108,9 +118,9 @@ export class StreamFrames implements FrameStream {
   }
 
   async send(frame: Uint8Array): Promise<void> {
-    const { maxFrameBytes } = this.#options
-    if (frame.byteLength > maxFrameBytes) {
-      throw new AtollError('too-large', `a frame of ${frame.byteLength} bytes; at most ${maxFrameBytes} can be sent`)
+    const { maxSentBytes } = this.#options
+    if (frame.byteLength > maxSentBytes) {
+      throw new AtollError('too-large', `a frame of ${frame.byteLength} bytes; at most ${maxSentBytes} can be sent`)
     }
     this.#assertWritable()
     this.#stream.send(encodeFrame(frame))
@@ -151,8 +161,8 @@ export class StreamFrames implements FrameStream {
       const frame = this.#queue.shift()
       if (frame !== undefined) {
         this.#queuedBytes -= FRAME_BYTES + frame.byteLength
-        if (this.#queuedBytes <= LOW_BYTES) this.#cut()
-        if (this.#queuedBytes <= LOW_BYTES) this.#resume()
+        if (this.#mayGoOn()) this.#cut()
+        if (this.#mayGoOn()) this.#resume()
         yield frame
         continue
       }
@@ -175,7 +185,7 @@ export class StreamFrames implements FrameStream {
     this.#decoder.push(data)
     this.#cut()
     // Later, since libp2p undoes a pause() inside the event that its resume() fired.
-    if (this.#queuedBytes > HIGH_BYTES) queueMicrotask(() => this.#pause())
+    if (this.#mustStop()) queueMicrotask(() => this.#pause())
     this.#wake()
   }
 
@@ -183,10 +193,11 @@ export class StreamFrames implements FrameStream {
   #cut(): void {
     if (this.#broken) return
     try {
-      while (this.#queuedBytes <= HIGH_BYTES) {
+      while (!this.#mustStop()) {
         const frame = this.#decoder.next()
         if (frame === undefined) return
-        this.#queue.push(frame)
+        // The first is taken at once, by who waits for it.
+        this.#queue.push(this.#queue.length === 0 ? frame : compact(frame))
         this.#queuedBytes += FRAME_BYTES + frame.byteLength
       }
     } catch (error) {
@@ -196,8 +207,16 @@ export class StreamFrames implements FrameStream {
     }
   }
 
+  #mustStop(): boolean {
+    return this.#queuedBytes > this.#options.received.maxWaitingBytes
+  }
+
+  #mayGoOn(): boolean {
+    return this.#queuedBytes <= this.#options.received.maxWaitingBytes / 2
+  }
+
   #pause(): void {
-    if (this.#queuedBytes > HIGH_BYTES && this.#stream.readStatus === 'readable') this.#stream.pause()
+    if (this.#mustStop() && this.#stream.readStatus === 'readable') this.#stream.pause()
   }
 
   /** True when that brought frames. */

@@ -2,12 +2,13 @@ import { hash } from 'node:crypto'
 import { type GossipSub, type GossipSubComponents, gossipsub, type TopicValidatorResult } from '@libp2p/gossipsub'
 import type { Connection, Stream, StreamHandler, Topology } from '@libp2p/interface'
 import { messageOf } from '../../model/errors.ts'
-import { TokenBucket } from '../../model/token-bucket.ts'
+import { type Rate, TokenBucket } from '../../model/token-bucket.ts'
 import type { Clock, Logger } from '../../runtime/ports.ts'
 import type { GossipVerdict } from '../host.ts'
 import { boundedReader } from './bounded-reader.ts'
 import type { HostLimits } from './limits.ts'
 import type { Link, Links } from './links.ts'
+import { compact } from './packed-list.ts'
 
 export type GossipHandler = (message: Uint8Array, from: string) => GossipVerdict | Promise<GossipVerdict>
 
@@ -19,7 +20,7 @@ export interface GossipOptions {
   readonly links: Links
 }
 
-/** What is used of gossipsub beyond its published interface: its life, and whether it holds streams to and from a peer. */
+/** What is used of gossipsub beyond its published interface: its life, whether it holds streams to and from a peer, and what it remembers. */
 interface Router extends Omit<GossipSub, 'publish'> {
   start(): Promise<void>
   stop(): Promise<void>
@@ -30,6 +31,27 @@ interface Router extends Omit<GossipSub, 'publish'> {
   ): Promise<{ readonly recipients: readonly unknown[] }>
   readonly streamsOutbound: Map<string, { readonly rawStream: Stream }>
   readonly streamsInbound: Map<string, unknown>
+  readonly mcache: MessageCache
+}
+interface MessageCache {
+  put(id: unknown, message: { readonly data?: Uint8Array }, validated: boolean): boolean
+}
+
+/** What is remembered for seconds keeps no more memory than so many times its bytes, whatever it was cut out of. */
+const MAX_KEPT = 1.25
+/** Bytes of messages that are remembered; those beyond it are passed on, and not sent again to who asks. */
+const REMEMBERED: Rate = { perSecond: 500_000, burst: 1_500_000 }
+
+function rememberLittle(cache: MessageCache, clock: Clock): void {
+  const bytes = new TokenBucket(REMEMBERED)
+  const put = cache.put.bind(cache)
+  cache.put = (id, message, validated) => {
+    const { data } = message
+    if (data === undefined) return put(id, message, validated)
+    return (
+      bytes.take(data.byteLength, clock.nowMs()) && put(id, { ...message, data: compact(data, MAX_KEPT) }, validated)
+    )
+  }
 }
 
 /** Messages that are published in a row before others get the thread. */
@@ -45,6 +67,8 @@ const FLOOD_PEERS = 8
 const SETTLE_MS = 3000
 const WARN_EVERY_MS = 10_000
 const MESSAGE_ID_BYTES = 16
+/** What may be on its way to this node from one peer. */
+const WINDOW_BYTES = 512 << 10
 const SEEN_MS = 30_000
 
 /**
@@ -77,7 +101,8 @@ export class Gossip {
   }
 
   async start(components: GossipSubComponents): Promise<void> {
-    const { maxGossipBytes } = this.#options.limits
+    const { clock, limits } = this.#options
+    const { maxGossipBytes } = limits
     const router = gossipsub({
       globalSignaturePolicy: 'StrictNoSign',
       fallbackToFloodsub: false,
@@ -110,6 +135,7 @@ export class Gossip {
       scoreParams: { IPColocationFactorWeight: 0, behaviourPenaltyWeight: 0 },
     })({ ...only(components), registrar: this.#registrar(components) }) as unknown as Router
     this.#router = router
+    rememberLittle(router.mcache, clock)
     router.topicValidators.set(this.#topic, (from, message) => this.#validate(message.data, from.toString()))
     await router.start()
     router.subscribe(this.#topic)
@@ -221,6 +247,8 @@ export class Gossip {
       if (this.#attached.get(link.peer.peerId) !== link) throw new Error('gossip is among servers')
       // A stream of the connection before may still be ending, which makes gossipsub forget the peer.
       await this.#options.clock.sleep(0)
+      // Twice what a round trip of 250 ms takes at the rate that a DC may have.
+      Object.assign(stream, { maxStreamWindowSize: WINDOW_BYTES })
       await handler(boundedReader(stream, this.#options.clock) as unknown as Stream, withStream(connection))
     } catch (error) {
       stream.abort(error as Error)

@@ -325,7 +325,7 @@ describe('streams', () => {
   })
 
   it('refuse frames and protocols that are not taken', async () => {
-    const [a, b] = await pair({}, { limits: { maxFrameBytes: 1000 } })
+    const [a, b] = await pair({}, { limits: { maxAskBytes: 1000 } })
     b.handleStream('small', async (stream) => {
       await Promise.allSettled([stream.frames()[Symbol.asyncIterator]().next()])
     })

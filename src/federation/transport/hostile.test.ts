@@ -87,6 +87,30 @@ describe('a peer that breaks the protocol is hung up on, with a reason in the lo
     await until(() => host.peers().length === 0)
   })
 
+  const header = (stream: Stream, version: number, type: number, length: number): Buffer => {
+    const bytes = Buffer.from([version, type, ...Array.from({ length: 10 }, () => 0)])
+    bytes.writeUInt32BE(Number(stream.id), 4)
+    bytes.writeUInt32BE(length, 8)
+    return bytes
+  }
+
+  it.each([
+    ['of 4 GB, before it has come', 0, 0, 0xffff_ffff],
+    ['of another version', 7, 0, 0],
+    ['of no type', 0, 9, 0],
+    ['beyond the window', 0, 0, 1 << 20],
+  ])('a muxed frame %s', async (_name, version, type, length) => {
+    const uncaught = trapUncaught()
+    const { host, connection, stream } = await connect()
+    const { muxer } = connection as unknown as { muxer: { maConn: Stream } }
+    muxer.maConn.send(header(stream, version, type, length))
+    if (length === 1 << 20) muxer.maConn.send(Buffer.alloc(length))
+    await until(() => host.peers().length === 0)
+    await until(() => connection.status !== 'open')
+    uncaught.release()
+    expect(uncaught.errors).toEqual([])
+  })
+
   it('a call id twice', async () => {
     const { host, stream } = await connect()
     host.handle('wait', () => new Promise(() => {}))

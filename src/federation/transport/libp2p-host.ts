@@ -12,7 +12,7 @@ import type { CallHandler } from './calls.ts'
 import { Credentials } from './credentials.ts'
 import { Dialler } from './dialler.ts'
 import { certifiedNoise, type DialAttempt, type Secured } from './encrypter.ts'
-import { StreamFrames } from './frames.ts'
+import { type StreamBounds, StreamFrames } from './frames.ts'
 import { Gossip, type GossipHandler } from './gossip.ts'
 import type { HostOptions } from './host.ts'
 import { DEFAULT_LIMITS, type HostLimits } from './limits.ts'
@@ -203,7 +203,8 @@ export class Libp2pHost implements Host {
         signal: deadline.signal,
         maxOutboundStreams: this.#limits.maxStreamsPerProtocol,
       })
-      return this.#frames(link, stream)
+      const { maxFrameBytes, maxWaitingBytes, maxAskBytes } = this.#limits
+      return this.#frames(link, stream, maxAskBytes, { maxFrameBytes, maxWaitingBytes })
     } catch (error) {
       if (options.signal?.aborted) throw options.signal.reason
       if ((error as Error).name === 'UnsupportedProtocolError') {
@@ -216,12 +217,13 @@ export class Libp2pHost implements Host {
   }
 
   handleStream(protocol: string, handler: (stream: FrameStream) => void): void {
-    const streams = this.#limits.maxStreamsPerProtocol
+    const { maxStreamsPerProtocol: streams, maxFrameBytes, maxAskBytes, maxWaitingAskBytes } = this.#limits
+    const received = { maxFrameBytes: maxAskBytes, maxWaitingBytes: maxWaitingAskBytes }
     const handled = this.#node.handle(
       STREAM_PROTOCOL + protocol,
       async (stream, connection) => {
         try {
-          handler(this.#frames(await this.#links.of(connection), stream))
+          handler(this.#frames(await this.#links.of(connection), stream, maxFrameBytes, received))
         } catch (error) {
           stream.abort(error as Error)
           this.#options.logger.debug({ protocol, reason: messageOf(error) }, 'a stream was not taken')
@@ -429,12 +431,13 @@ export class Libp2pHost implements Host {
     this.#dialler.onDown(link.peer.peerId)
   }
 
-  #frames(link: Link, stream: Stream): StreamFrames {
+  #frames(link: Link, stream: Stream, maxSentBytes: number, received: StreamBounds): StreamFrames {
     const { clock } = this.#options
     if (link.state !== 'up') throw notConnected(link.peer.peerId)
     const frames: StreamFrames = new StreamFrames(stream, {
       peer: link.peer,
-      maxFrameBytes: this.#limits.maxFrameBytes,
+      maxSentBytes,
+      received,
       clock,
       onHeard: () => {
         link.heardMs = clock.nowMs()

@@ -30,6 +30,11 @@ export interface HostLimits {
   readonly maxForeignBacklogBytes: number
   /** One frame of a FrameStream. */
   readonly maxFrameBytes: number
+  /** The same, from who opened it: there it is questions. */
+  readonly maxAskBytes: number
+  /** Frames of a FrameStream that wait to be taken; above it the other side is told to wait. From who opened it, and from who answers. */
+  readonly maxWaitingAskBytes: number
+  readonly maxWaitingBytes: number
   /** Streams that one peer may hold open; each may fill a window of memory. */
   readonly maxStreams: number
   /** Streams that one peer may open; further ones are reset unseen. */
@@ -87,11 +92,14 @@ export const DEFAULT_LIMITS: HostLimits = {
   maxServingBytes: 16 << 20,
   foreignCallFrames: { perSecond: 5000, burst: 10_000 },
   maxForeignYoung: 8,
-  foreignAnswerBytes: { perSecond: 8_000_000, burst: 4_000_000 },
+  foreignAnswerBytes: { perSecond: 4_000_000, burst: 4_000_000 },
   maxCallsOut: 4096,
   maxCallBacklogBytes: 32 << 20,
-  maxForeignBacklogBytes: 4 << 20,
+  maxForeignBacklogBytes: 2 << 20,
   maxFrameBytes: 8 << 20,
+  maxAskBytes: 64 << 10,
+  maxWaitingAskBytes: 32 << 10,
+  maxWaitingBytes: 256 << 10,
   maxStreams: 256,
   newStreams: { perSecond: 20, burst: 300 },
   maxStreamsPerProtocol: 64,

@@ -1,6 +1,8 @@
+import { Uint8ArrayList } from 'uint8arraylist'
 import { describe, expect, it } from 'vitest'
 import { VirtualClock } from '../../runtime/virtual.ts'
-import { type FrameHeader, gather, limitStreams } from './muxer.ts'
+import { boundIncoming, type FrameHeader, gather, limitStreams } from './muxer.ts'
+import { PackedList } from './packed-list.ts'
 
 const UPDATE = 1
 const update = (streamID: number, length: number, flag = 0): FrameHeader => ({ type: UPDATE, flag, streamID, length })
@@ -50,6 +52,45 @@ describe('window updates', () => {
     // Of stream 1 nothing is owed any more.
     one.sendFrame(update(1, 30_000))
     expect(sent).toEqual([])
+  })
+})
+
+describe('what comes in', () => {
+  const incoming = (readFrame: () => unknown = () => undefined) => {
+    const stream = { readBuffer: new Uint8ArrayList() }
+    const muxer = { decoder: { buffer: new Uint8ArrayList(), readFrame }, _newStream: () => stream }
+    boundIncoming(muxer)
+    return muxer
+  }
+  const header = (type: number, length: number): Buffer => {
+    const bytes = Buffer.alloc(12)
+    bytes[1] = type
+    bytes.writeUInt32BE(length, 8)
+    return bytes
+  }
+
+  it('waits in packed lists', () => {
+    const muxer = incoming()
+    expect(muxer.decoder.buffer).toBeInstanceOf(PackedList)
+    expect(muxer._newStream().readBuffer).toBeInstanceOf(PackedList)
+  })
+
+  it('is refused when a frame is larger than any window, and only then', () => {
+    for (const [type, length, refused] of [
+      [0, 1 << 20, false],
+      [0, (1 << 20) + 1, true],
+      [0, 0xffff_ffff, true],
+      // A window update, whose length is none.
+      [1, 0xffff_ffff, false],
+    ] as const) {
+      const { decoder } = incoming()
+      const bytes = header(type, length)
+      decoder.buffer.append(bytes.subarray(0, 11))
+      expect(decoder.readFrame()).toBeUndefined()
+      decoder.buffer.append(bytes.subarray(11))
+      if (refused) expect(() => decoder.readFrame()).toThrow(/no window is as large/)
+      else expect(decoder.readFrame()).toBeUndefined()
+    }
   })
 })
 

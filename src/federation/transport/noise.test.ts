@@ -5,7 +5,7 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { systemRandom } from '../../runtime/random.ts'
 import { freshIdentity } from './identity.ts'
-import { type Decoding, lengthOfFrame, portableNoise, readLengthsQuietly } from './noise.ts'
+import { type Decoding, lengthOfFrame, portableNoise, readThriftily } from './noise.ts'
 import { quiet } from './quiet.ts'
 
 function components(): Parameters<ReturnType<typeof portableNoise>>[0] {
@@ -39,7 +39,7 @@ describe('lengths of frames', () => {
       portableNoise()(components()).secureOutbound(dialler, { signal }),
       portableNoise()(components()).secureInbound(listener, { signal }),
     ])
-    readLengthsQuietly(into.connection)
+    readThriftily(into.connection)
     const { decoder } = into.connection as MessageStream & { readonly decoder: Decoding }
     expect(decoder.lengthDecoder).toBe(lengthOfFrame)
     const got = new Promise<string>((resolve) =>
