@@ -2,7 +2,7 @@
  * Twelve datacenters on one machine, started at once: churn, faults in turns, a rolling restart of every node, with a model beside
  * them that knows each right answer. The mesh must not take more than half of the machine, or it is the scheduler that is measured.
  *
- *   node test/bench/mesh-soak.ts [--dcs 12] [--faults 21] [--seed 1] [--write-ms 1000] [--read-ms 200] [--only 'cut off']
+ *   node test/bench/mesh-soak.ts [--dcs 12] [--faults 21] [--seed 1] [--write-ms 1000] [--read-ms 200] [--calm-ms 3000] [--only 'cut off']
  *     [--rolling=false] [--debug] [--json]
  */
 import { parseArgs } from 'node:util'
@@ -20,6 +20,8 @@ export interface MeshSoakOptions {
   readonly seed: number
   readonly writeEveryMs: number
   readonly readEveryMs: number
+  /** Between one fault or restart and the next. */
+  readonly calmMs: number
   readonly only?: string
   readonly rolling: boolean
   readonly logLevel: 'debug' | 'info'
@@ -33,7 +35,6 @@ export async function meshSoak(options: MeshSoakOptions): Promise<Row[]> {
     name: 'mesh-soak',
     runtimes: ['node', 'bun', 'deno'],
     length: 1,
-    calmMs: 3000,
     quietMs: CAUGHT_UP_MS,
     ...options,
     onStep: note,
@@ -96,6 +97,7 @@ if (import.meta.main) {
       seed: { type: 'string', default: '1' },
       'write-ms': { type: 'string', default: '1000' },
       'read-ms': { type: 'string', default: '200' },
+      'calm-ms': { type: 'string', default: '3000' },
       only: { type: 'string', default: '' },
       rolling: { type: 'string', default: 'true' },
       debug: { type: 'boolean', default: false },
@@ -109,6 +111,7 @@ if (import.meta.main) {
       seed: Number(values.seed),
       writeEveryMs: Number(values['write-ms']),
       readEveryMs: Number(values['read-ms']),
+      calmMs: Number(values['calm-ms']),
       only: String(values.only),
       rolling: values.rolling !== 'false',
       logLevel: values.debug === true ? 'debug' : 'info',

@@ -111,6 +111,23 @@ describe('a peer that breaks the protocol is hung up on, with a reason in the lo
     expect(uncaught.errors).toEqual([])
   })
 
+  it.each([
+    ['cannot be decrypted', [0, 40, ...Array.from({ length: 40 }, (_, i) => i)]],
+    ['is shorter than its seal', [0, 3, 1, 2, 3]],
+    ['is empty, and others behind it', [0, 0]],
+  ])('a frame of Noise that %s', async (_name, bytes) => {
+    const uncaught = trapUncaught()
+    const { host, connection } = await connect()
+    const { muxer } = connection as unknown as { muxer: { maConn: { stream: Stream } } }
+    muxer.maConn.stream.send(Uint8Array.from(bytes))
+    // What comes behind it cannot be told from it any more.
+    muxer.maConn.stream.send(new Uint8Array(600).fill(1))
+    await until(() => host.peers().length === 0)
+    await until(() => connection.status !== 'open')
+    uncaught.release()
+    expect(uncaught.errors).toEqual([])
+  })
+
   it('a call id twice', async () => {
     const { host, stream } = await connect()
     host.handle('wait', () => new Promise(() => {}))
