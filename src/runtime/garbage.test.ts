@@ -55,11 +55,12 @@ it.skipIf(bun !== undefined || deno !== undefined)(
 it.skipIf(bun !== undefined || deno !== undefined)(
   'holds little more than what lives of objects that live for a while',
   async () => {
-    const most = async (bounded: boolean): Promise<number> => {
+    const mean = async (bounded: boolean): Promise<number> => {
       const { stdout } = await run(process.execPath, [PROGRAM, String(bounded)])
       return Number(stdout)
     }
-    const bounded = await most(true)
-    expect(await most(false)).toBeGreaterThan(1.3 * bounded)
+    const bounded = await mean(true)
+    // Some 160 MB against 55 (on a busy machine) to 110.
+    expect(await mean(false)).toBeGreaterThan(1.25 * bounded)
   },
 )
