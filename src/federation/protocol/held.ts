@@ -2,8 +2,8 @@
 import { compareEpoch, type Epoch } from '../../model/epoch.ts'
 import { type DeltaMessage, sizeOfChange } from './messages.ts'
 
-const MAX_HELD = 256
-const MAX_HELD_BYTES = 4 * 1024 * 1024
+const MAX_HELD = 128
+const MAX_HELD_BYTES = 2 * 1024 * 1024
 
 interface Held {
   readonly message: DeltaMessage
@@ -16,7 +16,7 @@ export class HeldDeltas {
   #bytes = 0
 
   hold(message: DeltaMessage, envelope: Uint8Array): void {
-    const bytes = message.changes.reduce((sum, change) => sum + sizeOfChange(change), 256)
+    const bytes = message.changes.reduce((sum, change) => sum + sizeOfChange(change), envelope.length)
     if (this.#held.length >= MAX_HELD || this.#bytes + bytes > MAX_HELD_BYTES) return
     this.#held.push({ message, envelope, bytes })
     this.#bytes += bytes

@@ -5,7 +5,7 @@ import { messageOf } from '../../model/errors.ts'
 import type { Clock, Logger, Timer } from '../../runtime/ports.ts'
 import type { PeerIdentity, Role } from '../host.ts'
 import { type Authority, type Certificate, type CertificateVerdict, ed25519PublicKey } from './authority.ts'
-import { identityIn } from './encrypter.ts'
+import { identityIn, type Secured } from './encrypter.ts'
 import type { Identity } from './identity.ts'
 
 /** What a node says of itself; its certificate makes it true. */
@@ -69,6 +69,18 @@ export class Credentials {
 
   check(certificate: Uint8Array): CertificateVerdict {
     return this.#options.authority.verify(certificate, this.#options.clock.wallMs())
+  }
+
+  /** Milliseconds since 1970 until when `renewed` is valid, of the peer that the handshake found out about; undefined when it is not. */
+  renewedUntil(renewed: Uint8Array, { certificate, identity }: Secured): number | undefined {
+    const verdict = this.check(renewed)
+    if (!verdict.ok) return undefined
+    const { publicKey, datacenterId, role, notAfter } = verdict.certificate
+    const same =
+      Buffer.compare(publicKey, certificate.publicKey) === 0 &&
+      datacenterId === identity.datacenterId &&
+      role === identity.role
+    return same ? notAfter : undefined
   }
 
   /** As `Host.verify`. */

@@ -56,8 +56,8 @@ export interface HandshakeOptions {
   refusedAsTwin(kept: string): void
   /** A process with this node's own key. Throws. */
   metSelf(other: Pick<Secured, 'bootId' | 'startedMs'>, address: string): never
-  /** Before libp2p announces the connection; `key` is its `timeline` object. */
-  onSecured(key: object, secured: Secured): void
+  /** Before libp2p announces the connection; `key` is the `timeline` object of the one below. */
+  onSecured(key: object, secured: Secured, connection: MessageStream): void
   onRefused(peerId: string | undefined, reason: string): void
 }
 
@@ -122,8 +122,9 @@ async function secureOutbound(
     if (peerId === options.selfPeerId) options.metSelf(answer, addressOf(connection))
     const secured: Secured = { ...answer, ...remote, connectionId, lost }
     await options.admit(secured, addressOf(connection))
-    options.onSecured(key, secured)
-    return { ...channel, connection: frames.unwrap() }
+    const unwrapped = frames.unwrap()
+    options.onSecured(key, secured, unwrapped)
+    return { ...channel, connection: unwrapped }
   } catch (error) {
     if (error instanceof AtollError) attempt.refusal = error
     throw error
@@ -160,8 +161,9 @@ async function secureInbound(
     throw error
   }
   await frames.write(pack(answerTo(options, secured)), dial)
-  options.onSecured(key, secured)
-  return { ...channel, connection: frames.unwrap() }
+  const unwrapped = frames.unwrap()
+  options.onSecured(key, secured, unwrapped)
+  return { ...channel, connection: unwrapped }
 }
 
 /** Noise's stream over a connection that ended while it checked the last message never hears of that end. */

@@ -32,6 +32,7 @@ interface Router extends Omit<GossipSub, 'publish'> {
   readonly streamsOutbound: Map<string, { readonly rawStream: Stream }>
   readonly streamsInbound: Map<string, unknown>
   readonly mcache: MessageCache
+  readonly score: Record<'validateMessage' | 'deliverMessage' | 'duplicateMessage' | 'rejectMessage', () => void>
 }
 interface MessageCache {
   put(id: unknown, message: { readonly data?: Uint8Array }, validated: boolean): boolean
@@ -51,6 +52,13 @@ function rememberLittle(cache: MessageCache, clock: Clock): void {
     return (
       bytes.take(data.byteLength, clock.nowMs()) && put(id, { ...message, data: compact(data, MAX_KEPT) }, validated)
     )
+  }
+}
+
+/** Its scores are off (see below), and kept all the same: a record of each message for two minutes, 360 bytes. */
+function keepNoScores({ score }: Router): void {
+  for (const kept of ['validateMessage', 'deliverMessage', 'duplicateMessage', 'rejectMessage'] as const) {
+    score[kept] = () => {}
   }
 }
 
@@ -136,6 +144,7 @@ export class Gossip {
     })({ ...only(components), registrar: this.#registrar(components) }) as unknown as Router
     this.#router = router
     rememberLittle(router.mcache, clock)
+    keepNoScores(router)
     router.topicValidators.set(this.#topic, (from, message) => this.#validate(message.data, from.toString()))
     await router.start()
     router.subscribe(this.#topic)

@@ -164,6 +164,37 @@ describe('a peer that breaks the protocol is hung up on, with a reason in the lo
   }, 60_000)
 })
 
+it('a peer that sends what leads nowhere waits, unread, and others do not; it is read again', async () => {
+  const [small, large] = await orderedIdentities(2)
+  const host = await openTestHost({
+    identity: large!,
+    logger,
+    limits: { ownFrames: { perSecond: 2000, burst: 500 } },
+  })
+  hosts.push(host)
+  const order: string[] = []
+  host.handle('note', async (who) => void order.push(String(who)))
+  const node = kept(await certifiedNode(small!))
+  const connection = await node.dial(multiaddr(host.addresses[0]!))
+  const stream = await connection.newStream(CALL_PROTOCOL)
+  await until(() => host.peers().length === 1)
+  const friend = await openTestHost({ name: 'friend', datacenter: 'us-2' })
+  hosts.push(friend)
+  const { peerId } = await friend.join(host.addresses[0]!, { deadlineMs: 5000 })
+  warnings.length = 0
+  const { muxer } = connection as unknown as { muxer: { maConn: Stream } }
+  const ofNoStream = Uint8Array.from([0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0])
+  // What comes in one piece is taken at once and paid for afterwards: these are three.
+  for (let i = 0; i < 6000; i++) muxer.maConn.send(ofNoStream)
+  await until(() => warnings.length > 0)
+  stream.send(encodeFrame(Uint8Array.of(1), pack([0, 1, 'note', 'evil', 60_000])).subarray())
+  await friend.call(peerId, 'note', 'friend', { deadlineMs: 5000 })
+  expect(order).toEqual(['friend'])
+  await until(() => order.includes('evil'))
+  expect(host.peers()).toHaveLength(2)
+  expect(warnings).toEqual([expect.stringContaining('faster than it may')])
+})
+
 describe('a peer without a certificate reaches nothing', () => {
   it('with plain Noise', async () => {
     const host = await open()

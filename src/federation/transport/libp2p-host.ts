@@ -11,7 +11,7 @@ import { dialAddress, listenAddress, withoutPeer, withPeer } from './addresses.t
 import type { CallHandler } from './calls.ts'
 import { Credentials } from './credentials.ts'
 import { Dialler } from './dialler.ts'
-import { certifiedNoise, type DialAttempt, type Secured } from './encrypter.ts'
+import { certifiedNoise, type DialAttempt } from './encrypter.ts'
 import { type StreamBounds, StreamFrames } from './frames.ts'
 import { Gossip, type GossipHandler } from './gossip.ts'
 import type { HostOptions } from './host.ts'
@@ -22,6 +22,7 @@ import { thriftyYamux } from './muxer.ts'
 import { quiet } from './quiet.ts'
 import { RELAY_PROTOCOL, RELAYED_PROTOCOL, Relay } from './relay.ts'
 import { heedingListeners, portableTcp } from './tcp.ts'
+import { Toll } from './toll.ts'
 import { Twins } from './twins.ts'
 
 type PeerListener = Parameters<Host['onPeer']>[0]
@@ -46,6 +47,7 @@ export class Libp2pHost implements Host {
   readonly #links: Links
   readonly #dialler: Dialler
   readonly #gossip: Gossip
+  readonly #toll: Toll
   readonly #handlers = new Map<string, CallHandler>()
   readonly #peerListeners: Listeners<Parameters<PeerListener>[0]>
   readonly #twinListeners: Listeners<Twin>
@@ -86,7 +88,7 @@ export class Libp2pHost implements Host {
       logger,
       limits,
       handler: (method) => this.#handlers.get(method),
-      certificateEnd: (certificate, secured) => this.#certificateEnd(certificate, secured),
+      certificateEnd: (certificate, secured) => credentials.renewedUntil(certificate, secured),
       onUp: (link, former) => this.#onUp(link, former),
       onDown: (link) => this.#onDown(link),
       onGone: (peerId) => this.#dialler.onDown(peerId),
@@ -102,6 +104,8 @@ export class Libp2pHost implements Host {
       dial: (address, attempt, signal) => this.#dial(address, attempt, signal),
     })
     this.#gossip = new Gossip({ mesh: authority.mesh, clock, logger, limits, links: this.#links })
+    const { ownFrames: own, foreignFrames: foreign } = limits
+    this.#toll = new Toll({ selfDatacenter: self.datacenter, own, foreign, clock, logger })
     credentials.onRenewed = (certificate) => this.#links.tellCertificate(certificate)
   }
 
@@ -301,11 +305,14 @@ export class Libp2pHost implements Host {
           admit: (secured, address) => twins.admit(secured, address),
           refusedAsTwin: (kept) => twins.refused(kept),
           metSelf: (other, address) => twins.met(other, address),
-          onSecured: (key, secured) => this.#links.secured(key, secured),
+          onSecured: (key, secured, connection) => {
+            this.#links.secured(key, secured)
+            this.#toll.identified(connection, secured.identity)
+          },
           onRefused: (remote, reason) => logger.warn({ peerId: remote, reason }, 'a peer was refused'),
         }),
       ],
-      streamMuxers: [thriftyYamux(this.#limits, clock)],
+      streamMuxers: [thriftyYamux(this.#limits, clock, this.#toll)],
       connectionManager: {
         maxConnections: this.#limits.maxConnections,
         inboundConnectionThreshold: 1_000_000,
@@ -351,7 +358,7 @@ export class Libp2pHost implements Host {
     const limits = this.#limits
     const links = this.#links
     const { upgrader } = this.#components
-    const muxer = thriftyYamux(limits, clock)()
+    const muxer = thriftyYamux(limits, clock, this.#toll)()
     const relay = new Relay({ selfPeerId: this.#credentials.peerId, clock, logger, limits, links, upgrader, muxer })
     this.#relay = relay
     // A few more than are carried, so that who comes too much is told so.
@@ -447,17 +454,6 @@ export class Libp2pHost implements Host {
     })
     link.streams.add(frames)
     return frames
-  }
-
-  #certificateEnd(certificate: Uint8Array, secured: Secured): number | undefined {
-    const verdict = this.#credentials.check(certificate)
-    if (!verdict.ok) return undefined
-    const { publicKey, datacenterId, role, notAfter } = verdict.certificate
-    const same =
-      Buffer.compare(publicKey, secured.certificate.publicKey) === 0 &&
-      datacenterId === secured.identity.datacenterId &&
-      role === secured.identity.role
-    return same ? notAfter : undefined
   }
 
   async #closeGently(link: Link): Promise<void> {

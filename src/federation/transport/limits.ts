@@ -39,6 +39,9 @@ export interface HostLimits {
   readonly maxStreams: number
   /** Streams that one peer may open; further ones are reset unseen. */
   readonly newStreams: Rate
+  /** Frames of one peer that lead nowhere, of the own DC and of another; all others count a tenth. Beyond it its connections wait, unread. */
+  readonly ownFrames: Rate
+  readonly foreignFrames: Rate
   /** Streams that one peer may hold open per protocol. */
   readonly maxStreamsPerProtocol: number
   /** One gossip message. */
@@ -92,7 +95,7 @@ export const DEFAULT_LIMITS: HostLimits = {
   maxServingBytes: 16 << 20,
   foreignCallFrames: { perSecond: 5000, burst: 10_000 },
   maxForeignYoung: 8,
-  foreignAnswerBytes: { perSecond: 4_000_000, burst: 4_000_000 },
+  foreignAnswerBytes: { perSecond: 4_000_000, burst: 2_000_000 },
   maxCallsOut: 4096,
   maxCallBacklogBytes: 32 << 20,
   maxForeignBacklogBytes: 2 << 20,
@@ -101,7 +104,9 @@ export const DEFAULT_LIMITS: HostLimits = {
   maxWaitingAskBytes: 32 << 10,
   maxWaitingBytes: 256 << 10,
   maxStreams: 256,
-  newStreams: { perSecond: 20, burst: 300 },
+  newStreams: { perSecond: 20, burst: 100 },
+  ownFrames: { perSecond: 20_000, burst: 100_000 },
+  foreignFrames: { perSecond: 1000, burst: 5000 },
   maxStreamsPerProtocol: 64,
   maxGossipBytes: 1 << 20,
   gossipMessages: { perSecond: 500, burst: 2000 },

@@ -6,6 +6,7 @@ import { type Rate, TokenBucket } from '../../model/token-bucket.ts'
 import type { Clock } from '../../runtime/ports.ts'
 import type { HostLimits } from './limits.ts'
 import { PackedList } from './packed-list.ts'
+import type { Charged, Handling, Toll } from './toll.ts'
 
 /** The default window of 16 MB is above the read buffer of 4 MB: a reader that pauses would lose its stream. */
 const MAX_WINDOW_BYTES = 1 << 20
@@ -47,7 +48,11 @@ export interface Incoming {
  * Yamux that gives window back in pieces. As it is, it answers every frame of data with an update of 30 bytes (with its
  * Noise), which is most of what an idle connection carries.
  */
-export function thriftyYamux({ maxStreams, newStreams }: HostLimits, clock: Clock): () => StreamMuxerFactory {
+export function thriftyYamux(
+  { maxStreams, newStreams }: HostLimits,
+  clock: Clock,
+  toll: Toll,
+): () => StreamMuxerFactory {
   const create = yamux({ maxInboundStreams: maxStreams, streamOptions: { maxStreamWindowSize: MAX_WINDOW_BYTES } })
   return () => {
     const factory = create() as StreamMuxerFactory
@@ -58,6 +63,7 @@ export function thriftyYamux({ maxStreams, newStreams }: HostLimits, clock: Cloc
       boundIncoming(muxer as unknown as Incoming)
       leaveQuietly(muxer as unknown as Leaving)
       limitStreams(muxer as unknown as Muxer, newStreams, clock)
+      toll.charge(muxer as unknown as Handling, connection as unknown as Charged)
       return muxer
     }
     return factory

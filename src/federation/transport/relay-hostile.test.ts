@@ -15,6 +15,7 @@ import {
   until,
 } from '../../../test/support/hosts.ts'
 import { systemClock } from '../../runtime/clock.ts'
+import { silentLogger } from '../../runtime/logger.ts'
 import type { Timer } from '../../runtime/ports.ts'
 import { systemRandom } from '../../runtime/random.ts'
 import type { Host } from '../host.ts'
@@ -29,6 +30,7 @@ import { thriftyYamux } from './muxer.ts'
 import { RELAY_PROTOCOL, RELAYED_PROTOCOL } from './relay.ts'
 import { encodeRelayRequest } from './relay-wire.ts'
 import { RelayedConnection } from './relayed-connection.ts'
+import { Toll } from './toll.ts'
 
 const hosts: Host[] = []
 const nodes: Libp2p[] = []
@@ -210,10 +212,12 @@ describe('who comes through a relay', () => {
       remoteAddr: multiaddr(`/ip4/127.0.0.1/tcp/1/p2p/${host.self.peerId}`),
       log: stream.log,
     })
+    const { ownFrames: own, foreignFrames: foreign } = DEFAULT_LIMITS
+    const toll = new Toll({ selfDatacenter: 'eu-1', own, foreign, clock: systemClock, logger: silentLogger })
     const { components } = speaker as unknown as { components: { upgrader: Upgrader } }
     const connection = await components.upgrader.upgradeOutbound(inner, {
       signal: AbortSignal.timeout(3000),
-      muxerFactory: thriftyYamux(DEFAULT_LIMITS, systemClock)(),
+      muxerFactory: thriftyYamux(DEFAULT_LIMITS, systemClock, toll)(),
     })
     await connection.newStream(CALL_PROTOCOL)
   }

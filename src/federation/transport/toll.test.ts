@@ -1,0 +1,180 @@
+import { describe, expect, it } from 'vitest'
+import { silentLogger } from '../../runtime/logger.ts'
+import type { Logger } from '../../runtime/ports.ts'
+import { VirtualClock } from '../../runtime/virtual.ts'
+import type { PeerIdentity } from '../host.ts'
+import type { FrameHeader } from './muxer.ts'
+import { type Charged, Toll } from './toll.ts'
+
+const peer = (peerId: string, datacenter = 'us-1'): PeerIdentity => ({
+  peerId,
+  datacenter,
+  datacenterId: 'id',
+  node: peerId,
+  nodeId: peerId,
+  role: 'server',
+})
+const OWN = { perSecond: 1000, burst: 1000 }
+const FOREIGN = { perSecond: 100, burst: 100 }
+const DATA = 0
+const PING = 2
+
+/** A connection with a muxer on it; frames of it are handed over in messages, one by one. */
+class Connected implements Charged {
+  readStatus: Charged['readStatus'] = 'readable'
+  readonly streams = [{ streamId: 7 }]
+  handled = 0
+  #waiting: { readonly frames: readonly FrameHeader[]; readonly byteLength: number }[] = []
+  #onClose: () => void = () => {}
+
+  pause(): void {
+    this.readStatus = 'paused'
+  }
+  /** As libp2p: what waited is handed over, and a pause meanwhile is undone. */
+  resume(): void {
+    this.readStatus = 'readable'
+    for (const message of this.#waiting.splice(0)) this.#dispatch(message)
+    this.readStatus = 'readable'
+  }
+  addEventListener(_type: 'close', listener: () => void): void {
+    this.#onClose = listener
+  }
+  close(): void {
+    this.readStatus = 'closed'
+    this.#onClose()
+  }
+  onData(data: { readonly byteLength: number; readonly frames?: readonly FrameHeader[] }): void {
+    const message = { byteLength: data.byteLength, frames: data.frames ?? [] }
+    if (this.readStatus === 'paused') this.#waiting.push(message)
+    else this.#dispatch(message)
+  }
+  handleFrame(_frame: { readonly header: FrameHeader }): void {
+    this.handled++
+  }
+  receive(type: number, streamID: number): void {
+    this.onData({ byteLength: 30, frames: [{ type, flag: 0, streamID, length: 0 }] } as never)
+  }
+  #dispatch({ frames }: { readonly frames: readonly FrameHeader[] }): void {
+    for (const header of frames) this.handleFrame({ header })
+  }
+}
+
+function setUp(logger: Logger = silentLogger) {
+  const clock = new VirtualClock()
+  const toll = new Toll({ selfDatacenter: 'eu-1', own: OWN, foreign: FOREIGN, clock, logger })
+  const connect = (identity: PeerIdentity): Connected => {
+    const connected = new Connected()
+    toll.identified(connected, identity)
+    toll.charge(connected, connected)
+    return connected
+  }
+  return { clock, toll, connect }
+}
+
+/** What microtasks have to do. */
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+async function sendUntilUnread(connected: Connected, send: () => void, most = 5000): Promise<number> {
+  for (let sent = 1; sent <= most; sent++) {
+    send()
+    await Promise.resolve()
+    if (connected.readStatus !== 'readable') return sent
+  }
+  return most
+}
+
+describe('frames are paid for', () => {
+  it.each([
+    ['a ping', 100, (one: Connected) => one.receive(PING, 0)],
+    ['a frame of a stream that is not open', 100, (one: Connected) => one.receive(DATA, 9)],
+    ['an empty message', 100, (one: Connected) => one.onData({ byteLength: 0 })],
+    ['a small part of a frame', 100, (one: Connected) => one.onData({ byteLength: 5 })],
+    ['a frame of an open stream: a tenth', 1000, (one: Connected) => one.receive(DATA, 7)],
+    ['a large part of a frame: nothing', 5000, (one: Connected) => one.onData({ byteLength: 1024 })],
+  ])('%s', async (_name, expected, send) => {
+    const { connect } = setUp()
+    const connected = connect(peer('a'))
+    expect(Math.abs((await sendUntilUnread(connected, () => send(connected))) - expected)).toBeLessThanOrEqual(1)
+  })
+
+  it('at another rate in the own DC', async () => {
+    const connected = setUp().connect(peer('a', 'eu-1'))
+    expect(await sendUntilUnread(connected, () => connected.receive(PING, 0))).toBeGreaterThanOrEqual(1000)
+  })
+
+  it('and a connection that was not identified is left as it is', async () => {
+    const { toll } = setUp()
+    const connected = new Connected()
+    toll.charge(connected, connected)
+    expect(await sendUntilUnread(connected, () => connected.receive(PING, 0))).toBe(5000)
+  })
+})
+
+it('who has nothing left waits, and loses nothing', async () => {
+  const { clock, connect } = setUp()
+  const connected = connect(peer('a'))
+  for (let i = 0; i < 1000; i++) {
+    connected.receive(PING, 0)
+    await Promise.resolve()
+  }
+  const atOnce = connected.handled
+  expect(atOnce).toBeLessThan(110)
+  await clock.advance(100)
+  // All that waited here is taken at once, and paid for afterwards.
+  expect(connected.handled).toBe(1000)
+  await settled()
+  expect(connected.readStatus).toBe('paused')
+  await clock.advance(8000)
+  expect(connected.readStatus).toBe('paused')
+  await clock.advance(1500)
+  expect(connected.readStatus).toBe('readable')
+})
+
+it('coming back gains nothing, and others pay for themselves', async () => {
+  const { connect } = setUp()
+  const first = connect(peer('a'))
+  await sendUntilUnread(first, () => first.receive(PING, 0))
+  first.close()
+  const second = connect(peer('a'))
+  expect(await sendUntilUnread(second, () => second.receive(PING, 0))).toBeLessThan(3)
+  const other = connect(peer('b'))
+  expect(await sendUntilUnread(other, () => other.receive(PING, 0))).toBeGreaterThan(90)
+})
+
+it('leaves no timer behind when the connection ends, before it waits or while', async () => {
+  const { clock, connect } = setUp()
+  const waiting = connect(peer('a'))
+  await sendUntilUnread(waiting, () => waiting.receive(PING, 0))
+  expect(clock.pendingTimers).toBe(1)
+  waiting.close()
+  expect(clock.pendingTimers).toBe(0)
+  const ending = connect(peer('b'))
+  for (let i = 0; i < 200; i++) ending.receive(PING, 0)
+  ending.close()
+  await settled()
+  expect(clock.pendingTimers).toBe(0)
+})
+
+it('says so, once in ten seconds for each peer', async () => {
+  const warned: unknown[] = []
+  const { clock, connect } = setUp({ ...silentLogger, warn: ({ node }) => warned.push(node) })
+  const a = connect(peer('a'))
+  const b = connect(peer('b'))
+  for (let i = 0; i < 5; i++) {
+    for (const one of [a, b]) await sendUntilUnread(one, () => one.receive(PING, 0))
+    await clock.advance(1000)
+  }
+  expect(warned).toEqual(['a', 'b'])
+  await clock.advance(10_000)
+  await sendUntilUnread(a, () => a.receive(PING, 0))
+  expect(warned).toEqual(['a', 'b', 'a'])
+})
+
+it('remembers a bounded number of peers, those that owe something first', async () => {
+  const { connect } = setUp()
+  const debtor = connect(peer('debtor'))
+  await sendUntilUnread(debtor, () => debtor.receive(PING, 0))
+  for (let i = 0; i < 10_000; i++) connect(peer(`p${i}`))
+  const again = connect(peer('debtor'))
+  expect(await sendUntilUnread(again, () => again.receive(PING, 0))).toBeLessThan(3)
+})

@@ -1,0 +1,159 @@
+import type { Stream } from '@libp2p/interface'
+import { type Rate, TokenBucket } from '../../model/token-bucket.ts'
+import type { Clock, Logger, Timer } from '../../runtime/ports.ts'
+import type { PeerIdentity } from '../host.ts'
+import type { FrameHeader } from './muxer.ts'
+
+/** For what leads nowhere: a frame of a stream that is not open, a ping, a message with no whole frame in it. */
+const IDLE = 1
+/** For a frame that does. */
+const USEFUL = 0.1
+/** A message without a whole frame is a part of a large one when it has so much. */
+const PART_BYTES = 1 << 10
+const MAX_PAYERS = 4096
+const WARN_EVERY_MS = 10_000
+
+export interface TollOptions {
+  readonly selfDatacenter: string
+  readonly own: Rate
+  readonly foreign: Rate
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** What is used of a connection under a muxer. */
+export interface Charged extends Pick<Stream, 'readStatus' | 'pause' | 'resume'> {
+  onData(data: { readonly byteLength: number }): void
+  addEventListener(type: 'close', listener: () => void): void
+}
+export interface Handling {
+  handleFrame(frame: { readonly header: FrameHeader }): void
+  readonly streams: readonly { readonly streamId: number }[]
+}
+
+interface Payer {
+  readonly peer: PeerIdentity
+  readonly bucket: TokenBucket
+  warnedMs: number
+}
+
+/**
+ * What frames cost who sends them. Who has nothing left is not read until it has, on the whole connection: a peer that opens
+ * streams faster than it may is sent a reset for each, which cost a third of what a flood cost all together. Counted by peer, so
+ * that coming back gains nothing.
+ */
+export class Toll {
+  readonly #options: TollOptions
+  readonly #payers = new Map<string, Payer>()
+  readonly #byConnection = new WeakMap<object, Payer>()
+
+  constructor(options: TollOptions) {
+    this.#options = options
+  }
+
+  /** The handshake has shown whose connection it is. */
+  identified(connection: object, peer: PeerIdentity): void {
+    this.#byConnection.set(connection, this.#payer(peer))
+  }
+
+  /** Charges a connection that was identified; any other is left as it is. */
+  charge(muxer: Handling, connection: Charged): void {
+    const payer = this.#byConnection.get(connection)
+    if (payer !== undefined) new Gate(muxer, connection, payer.bucket, this.#options.clock, () => this.#tell(payer))
+  }
+
+  #payer(peer: PeerIdentity): Payer {
+    const { peerId, datacenter } = peer
+    const known = this.#payers.get(peerId)
+    if (known !== undefined) return known
+    const { own, foreign, selfDatacenter } = this.#options
+    const bucket = new TokenBucket(datacenter === selfDatacenter ? own : foreign)
+    const payer = { peer, bucket, warnedMs: Number.NEGATIVE_INFINITY }
+    if (this.#payers.size >= MAX_PAYERS) this.#forget()
+    this.#payers.set(peerId, payer)
+    return payer
+  }
+
+  /** Those that owe nothing, and the oldest where all do. */
+  #forget(): void {
+    const nowMs = this.#options.clock.nowMs()
+    for (const [peerId, { bucket }] of this.#payers) if (bucket.isFull(nowMs)) this.#payers.delete(peerId)
+    if (this.#payers.size >= MAX_PAYERS) this.#payers.delete(this.#payers.keys().next().value!)
+  }
+
+  #tell(payer: Payer): void {
+    const { clock, logger } = this.#options
+    if (clock.nowMs() - payer.warnedMs < WARN_EVERY_MS) return
+    payer.warnedMs = clock.nowMs()
+    const { node, datacenter } = payer.peer
+    logger.warn({ node, datacenter }, 'a peer sends frames faster than it may; it waits, unread')
+  }
+}
+
+class Gate {
+  readonly #connection: Charged
+  readonly #bucket: TokenBucket
+  readonly #clock: Clock
+  readonly #onShut: () => void
+  #timer: Timer | undefined
+  #shutting = false
+  #closed = false
+
+  constructor(muxer: Handling, connection: Charged, bucket: TokenBucket, clock: Clock, onShut: () => void) {
+    this.#connection = connection
+    this.#bucket = bucket
+    this.#clock = clock
+    this.#onShut = onShut
+    let handled = 0
+    const handle = muxer.handleFrame.bind(muxer)
+    muxer.handleFrame = (frame) => {
+      handled++
+      const { streamID } = frame.header
+      const leads = streamID !== 0 && muxer.streams.some(({ streamId }) => streamId === streamID)
+      this.#take(leads ? USEFUL : IDLE)
+      handle(frame)
+    }
+    const take = connection.onData.bind(connection)
+    connection.onData = (data) => {
+      const before = handled
+      const isRead = connection.readStatus === 'readable'
+      take(data)
+      if (isRead && handled === before && data.byteLength < PART_BYTES) this.#take(IDLE)
+    }
+    connection.addEventListener('close', () => this.#close())
+  }
+
+  #take(count: number): void {
+    const nowMs = this.#clock.nowMs()
+    this.#bucket.spend(count, nowMs)
+    if (this.#shutting || this.#bucket.waitMs(nowMs) === 0) return
+    this.#shutting = true
+    // Later, since libp2p undoes a pause() inside the event that its resume() fired.
+    queueMicrotask(() => this.#shut())
+  }
+
+  #shut(): void {
+    if (this.#closed || this.#connection.readStatus !== 'readable') {
+      this.#shutting = false
+      return
+    }
+    this.#connection.pause()
+    this.#onShut()
+    this.#timer = this.#clock.after(this.#bucket.waitMs(this.#clock.nowMs()), () => this.#open())
+  }
+
+  #open(): void {
+    this.#shutting = false
+    if (this.#closed || this.#connection.readStatus !== 'paused') return
+    try {
+      this.#connection.resume()
+    } catch {
+      // It ends; its close event says so.
+    }
+  }
+
+  #close(): void {
+    this.#closed = true
+    this.#timer?.cancel()
+  }
+}
