@@ -31,9 +31,9 @@ const CONNECTIONS = 16
 const MAX_CONNECTIONS = 256
 
 export async function openLoop({ port, path, perSecond, seconds, expect }: OpenLoop): Promise<OpenLoopResult> {
-  const idle = await Promise.all(Array.from({ length: CONNECTIONS }, () => Wire.open(port)))
-  let connections = idle.length
   const request = Buffer.from(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`)
+  const idle = await Promise.all(Array.from({ length: CONNECTIONS }, () => opened(port, request)))
+  let connections = idle.length
   const count = perSecond * seconds
   const latenciesMs: number[] = []
   const lateMs: number[] = []
@@ -74,6 +74,13 @@ export async function openLoop({ port, path, perSecond, seconds, expect }: OpenL
   for (const wire of idle) wire.close()
   const lateP99Ms = quantile(lateMs, 0.99)
   return { latenciesMs, failed, firstFailure, lateP99Ms, fromSendP99Ms: quantile(fromSendMs, 0.99) }
+}
+
+/** One that asked nothing yet is closed by a node when it has waited for a head for some seconds. */
+async function opened(port: number, request: Buffer): Promise<Wire> {
+  const wire = await Wire.open(port)
+  await wire.send(request)
+  return wire
 }
 
 /** Timers fire up to a millisecond late, which is the size of what is measured: the rest is spent in turns of the event loop. */

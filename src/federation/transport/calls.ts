@@ -1,6 +1,6 @@
 import type { Stream } from '@libp2p/interface'
 import { AtollError, isAtollError, messageOf } from '../../model/errors.ts'
-import { type Rate, TokenBucket } from '../../model/token-bucket.ts'
+import type { TokenBucket } from '../../model/token-bucket.ts'
 import type { Clock, Logger, Timer } from '../../runtime/ports.ts'
 import type { CallOptions, Host, Peer } from '../host.ts'
 import { type CallFrame, decodeCallFrame, encodeCallFrame, headOfCallFrame, VERSION_BYTE } from './call-wire.ts'
@@ -10,8 +10,8 @@ import type { HostLimits } from './limits.ts'
 export type CallHandler = Parameters<Host['handle']>[1]
 
 export interface ForeignCalls {
-  readonly frames: Rate
-  readonly answerBytes: Rate
+  readonly frames: TokenBucket
+  readonly answerBytes: TokenBucket
   /** Calls that were begun just now, and are not answered; further ones are not read yet. Those that wait for long do not count. */
   readonly maxYoung: number
 }
@@ -79,10 +79,8 @@ export class CallChannel {
     this.#options = options
     // The version byte, and room for what frames a payload.
     this.#decoder = new FrameDecoder(options.limits.maxCallBytes + 1024)
-    if (options.foreign !== undefined) {
-      this.#frames = new TokenBucket(options.foreign.frames)
-      this.#answerBytes = new TokenBucket(options.foreign.answerBytes)
-    }
+    this.#frames = options.foreign?.frames
+    this.#answerBytes = options.foreign?.answerBytes
     stream.addEventListener('message', (event) => {
       options.onHeard()
       this.#decoder.push(event.data)

@@ -9,6 +9,7 @@ import { boundedReader } from './bounded-reader.ts'
 import type { HostLimits } from './limits.ts'
 import type { Link, Links } from './links.ts'
 import { compact } from './packed-list.ts'
+import type { PeerBuckets } from './peer-buckets.ts'
 
 export type GossipHandler = (message: Uint8Array, from: string) => GossipVerdict | Promise<GossipVerdict>
 
@@ -18,6 +19,7 @@ export interface GossipOptions {
   readonly logger: Logger
   readonly limits: HostLimits
   readonly links: Links
+  readonly buckets: PeerBuckets
 }
 
 /** What is used of gossipsub beyond its published interface: its life, whether it holds streams to and from a peer, and what it remembers. */
@@ -154,7 +156,8 @@ export class Gossip {
   attach(link: Link): void {
     const { peerId } = link.peer
     this.#attached.set(peerId, link)
-    this.#paying.set(peerId, new TokenBucket(this.#options.limits.gossipMessages))
+    const { buckets, limits } = this.#options
+    this.#paying.set(peerId, buckets.of(peerId, 'gossip', limits.gossipMessages))
     this.#open(link).catch((error: unknown) => {
       if (link.state === 'up') this.#links.drop(link, `gossip could not be opened: ${messageOf(error)}`)
     })

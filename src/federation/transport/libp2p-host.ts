@@ -19,6 +19,7 @@ import { DEFAULT_LIMITS, type HostLimits } from './limits.ts'
 import { CALL_PROTOCOL, type Link, Links } from './links.ts'
 import { Listeners } from './listeners.ts'
 import { thriftyYamux } from './muxer.ts'
+import { PeerBuckets } from './peer-buckets.ts'
 import { quiet } from './quiet.ts'
 import { RELAY_PROTOCOL, RELAYED_PROTOCOL, Relay } from './relay.ts'
 import { heedingListeners, portableTcp } from './tcp.ts'
@@ -75,6 +76,7 @@ export class Libp2pHost implements Host {
   private constructor(options: HostOptions, credentials: Credentials) {
     const { clock, random, logger, self, authority } = options
     const limits = { ...DEFAULT_LIMITS, ...options.limits }
+    const buckets = new PeerBuckets(clock)
     this.#options = options
     this.#limits = limits
     this.#credentials = credentials
@@ -87,6 +89,7 @@ export class Libp2pHost implements Host {
       clock,
       logger,
       limits,
+      buckets,
       handler: (method) => this.#handlers.get(method),
       certificateEnd: (certificate, secured) => credentials.renewedUntil(certificate, secured),
       onUp: (link, former) => this.#onUp(link, former),
@@ -103,9 +106,8 @@ export class Libp2pHost implements Host {
       connected: (peerId) => this.#links.hasDirect(peerId),
       dial: (address, attempt, signal) => this.#dial(address, attempt, signal),
     })
-    this.#gossip = new Gossip({ mesh: authority.mesh, clock, logger, limits, links: this.#links })
-    const { ownFrames: own, foreignFrames: foreign } = limits
-    this.#toll = new Toll({ selfDatacenter: self.datacenter, own, foreign, clock, logger })
+    this.#gossip = new Gossip({ mesh: authority.mesh, clock, logger, limits, links: this.#links, buckets })
+    this.#toll = new Toll({ selfDatacenter: self.datacenter, limits, buckets, clock, logger })
     credentials.onRenewed = (certificate) => this.#links.tellCertificate(certificate)
   }
 
@@ -312,7 +314,7 @@ export class Libp2pHost implements Host {
           onRefused: (remote, reason) => logger.warn({ peerId: remote, reason }, 'a peer was refused'),
         }),
       ],
-      streamMuxers: [thriftyYamux(this.#limits, clock, this.#toll)],
+      streamMuxers: [thriftyYamux(this.#limits, this.#toll)],
       connectionManager: {
         maxConnections: this.#limits.maxConnections,
         inboundConnectionThreshold: 1_000_000,
@@ -358,7 +360,7 @@ export class Libp2pHost implements Host {
     const limits = this.#limits
     const links = this.#links
     const { upgrader } = this.#components
-    const muxer = thriftyYamux(limits, clock, this.#toll)()
+    const muxer = thriftyYamux(limits, this.#toll)()
     const relay = new Relay({ selfPeerId: this.#credentials.peerId, clock, logger, limits, links, upgrader, muxer })
     this.#relay = relay
     // A few more than are carried, so that who comes too much is told so.

@@ -7,6 +7,7 @@ import { CallChannel, type CallHandler, type ForeignCalls } from './calls.ts'
 import type { DialAttempt, Secured } from './encrypter.ts'
 import type { StreamFrames } from './frames.ts'
 import type { HostLimits } from './limits.ts'
+import type { PeerBuckets } from './peer-buckets.ts'
 import { RoundTrips } from './round-trips.ts'
 
 export const CALL_PROTOCOL = '/atoll/call/1'
@@ -46,6 +47,7 @@ export interface LinksOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly limits: HostLimits
+  readonly buckets: PeerBuckets
   handler(method: string): CallHandler | undefined
   /** Public key that a renewed certificate must have, and until when it is valid; undefined when it is not. */
   certificateEnd(certificate: Uint8Array, secured: Secured): number | undefined
@@ -370,7 +372,7 @@ export class Links {
   }
 
   #come(link: Link, stream: Stream): void {
-    const { clock, limits, logger, handler } = this.#options
+    const { clock, limits, logger, handler, buckets } = this.#options
     const { peerId } = link.peer
     const former = this.#elected.get(peerId)
     if (this.#successors.get(peerId) === link) this.#successors.delete(peerId)
@@ -385,7 +387,7 @@ export class Links {
       clock,
       logger,
       limits: foreign ? foreignLimits(limits) : limits,
-      foreign: foreign ? foreignCalls(limits) : undefined,
+      foreign: foreign ? foreignCalls(limits, buckets, peerId) : undefined,
       handler,
       onHeard: () => {
         link.heardMs = clock.nowMs()
@@ -473,8 +475,8 @@ const foreignLimits = (limits: HostLimits): HostLimits => ({
   maxCallBacklogBytes: Math.min(limits.maxCallBacklogBytes, limits.maxForeignBacklogBytes),
 })
 
-const foreignCalls = (limits: HostLimits): ForeignCalls => ({
-  frames: limits.foreignCallFrames,
-  answerBytes: limits.foreignAnswerBytes,
+const foreignCalls = (limits: HostLimits, buckets: PeerBuckets, peerId: string): ForeignCalls => ({
+  frames: buckets.of(peerId, 'calls', limits.foreignCallFrames),
+  answerBytes: buckets.of(peerId, 'answer bytes', limits.foreignAnswerBytes),
   maxYoung: limits.maxForeignYoung,
 })

@@ -1,5 +1,6 @@
 import { Uint8ArrayList } from 'uint8arraylist'
 import { describe, expect, it } from 'vitest'
+import { TokenBucket } from '../../model/token-bucket.ts'
 import { VirtualClock } from '../../runtime/virtual.ts'
 import { boundIncoming, type FrameHeader, gather, limitStreams } from './muxer.ts'
 import { PackedList } from './packed-list.ts'
@@ -97,7 +98,7 @@ describe('what comes in', () => {
 it('streams that are opened too fast are reset, those after a pause are not', async () => {
   const { sent, muxer: one } = muxer()
   const clock = new VirtualClock()
-  limitStreams(one, { perSecond: 10, burst: 5 }, clock)
+  limitStreams(one, new TokenBucket({ perSecond: 10, burst: 5 }), clock)
   for (let id = 1; id <= 20; id++) one.incomingStream(id)
   expect(one.opened).toEqual([1, 2, 3, 4, 5])
   expect(sent).toHaveLength(15)

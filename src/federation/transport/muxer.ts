@@ -2,7 +2,7 @@ import { yamux } from '@chainsafe/libp2p-yamux'
 import type { StreamMuxerFactory } from '@libp2p/interface'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { AtollError } from '../../model/errors.ts'
-import { type Rate, TokenBucket } from '../../model/token-bucket.ts'
+import type { TokenBucket } from '../../model/token-bucket.ts'
 import type { Clock } from '../../runtime/ports.ts'
 import type { HostLimits } from './limits.ts'
 import { PackedList } from './packed-list.ts'
@@ -48,11 +48,7 @@ export interface Incoming {
  * Yamux that gives window back in pieces. As it is, it answers every frame of data with an update of 30 bytes (with its
  * Noise), which is most of what an idle connection carries.
  */
-export function thriftyYamux(
-  { maxStreams, newStreams }: HostLimits,
-  clock: Clock,
-  toll: Toll,
-): () => StreamMuxerFactory {
+export function thriftyYamux({ maxStreams }: HostLimits, toll: Toll): () => StreamMuxerFactory {
   const create = yamux({ maxInboundStreams: maxStreams, streamOptions: { maxStreamWindowSize: MAX_WINDOW_BYTES } })
   return () => {
     const factory = create() as StreamMuxerFactory
@@ -62,7 +58,6 @@ export function thriftyYamux(
       gather(muxer as unknown as Muxer)
       boundIncoming(muxer as unknown as Incoming)
       leaveQuietly(muxer as unknown as Leaving)
-      limitStreams(muxer as unknown as Muxer, newStreams, clock)
       toll.charge(muxer as unknown as Handling, connection as unknown as Charged)
       return muxer
     }
@@ -134,8 +129,11 @@ function forgetEnded(owed: Map<number, number>, { streams }: Muxer): void {
 }
 
 /** Resets streams that are opened too fast before their protocol is negotiated, which takes milliseconds. */
-export function limitStreams(muxer: Pick<Muxer, 'sendFrame' | 'incomingStream'>, rate: Rate, clock: Clock): void {
-  const bucket = new TokenBucket(rate)
+export function limitStreams(
+  muxer: Pick<Muxer, 'sendFrame' | 'incomingStream'>,
+  bucket: TokenBucket,
+  clock: Clock,
+): void {
   const incoming = muxer.incomingStream.bind(muxer)
   muxer.incomingStream = (streamID) => {
     if (bucket.take(1, clock.nowMs())) incoming(streamID)

@@ -7,6 +7,7 @@ import type { RelayPeer } from '../host.ts'
 import type { Secured } from './encrypter.ts'
 import { DEFAULT_LIMITS } from './limits.ts'
 import { Links } from './links.ts'
+import { PeerBuckets } from './peer-buckets.ts'
 
 const VIA: RelayPeer = { peerId: 'r', node: 'r', datacenter: 'ap-1' }
 
@@ -48,6 +49,7 @@ class Bench {
 
   constructor() {
     this.links = new Links({
+      buckets: new PeerBuckets(this.clock),
       selfPeerId: 'a',
       selfDatacenter: 'eu-1',
       selfRole: 'server',

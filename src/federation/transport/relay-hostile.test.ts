@@ -27,6 +27,7 @@ import type { Identity } from './identity.ts'
 import { DEFAULT_LIMITS } from './limits.ts'
 import { CALL_PROTOCOL } from './links.ts'
 import { thriftyYamux } from './muxer.ts'
+import { PeerBuckets } from './peer-buckets.ts'
 import { RELAY_PROTOCOL, RELAYED_PROTOCOL } from './relay.ts'
 import { encodeRelayRequest } from './relay-wire.ts'
 import { RelayedConnection } from './relayed-connection.ts'
@@ -212,12 +213,13 @@ describe('who comes through a relay', () => {
       remoteAddr: multiaddr(`/ip4/127.0.0.1/tcp/1/p2p/${host.self.peerId}`),
       log: stream.log,
     })
-    const { ownFrames: own, foreignFrames: foreign } = DEFAULT_LIMITS
-    const toll = new Toll({ selfDatacenter: 'eu-1', own, foreign, clock: systemClock, logger: silentLogger })
+    const buckets = new PeerBuckets(systemClock)
+    const about = { selfDatacenter: 'eu-1', limits: DEFAULT_LIMITS, buckets }
+    const toll = new Toll({ ...about, clock: systemClock, logger: silentLogger })
     const { components } = speaker as unknown as { components: { upgrader: Upgrader } }
     const connection = await components.upgrader.upgradeOutbound(inner, {
       signal: AbortSignal.timeout(3000),
-      muxerFactory: thriftyYamux(DEFAULT_LIMITS, systemClock, toll)(),
+      muxerFactory: thriftyYamux(DEFAULT_LIMITS, toll)(),
     })
     await connection.newStream(CALL_PROTOCOL)
   }

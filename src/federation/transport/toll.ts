@@ -1,8 +1,10 @@
 import type { Stream } from '@libp2p/interface'
-import { type Rate, TokenBucket } from '../../model/token-bucket.ts'
+import type { TokenBucket } from '../../model/token-bucket.ts'
 import type { Clock, Logger, Timer } from '../../runtime/ports.ts'
 import type { PeerIdentity } from '../host.ts'
-import type { FrameHeader } from './muxer.ts'
+import type { HostLimits } from './limits.ts'
+import { type FrameHeader, limitStreams, type Muxer } from './muxer.ts'
+import type { PeerBuckets } from './peer-buckets.ts'
 
 /** For what leads nowhere: a frame of a stream that is not open, a ping, a message with no whole frame in it. */
 const IDLE = 1
@@ -10,13 +12,12 @@ const IDLE = 1
 const USEFUL = 0.1
 /** A message without a whole frame is a part of a large one when it has so much. */
 const PART_BYTES = 1 << 10
-const MAX_PAYERS = 4096
 const WARN_EVERY_MS = 10_000
 
 export interface TollOptions {
   readonly selfDatacenter: string
-  readonly own: Rate
-  readonly foreign: Rate
+  readonly limits: Pick<HostLimits, 'ownFrames' | 'foreignFrames' | 'newStreams'>
+  readonly buckets: PeerBuckets
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -26,26 +27,22 @@ export interface Charged extends Pick<Stream, 'readStatus' | 'pause' | 'resume'>
   onData(data: { readonly byteLength: number }): void
   addEventListener(type: 'close', listener: () => void): void
 }
-export interface Handling {
+export interface Handling extends Pick<Muxer, 'sendFrame' | 'incomingStream' | 'streams'> {
   handleFrame(frame: { readonly header: FrameHeader }): void
-  readonly streams: readonly { readonly streamId: number }[]
 }
 
 interface Payer {
   readonly peer: PeerIdentity
-  readonly bucket: TokenBucket
   warnedMs: number
 }
 
 /**
  * What frames cost who sends them. Who has nothing left is not read until it has, on the whole connection: a peer that opens
- * streams faster than it may is sent a reset for each, which cost a third of what a flood cost all together. Counted by peer, so
- * that coming back gains nothing.
+ * streams faster than it may is sent a reset for each, which cost a third of what a flood cost all together.
  */
 export class Toll {
   readonly #options: TollOptions
-  readonly #payers = new Map<string, Payer>()
-  readonly #byConnection = new WeakMap<object, Payer>()
+  readonly #payers = new WeakMap<object, Payer>()
 
   constructor(options: TollOptions) {
     this.#options = options
@@ -53,32 +50,18 @@ export class Toll {
 
   /** The handshake has shown whose connection it is. */
   identified(connection: object, peer: PeerIdentity): void {
-    this.#byConnection.set(connection, this.#payer(peer))
+    this.#payers.set(connection, { peer, warnedMs: Number.NEGATIVE_INFINITY })
   }
 
   /** Charges a connection that was identified; any other is left as it is. */
   charge(muxer: Handling, connection: Charged): void {
-    const payer = this.#byConnection.get(connection)
-    if (payer !== undefined) new Gate(muxer, connection, payer.bucket, this.#options.clock, () => this.#tell(payer))
-  }
-
-  #payer(peer: PeerIdentity): Payer {
-    const { peerId, datacenter } = peer
-    const known = this.#payers.get(peerId)
-    if (known !== undefined) return known
-    const { own, foreign, selfDatacenter } = this.#options
-    const bucket = new TokenBucket(datacenter === selfDatacenter ? own : foreign)
-    const payer = { peer, bucket, warnedMs: Number.NEGATIVE_INFINITY }
-    if (this.#payers.size >= MAX_PAYERS) this.#forget()
-    this.#payers.set(peerId, payer)
-    return payer
-  }
-
-  /** Those that owe nothing, and the oldest where all do. */
-  #forget(): void {
-    const nowMs = this.#options.clock.nowMs()
-    for (const [peerId, { bucket }] of this.#payers) if (bucket.isFull(nowMs)) this.#payers.delete(peerId)
-    if (this.#payers.size >= MAX_PAYERS) this.#payers.delete(this.#payers.keys().next().value!)
+    const payer = this.#payers.get(connection)
+    if (payer === undefined) return
+    const { selfDatacenter, limits, buckets, clock } = this.#options
+    const { peerId, datacenter } = payer.peer
+    limitStreams(muxer, buckets.of(peerId, 'new streams', limits.newStreams), clock)
+    const rate = datacenter === selfDatacenter ? limits.ownFrames : limits.foreignFrames
+    new Gate(muxer, connection, buckets.of(peerId, 'frames', rate), clock, () => this.#tell(payer))
   }
 
   #tell(payer: Payer): void {
