@@ -106,6 +106,19 @@ describe('one server for a datacenter', () => {
 })
 
 describe('several servers on one store', () => {
+  it('end at once when they are told to while they wait to ask again', async () => {
+    const { only, meet, hear, stores, clock, refusals, errors } = world(() => 'aa')
+    hear()
+    stores.push('bb', 'bb')
+    await meet({ uptimeMs: 8000 })
+    expect(clock.pendingTimers).toBe(1)
+    only.close()
+    await clock.advance(10_000)
+    expect(clock.pendingTimers).toBe(0)
+    expect([...refusals, ...errors]).toEqual([])
+    expect(stores).toEqual(['bb'])
+  })
+
   it('are welcome, also while one of them has not heard yet that the epoch changed', async () => {
     const { meet, hear, stores, clock, refusals, errors } = world(() => 'aa')
     hear()

@@ -78,9 +78,10 @@ export class OnlyServer {
       (await federation.call({ peerId }, STORE, {}, { deadlineMs: ASK_MS })) === sharedStore()
     try {
       if (await same()) return true
-      await clock.sleep(ASK_AGAIN_MS)
+      await clock.sleep(ASK_AGAIN_MS, this.#closing.signal)
       return await same()
     } catch (error) {
+      if (this.#closing.signal.aborted) throw error
       // One with an embedded store does not know the question.
       if (error instanceof AtollError && NO_ANSWER.has(error.code)) throw error
       return false
@@ -95,7 +96,7 @@ export class OnlyServer {
       try {
         return await this.#compare(peer)
       } catch (error) {
-        if (!this.#connected.has(peer.peerId)) return
+        if (this.#closing.signal.aborted || !this.#connected.has(peer.peerId)) return
         const isBusy = error instanceof AtollError && NO_ANSWER.has(error.code) && clock.nowMs() < untilMs
         if (!isBusy) {
           const fields = { datacenter, node: peer.node, address: peer.address, reason: messageOf(error) }
