@@ -1,3 +1,4 @@
+import type { Uint8ArrayList } from 'uint8arraylist'
 import { describe, expect, it } from 'vitest'
 import { silentLogger } from '../../runtime/logger.ts'
 import type { Logger } from '../../runtime/ports.ts'
@@ -19,24 +20,27 @@ const OWN = { perSecond: 1000, burst: 1000 }
 const FOREIGN = { perSecond: 100, burst: 100 }
 const DATA = 0
 const PING = 2
+const BROKEN = 9
 
-/** A connection with a muxer on it; frames of it are handed over in messages, one by one. */
+interface Message {
+  readonly byteLength: number
+  readonly frames?: readonly FrameHeader[]
+}
+
+/** A connection with a muxer on it, which hands over messages as libp2p does. */
 class Connected implements Charged {
   readStatus: Charged['readStatus'] = 'readable'
-  readonly streams = [{ streamId: 7 }]
-  handled = 0
-  readonly opened: number[] = []
-  resets = 0
-  #waiting: { readonly frames: readonly FrameHeader[]; readonly byteLength: number }[] = []
+  readonly muxer = new Frames()
+  #waiting: Message[] = []
   #onClose: () => void = () => {}
 
   pause(): void {
     this.readStatus = 'paused'
   }
-  /** As libp2p: what waited is handed over, and a pause meanwhile is undone. */
+  /** What waited is handed over at once, and a pause meanwhile is undone. */
   resume(): void {
     this.readStatus = 'readable'
-    for (const message of this.#waiting.splice(0)) this.#dispatch(message)
+    for (const message of this.#waiting.splice(0)) this.muxer.onData(message as never)
     this.readStatus = 'readable'
   }
   addEventListener(_type: 'close', listener: () => void): void {
@@ -46,13 +50,38 @@ class Connected implements Charged {
     this.readStatus = 'closed'
     this.#onClose()
   }
-  onData(data: { readonly byteLength: number; readonly frames?: readonly FrameHeader[] }): void {
-    const message = { byteLength: data.byteLength, frames: data.frames ?? [] }
-    if (this.readStatus === 'paused') this.#waiting.push(message)
-    else this.#dispatch(message)
+  abort(): void {
+    this.close()
   }
-  handleFrame(_frame: { readonly header: FrameHeader }): void {
-    this.handled++
+  onData(message: Message): void {
+    if (message.byteLength === 0) return
+    if (this.readStatus === 'paused') this.#waiting.push(message)
+    else if (this.readStatus === 'readable') this.muxer.onData(message as never)
+  }
+  receive(type: number, streamID: number): void {
+    this.onData({ byteLength: 30, frames: [{ type, flag: 0, streamID, length: 0 }] })
+  }
+}
+
+class Frames {
+  readonly streams = [{ streamId: 7 }]
+  readonly opened: number[] = []
+  readonly handled: number[] = []
+  resets = 0
+  aborted = false
+  readonly #here: { readonly header: FrameHeader }[] = []
+  readonly decoder = {
+    buffer: {
+      append: ({ frames = [] }: Message) => void this.#here.push(...frames.map((header) => ({ header }))),
+    } as unknown as Uint8ArrayList,
+    readFrame: () => this.#here.shift(),
+  }
+  onData(_data: unknown): void {
+    throw new Error('not charged')
+  }
+  handleFrame({ header }: { readonly header: FrameHeader }): void {
+    if (header.type === BROKEN) throw new Error('a frame of no type')
+    this.handled.push(header.streamID)
   }
   incomingStream(streamID: number): void {
     this.opened.push(streamID)
@@ -60,11 +89,8 @@ class Connected implements Charged {
   sendFrame(): void {
     this.resets++
   }
-  receive(type: number, streamID: number): void {
-    this.onData({ byteLength: 30, frames: [{ type, flag: 0, streamID, length: 0 }] } as never)
-  }
-  #dispatch({ frames }: { readonly frames: readonly FrameHeader[] }): void {
-    for (const header of frames) this.handleFrame({ header })
+  abort(): void {
+    this.aborted = true
   }
 }
 
@@ -75,7 +101,7 @@ function setUp(logger: Logger = silentLogger) {
   const connect = (identity: PeerIdentity): Connected => {
     const connected = new Connected()
     toll.identified(connected, identity)
-    toll.charge(connected, connected)
+    toll.charge(connected.muxer, connected)
     return connected
   }
   return { clock, toll, connect }
@@ -112,32 +138,53 @@ describe('frames are paid for', () => {
     expect(await sendUntilUnread(connected, () => connected.receive(PING, 0))).toBeGreaterThanOrEqual(1000)
   })
 
-  it('and a connection that was not identified is left as it is', async () => {
+  it('and a connection that was not identified is left as it is', () => {
     const { toll } = setUp()
     const connected = new Connected()
-    toll.charge(connected, connected)
-    expect(await sendUntilUnread(connected, () => connected.receive(PING, 0))).toBe(5000)
+    toll.charge(connected.muxer, connected)
+    expect(() => connected.receive(PING, 0)).toThrow('not charged')
   })
 })
 
-it('who has nothing left waits, and loses nothing', async () => {
+/** Pings, told apart by what stands for a stream. */
+const pings = (count: number): FrameHeader[] =>
+  Array.from({ length: count }, (_, i) => ({ type: PING, flag: 0, streamID: 1000 + i, length: 0 }))
+
+it.each([
+  ['one by one', 1],
+  ['many in a message', 400],
+])('who has nothing left waits, and loses nothing, in order: %s', async (_name, together) => {
   const { clock, connect } = setUp()
   const connected = connect(peer('a'))
-  for (let i = 0; i < 1000; i++) {
-    connected.receive(PING, 0)
-    await Promise.resolve()
+  const all = pings(1200)
+  for (let i = 0; i < all.length; i += together) {
+    connected.onData({ byteLength: 12 * together, frames: all.slice(i, i + together) })
   }
-  const atOnce = connected.handled
-  expect(atOnce).toBeLessThan(110)
-  await clock.advance(100)
-  // All that waited here is taken at once, and paid for afterwards.
-  expect(connected.handled).toBe(1000)
-  await settled()
-  expect(connected.readStatus).toBe('paused')
-  await clock.advance(8000)
-  expect(connected.readStatus).toBe('paused')
-  await clock.advance(1500)
+  const { handled } = connected.muxer
+  expect(handled).toHaveLength(100)
+  // In the long run 100 a second, and never many at once.
+  for (let second = 1; second <= 10; second++) {
+    await clock.advance(1000)
+    expect(connected.readStatus).toBe('paused')
+    expect(Math.abs(handled.length - 100 - 100 * second)).toBeLessThanOrEqual(5)
+  }
+  await clock.advance(2000)
+  expect(handled).toEqual(all.map(({ streamID }) => streamID))
   expect(connected.readStatus).toBe('readable')
+  expect(clock.pendingTimers).toBe(0)
+})
+
+it('what cannot be read ends the connection, also when it waited', async () => {
+  const { clock, connect } = setUp()
+  const connected = connect(peer('a'))
+  const broken = { type: BROKEN, flag: 0, streamID: 1, length: 0 }
+  connected.onData({ byteLength: 900, frames: [...pings(150), broken, ...pings(10)] })
+  expect(connected.readStatus).toBe('paused')
+  await clock.advance(2000)
+  expect(connected.muxer.aborted).toBe(true)
+  expect(connected.readStatus).toBe('closed')
+  expect(connected.muxer.handled).toHaveLength(150)
+  expect(clock.pendingTimers).toBe(0)
 })
 
 it('coming back gains no streams', () => {
@@ -147,8 +194,8 @@ it('coming back gains no streams', () => {
     [0, 10],
   ]) {
     const connected = connect(peer('a'))
-    for (let id = 1; id <= 10; id++) connected.incomingStream(id)
-    expect([connected.opened.length, connected.resets]).toEqual([opened, resets])
+    for (let id = 1; id <= 10; id++) connected.muxer.incomingStream(id)
+    expect([connected.muxer.opened.length, connected.muxer.resets]).toEqual([opened, resets])
     connected.close()
   }
 })

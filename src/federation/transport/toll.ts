@@ -1,4 +1,5 @@
 import type { Stream } from '@libp2p/interface'
+import type { Uint8ArrayList } from 'uint8arraylist'
 import type { TokenBucket } from '../../model/token-bucket.ts'
 import type { Clock, Logger, Timer } from '../../runtime/ports.ts'
 import type { PeerIdentity } from '../host.ts'
@@ -13,6 +14,8 @@ const USEFUL = 0.1
 /** A message without a whole frame is a part of a large one when it has so much. */
 const PART_BYTES = 1 << 10
 const WARN_EVERY_MS = 10_000
+/** So that a peer that waits is not looked at every millisecond. */
+const MIN_WAIT_MS = 20
 
 export interface TollOptions {
   readonly selfDatacenter: string
@@ -23,12 +26,18 @@ export interface TollOptions {
 }
 
 /** What is used of a connection under a muxer. */
-export interface Charged extends Pick<Stream, 'readStatus' | 'pause' | 'resume'> {
+export interface Charged extends Pick<Stream, 'readStatus' | 'pause' | 'resume' | 'abort'> {
   onData(data: { readonly byteLength: number }): void
   addEventListener(type: 'close', listener: () => void): void
 }
 export interface Handling extends Pick<Muxer, 'sendFrame' | 'incomingStream' | 'streams'> {
-  handleFrame(frame: { readonly header: FrameHeader }): void
+  readonly decoder: { readonly buffer: Uint8ArrayList; readFrame(): Frame | undefined }
+  onData(data: Uint8Array | Uint8ArrayList): void
+  handleFrame(frame: Frame): void
+  abort(error: Error): void
+}
+interface Frame {
+  readonly header: FrameHeader
 }
 
 interface Payer {
@@ -74,65 +83,82 @@ export class Toll {
 }
 
 class Gate {
+  readonly #muxer: Handling
   readonly #connection: Charged
   readonly #bucket: TokenBucket
   readonly #clock: Clock
   readonly #onShut: () => void
   #timer: Timer | undefined
-  #shutting = false
+  #shut = false
+  /** libp2p undoes a pause() inside the events that its resume() fires. */
+  #opening = false
   #closed = false
 
   constructor(muxer: Handling, connection: Charged, bucket: TokenBucket, clock: Clock, onShut: () => void) {
+    this.#muxer = muxer
     this.#connection = connection
     this.#bucket = bucket
     this.#clock = clock
     this.#onShut = onShut
-    let handled = 0
-    const handle = muxer.handleFrame.bind(muxer)
-    muxer.handleFrame = (frame) => {
-      handled++
-      const { streamID } = frame.header
-      const leads = streamID !== 0 && muxer.streams.some(({ streamId }) => streamId === streamID)
-      this.#take(leads ? USEFUL : IDLE)
-      handle(frame)
+    muxer.onData = (data) => {
+      muxer.decoder.buffer.append(data)
+      if (this.#shut) return
+      if (this.#work() === 0 && data.byteLength < PART_BYTES) this.#take(IDLE)
     }
     const take = connection.onData.bind(connection)
     connection.onData = (data) => {
-      const before = handled
-      const isRead = connection.readStatus === 'readable'
+      // Of these the muxer never hears.
+      if (data.byteLength === 0) this.#take(IDLE)
       take(data)
-      if (isRead && handled === before && data.byteLength < PART_BYTES) this.#take(IDLE)
     }
     connection.addEventListener('close', () => this.#close())
+  }
+
+  /** Handles frames that are here for as long as they are paid for, and says how many. */
+  #work(): number {
+    const { decoder } = this.#muxer
+    let handled = 0
+    while (!this.#shut && !this.#closed) {
+      const frame = decoder.readFrame()
+      if (frame === undefined) break
+      handled++
+      const { streamID } = frame.header
+      const leads = streamID !== 0 && this.#muxer.streams.some(({ streamId }) => streamId === streamID)
+      this.#muxer.handleFrame(frame)
+      this.#take(leads ? USEFUL : IDLE)
+    }
+    return handled
   }
 
   #take(count: number): void {
     const nowMs = this.#clock.nowMs()
     this.#bucket.spend(count, nowMs)
-    if (this.#shutting || this.#bucket.waitMs(nowMs) === 0) return
-    this.#shutting = true
-    // Later, since libp2p undoes a pause() inside the event that its resume() fired.
-    queueMicrotask(() => this.#shut())
+    if (this.#shut || this.#closed || this.#bucket.waitMs(nowMs) === 0) return
+    this.#shut = true
+    this.#onShut()
+    if (!this.#opening) this.#wait()
   }
 
-  #shut(): void {
-    if (this.#closed || this.#connection.readStatus !== 'readable') {
-      this.#shutting = false
-      return
-    }
-    this.#connection.pause()
-    this.#onShut()
-    this.#timer = this.#clock.after(this.#bucket.waitMs(this.#clock.nowMs()), () => this.#open())
+  #wait(): void {
+    if (this.#connection.readStatus === 'readable') this.#connection.pause()
+    const waitMs = Math.max(MIN_WAIT_MS, this.#bucket.waitMs(this.#clock.nowMs()))
+    this.#timer = this.#clock.after(waitMs, () => this.#open())
   }
 
   #open(): void {
-    this.#shutting = false
-    if (this.#closed || this.#connection.readStatus !== 'paused') return
+    this.#shut = false
+    this.#opening = true
     try {
-      this.#connection.resume()
-    } catch {
-      // It ends; its close event says so.
+      this.#work()
+      if (!this.#shut && this.#connection.readStatus === 'paused') this.#connection.resume()
+    } catch (error) {
+      // As where frames come from an event.
+      this.#muxer.abort(error as Error)
+      this.#connection.abort(error as Error)
+    } finally {
+      this.#opening = false
     }
+    if (this.#shut && !this.#closed) this.#wait()
   }
 
   #close(): void {
