@@ -63,6 +63,8 @@ export interface FrameStream {
   send(frame: Uint8Array): Promise<void>
   /** Ends when the other side closed in an orderly way; throws on reset, a truncated or an oversized frame. */
   frames(): AsyncIterable<Uint8Array>
+  /** False once nobody hears any more what is sent; what came before may still be there. */
+  readonly isOpen: boolean
   close(): Promise<void>
   abort(reason: Error): void
 }

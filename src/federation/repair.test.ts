@@ -86,6 +86,9 @@ class Watched {
     }
     return {
       peer: stream.peer,
+      get isOpen() {
+        return stream.isOpen
+      },
       close: () => stream.close(),
       abort: (reason) => stream.abort(reason),
       send: (bytes) => {

@@ -149,9 +149,11 @@ class Session {
     else this.#wake?.()
   }
 
+  /** What a reader asked that is gone is not looked at: it would wait for its turn, in a place that others want. */
   sweep(): void {
     const sinceMs = this.#waitingSinceMs
-    if (sinceMs !== undefined && this.#options.clock.nowMs() - sinceMs >= SEND_TIMEOUT_MS)
+    if (!this.#stream.isOpen) this.abort('the reader is gone')
+    else if (sinceMs !== undefined && this.#options.clock.nowMs() - sinceMs >= SEND_TIMEOUT_MS)
       this.abort('the reader takes nothing')
   }
 

@@ -357,6 +357,10 @@ class MemoryStream implements FrameStream {
     }
   }
 
+  get isOpen(): boolean {
+    return !this.#failure && !this.#ended
+  }
+
   async close(): Promise<void> {
     if (this.#failure || this.#ended) return
     this.#end()

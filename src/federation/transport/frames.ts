@@ -138,6 +138,10 @@ export class StreamFrames implements FrameStream {
     return this.#read()
   }
 
+  get isOpen(): boolean {
+    return !this.#closed
+  }
+
   async close(): Promise<void> {
     if (this.#closed || this.#stream.writeStatus !== 'writable') return
     const deadline = this.#options.clock.deadline(CLOSE_MS)
