@@ -23,8 +23,8 @@ export interface AllowanceOptions {
 
 /** A DC gathers changes for up to 20 ms, so that each of its gateways says 50 things a second when it is busy. */
 export const GOSSIP_ALLOWANCE: AllowanceOptions = {
-  messages: { perSecond: 200, burst: 1000 },
-  bytes: { perSecond: 1_000_000, burst: 2_000_000 },
+  messages: { perSecond: 200, burst: 500 },
+  bytes: { perSecond: 1_000_000, burst: 1_000_000 },
   changes: { perSecond: 4000, burst: 20_000 },
   moves: { perSecond: 1, burst: 64 },
 }

@@ -6,7 +6,7 @@ import type { FrameStream, Peer } from '../host.ts'
 import { compact, PackedList } from './packed-list.ts'
 
 /** Above this the sender waits. */
-const HIGH_BYTES = 256 << 10
+const HIGH_BYTES = 128 << 10
 const LOW_BYTES = HIGH_BYTES / 2
 /** What a frame that waits costs beside its bytes: many small ones are no cheaper than few large ones. */
 const FRAME_BYTES = 256

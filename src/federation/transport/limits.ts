@@ -109,7 +109,7 @@ export const DEFAULT_LIMITS: HostLimits = {
   foreignFrames: { perSecond: 1000, burst: 5000 },
   maxStreamsPerProtocol: 64,
   maxGossipBytes: 1 << 20,
-  gossipMessages: { perSecond: 500, burst: 2000 },
+  gossipMessages: { perSecond: 500, burst: 1000 },
   maxGossipQueue: 1024,
   dialMs: 5000,
   inboundHandshakeMs: 8000,
