@@ -132,6 +132,12 @@ describe.skipIf(skipped !== undefined)(`three servers with a managed etcd${skipp
     await Promise.all((['s2', 's3'] as const).map((name) => start(name).line()))
     await eventually('it takes writes', async () => (await write('s3', 'again')).status === 200, 20_000)
     expect(await members('s3')).toHaveLength(3)
+    // All have the same data, and go on to have them.
+    for (const by of NAMES) expect((await write(by, `after-by-${by}`)).status).toBe(200)
+    const keys = ['by-s1', 'by-s2', 'by-s3', 'again', ...NAMES.map((name) => `after-by-${name}`)]
+    for (const name of NAMES) {
+      for (const key of keys) expect([name, key, (await read(name, key)).status]).toEqual([name, key, 200])
+    }
   }, 120_000)
 
   it('take out one that is gone for good, and let its server use the members of the others', async () => {

@@ -20,6 +20,8 @@ export interface AdministrationOptions {
 export interface MemberReport extends Member {
   /** Undefined: it does not answer. */
   readonly status: { readonly leads: boolean; readonly sizeBytes: number; readonly version: string } | undefined
+  /** Why it does not answer. */
+  readonly reason: string | undefined
 }
 
 const ASK_MS = 3_000
@@ -33,7 +35,7 @@ export async function reportMembers(options: AdministrationOptions): Promise<Mem
     return Promise.all(
       members.map(async (member) => ({
         ...member,
-        status: await answerOf(cluster, known.indexOf(member.address ?? '')),
+        ...(await answerOf(cluster, known.indexOf(member.address ?? ''))),
       })),
     )
   })
@@ -49,9 +51,10 @@ export async function removeFrom(options: AdministrationOptions, which: string, 
   const others = members.filter(({ id, learner }) => id !== member.id && !learner)
   const answering = others.filter(({ status }) => status !== undefined)
   if (!force && answering.length < Math.floor(others.length / 2) + 1) {
+    const failures = others.flatMap(({ name, id, reason }) => (reason ? `${name || id}: ${reason}` : []))
     throw new AtollError(
       'conflict',
-      `without ${which} there are ${others.length} voting members, of which ${answering.length} answer: no majority; start them first`,
+      `without ${which} there are ${others.length} voting members, of which ${answering.length} answer: no majority; start them first (${failures.join('; ')})`,
     )
   }
   return withCluster(options, async (cluster) => {
@@ -103,14 +106,14 @@ async function withCluster<T>(options: AdministrationOptions, act: (cluster: Clu
   }
 }
 
-async function answerOf(cluster: Cluster, member: number): Promise<MemberReport['status']> {
-  if (member < 0) return undefined
+async function answerOf(cluster: Cluster, member: number): Promise<Pick<MemberReport, 'status' | 'reason'>> {
+  if (member < 0) return { status: undefined, reason: 'it was not started' }
   try {
     const status = await statusOf(cluster, member, ASK_MS)
     const leads = status.leader !== 0n && status.leader === status.header?.memberId
-    return { leads, sizeBytes: Number(status.dbSize), version: status.version }
+    return { status: { leads, sizeBytes: Number(status.dbSize), version: status.version }, reason: undefined }
   } catch (error) {
-    if (error instanceof CallError) return undefined
+    if (error instanceof CallError) return { status: undefined, reason: messageOf(error) }
     throw error
   }
 }

@@ -10,6 +10,7 @@ import { clientTls, createAuthority } from './certificates.ts'
 import { Defragmentation } from './defragmentation.ts'
 import { memberArguments, urlOf } from './member-arguments.ts'
 import { type Admission, addressesOf, admit, listMembers, type Member, promote } from './membership.ts'
+import { forgetLog } from './raft-log.ts'
 import { type Membership, readSaved, type Saved, type SavedAuthority, writeSaved } from './saved.ts'
 import { Supervisor } from './supervisor.ts'
 
@@ -137,6 +138,7 @@ export class ManagedEtcd {
     const cluster = connect(options)
     this.#cluster = cluster
     await this.#untilReady(cluster, signal)
+    if (hasMember && this.#saved.recover) await forgetLog(cluster, clock, signal)
     const ownId = hasMember ? await this.#untilVoting(cluster, signal) : undefined
     if (this.#saved.recover) await this.save({ recover: undefined })
     this.#ready = true

@@ -1,6 +1,7 @@
 /** The command line of a managed member. */
 import { isIP } from 'node:net'
 import { hostAndPort } from '../../model/addresses.ts'
+import { SNAPSHOT_COUNT } from './raft-log.ts'
 
 export interface MemberArguments {
   readonly bin: string
@@ -39,6 +40,6 @@ export function memberArguments(o: MemberArguments): string[] {
     ...['--peer-client-cert-auth', '--peer-trusted-ca-file', ca, '--peer-cert-file', cert, '--peer-key-file', key],
     ...['--quota-backend-bytes', String(QUOTA_BYTES)],
     ...['--logger', 'zap', '--log-outputs', 'stderr', '--log-level', 'warn'],
-    ...(o.forceNewCluster ? ['--force-new-cluster'] : []),
+    ...(o.forceNewCluster ? ['--force-new-cluster', '--snapshot-count', String(SNAPSHOT_COUNT)] : []),
   ]
 }
