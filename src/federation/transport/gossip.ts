@@ -92,8 +92,6 @@ export class Gossip {
   readonly #links: Links
   readonly #protocols: string[] = []
   readonly #attached = new Map<string, Link>()
-  /** What is taken of each, in new messages. */
-  readonly #paying = new Map<string, TokenBucket>()
   readonly #queue: Uint8Array[] = []
   #router: Router | undefined
   #topology: Topology | undefined
@@ -156,8 +154,6 @@ export class Gossip {
   attach(link: Link): void {
     const { peerId } = link.peer
     this.#attached.set(peerId, link)
-    const { buckets, limits } = this.#options
-    this.#paying.set(peerId, buckets.of(peerId, 'gossip', limits.gossipMessages))
     this.#open(link).catch((error: unknown) => {
       if (link.state === 'up') this.#links.drop(link, `gossip could not be opened: ${messageOf(error)}`)
     })
@@ -166,7 +162,6 @@ export class Gossip {
   detach(link: Link): void {
     if (this.#attached.get(link.peer.peerId) !== link) return
     this.#attached.delete(link.peer.peerId)
-    this.#paying.delete(link.peer.peerId)
     void this.#topology?.onDisconnect?.(link.connection.remotePeer)
   }
 
@@ -280,9 +275,9 @@ export class Gossip {
   }
 
   async #payFor(from: string): Promise<void> {
-    const { clock } = this.#options
-    const bucket = this.#paying.get(from)
-    if (bucket === undefined) return
+    const { buckets, clock, limits } = this.#options
+    if (!this.#attached.has(from)) return
+    const bucket = buckets.of(from, 'gossip', limits.gossipMessages)
     const waitMs = bucket.waitMs(clock.nowMs())
     bucket.spend(1, clock.nowMs())
     if (waitMs > 0) await clock.sleep(waitMs)

@@ -184,7 +184,7 @@ it('a peer that sends what leads nowhere waits, unread, and others do not; it is
   warnings.length = 0
   const { muxer } = connection as unknown as { muxer: { maConn: Stream } }
   const ofNoStream = Uint8Array.from([0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0])
-  // What comes in one piece is taken at once and paid for afterwards: these are three.
+  // Beyond what may be taken at once, by more than two seconds' worth.
   for (let i = 0; i < 6000; i++) muxer.maConn.send(ofNoStream)
   await until(() => warnings.length > 0)
   stream.send(encodeFrame(Uint8Array.of(1), pack([0, 1, 'note', 'evil', 60_000])).subarray())

@@ -234,6 +234,8 @@ it('says so, once in ten seconds for each peer', async () => {
     for (const one of [a, b]) await sendUntilUnread(one, () => one.receive(PING, 0))
     await clock.advance(1000)
   }
+  const again = connect(peer('a'))
+  await sendUntilUnread(again, () => again.receive(PING, 0))
   expect(warned).toEqual(['a', 'b'])
   await clock.advance(10_000)
   await sendUntilUnread(a, () => a.receive(PING, 0))

@@ -40,18 +40,16 @@ interface Frame {
   readonly header: FrameHeader
 }
 
-interface Payer {
-  readonly peer: PeerIdentity
-  warnedMs: number
-}
-
 /**
  * What frames cost who sends them. Who has nothing left is not read until it has, on the whole connection: a peer that opens
  * streams faster than it may is sent a reset for each, which cost a third of what a flood cost all together.
  */
 export class Toll {
   readonly #options: TollOptions
-  readonly #payers = new WeakMap<object, Payer>()
+  /** By connection. */
+  readonly #payers = new WeakMap<object, PeerIdentity>()
+  /** By bucket, which a peer that comes back finds again. */
+  readonly #warnedMs = new WeakMap<TokenBucket, number>()
 
   constructor(options: TollOptions) {
     this.#options = options
@@ -59,25 +57,26 @@ export class Toll {
 
   /** The handshake has shown whose connection it is. */
   identified(connection: object, peer: PeerIdentity): void {
-    this.#payers.set(connection, { peer, warnedMs: Number.NEGATIVE_INFINITY })
+    this.#payers.set(connection, peer)
   }
 
   /** Charges a connection that was identified; any other is left as it is. */
   charge(muxer: Handling, connection: Charged): void {
-    const payer = this.#payers.get(connection)
-    if (payer === undefined) return
+    const peer = this.#payers.get(connection)
+    if (peer === undefined) return
     const { selfDatacenter, limits, buckets, clock } = this.#options
-    const { peerId, datacenter } = payer.peer
+    const { peerId, datacenter } = peer
     limitStreams(muxer, buckets.of(peerId, 'new streams', limits.newStreams), clock)
     const rate = datacenter === selfDatacenter ? limits.ownFrames : limits.foreignFrames
-    new Gate(muxer, connection, buckets.of(peerId, 'frames', rate), clock, () => this.#tell(payer))
+    const bucket = buckets.of(peerId, 'frames', rate)
+    new Gate(muxer, connection, bucket, clock, () => this.#tell(peer, bucket))
   }
 
-  #tell(payer: Payer): void {
+  #tell({ node, datacenter }: PeerIdentity, bucket: TokenBucket): void {
     const { clock, logger } = this.#options
-    if (clock.nowMs() - payer.warnedMs < WARN_EVERY_MS) return
-    payer.warnedMs = clock.nowMs()
-    const { node, datacenter } = payer.peer
+    const nowMs = clock.nowMs()
+    if (nowMs - (this.#warnedMs.get(bucket) ?? Number.NEGATIVE_INFINITY) < WARN_EVERY_MS) return
+    this.#warnedMs.set(bucket, nowMs)
     logger.warn({ node, datacenter }, 'a peer sends frames faster than it may; it waits, unread')
   }
 }

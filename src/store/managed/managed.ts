@@ -138,7 +138,10 @@ export class ManagedEtcd {
     const cluster = connect(options)
     this.#cluster = cluster
     await this.#untilReady(cluster, signal)
-    if (hasMember && this.#saved.recover) await forgetLog(cluster, clock, signal)
+    if (hasMember && this.#saved.recover) {
+      logger.info({}, 'etcd forgets its log, so that those who join are sent its data: some seconds')
+      await forgetLog(cluster, clock, signal)
+    }
     const ownId = hasMember ? await this.#untilVoting(cluster, signal) : undefined
     if (this.#saved.recover) await this.save({ recover: undefined })
     this.#ready = true
